@@ -1,0 +1,3 @@
+"""Tollkeeper: the gate between programs and what they call."""
+
+__version__ = "0.1.0"

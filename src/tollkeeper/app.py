@@ -1,0 +1,162 @@
+"""The composition root: a config and a home become one running gate. The only module that knows everyone."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tollkeeper import config as configuration
+from tollkeeper.config import Loaded
+from tollkeeper.core.account import Target
+from tollkeeper.core.errors import ConfigError
+from tollkeeper.core.events import Event, Hold
+from tollkeeper.core.ids import RequestIds
+from tollkeeper.core.usage import Usage
+from tollkeeper.flow.catalog import Catalog
+from tollkeeper.flow.counting import Counting
+from tollkeeper.flow.departures import Departures
+from tollkeeper.flow.flow import Flow
+from tollkeeper.flow.routing import Routing
+from tollkeeper.metering.counter import TokenCounter
+from tollkeeper.metering.prices import Prices
+from tollkeeper.policies.rights import Rights
+from tollkeeper.stores.sqlite import ledger as sqlite_ledger
+from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
+from tollkeeper.stores.sqlite.ledger import SqliteLedger
+from tollkeeper.telemetry.log import Log
+from tollkeeper.telemetry.metrics import Metrics
+from tollkeeper.upstream.client import HttpClient
+from tollkeeper.upstream.demo import DemoUpstream
+from tollkeeper.upstream.schemes import Schemes
+
+_WATCH = 0.3
+"""Seconds between two looks at the store and the config file: both must take effect within one."""
+_LOG_FLUSH = 0.05
+
+
+class App:
+    """Everything behind the doors. Made in the event loop that will serve it."""
+
+    def __init__(self, loaded: Loaded, home: Path, reload: Callable[[], Loaded], log: Log) -> None:
+        self.loaded = loaded
+        self.home = home
+        self.log = log
+        self.key_store = KeyStore(home, time.time, os.urandom)
+        self.first_start = not (home / "operator.key").exists()
+        self.operator_key = secret_file(home / "operator.key", lambda: "op-" + os.urandom(24).hex())
+        self.prices = Prices()
+        self.recovered = sqlite_ledger.recover(home, self._price_of_hold)
+        self.ledger = SqliteLedger(home, self._ledger_trouble)
+        self.keys = KeyRing(self.key_store, time.time)
+        self.new_id = RequestIds(time.time, os.urandom)
+        self.departures = Departures(loaded.config.drain)
+        self.counting = Counting(TokenCounter())
+        self.client = HttpClient(time.monotonic)
+        self.metrics = Metrics(
+            {"draining": lambda: self.departures.draining, "ledger_healthy": lambda: self.ledger.healthy}
+        )
+        outbound = Schemes({"http": self.client, "https": self.client, "demo": DemoUpstream(time.monotonic)})
+        self.flow = Flow(
+            Routing(loaded.models, loaded.accounts),
+            [Rights()],
+            outbound=outbound,
+            ledger=self.ledger,
+            observe=self._observe,
+            price_of=self.prices,
+            counting=self.counting,
+            departures=self.departures,
+            options=loaded.config.relay,
+            now=time.time,
+            monotonic=time.monotonic,
+        )
+        self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
+        self.stopping = False
+        self._reload = reload
+        self._config_seen = self._config_mark()
+        self._watcher: asyncio.Task[None] | None = None
+        self.ledger.start()
+
+    def start(self) -> None:
+        """Begins to watch the store and the config file for changes."""
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    def health(self) -> str | None:
+        """None when calls can be taken, else why not."""
+        if self.stopping:
+            return "shutting down"
+        return None if self.ledger.healthy else "the ledger cannot be written"
+
+    def reload(self) -> bool:
+        """Reads the config again and swaps it whole; a bad one changes nothing and is logged."""
+        try:
+            loaded = self._reload()
+        except ConfigError as error:
+            for problem in error.problems:
+                self.log.say("config_refused", problem=problem)
+            return False
+        self.loaded = loaded
+        self.flow.routing = Routing(loaded.models, loaded.accounts)
+        self.flow.options = loaded.config.relay
+        self.departures.bounds = loaded.config.drain
+        self.log.say("config_loaded", models=len(loaded.models), providers=",".join(loaded.accounts))
+        return True
+
+    async def close(self) -> bool:
+        """Ends what goes on behind the doors and writes the ledger out. False where something could not be written."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        await self.counting.finish()
+        await self.client.close()
+        written = await asyncio.get_running_loop().run_in_executor(None, self.ledger.close)
+        self.key_store.close()
+        self.log.flush()
+        return written
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH)
+            self.keys.poll()
+            mark = self._config_mark()
+            if mark != self._config_seen:
+                self._config_seen = mark
+                self.reload()
+
+    def _config_mark(self) -> tuple[int, int, int] | None:
+        path = self.loaded.path
+        try:
+            stat = path.stat() if path is not None else None
+        except OSError:
+            return None
+        return None if stat is None else (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+    def _observe(self, event: Event) -> None:
+        self.metrics(event)
+        self.log(event)
+
+    def _ledger_trouble(self, trouble: str) -> None:
+        self.log.say("ledger_trouble" if trouble else "ledger_recovered", reason=trouble or "written again")
+
+    def _price_of_hold(self, hold: Hold, usage: Usage) -> tuple[int | None, str | None]:
+        account = self.loaded.accounts.get(hold.provider)
+        targets = self.loaded.models.get(hold.model_asked or "", ())
+        price = next((t.price for t in targets if t.account is account and t.model == hold.model), None)
+        if price is None and account is not None:
+            price = self.prices(Target(account, hold.model), None, None, hold.started_at)
+        return (None, None) if price is None else (price.cost(usage), price.version)
+
+
+def open_app(path: Path | None, home: Path | None, environment: Mapping[str, str], *, demo: bool = False) -> App:
+    """Loads the config and makes the app. Raises ConfigError and GateError."""
+    loop = asyncio.get_running_loop()
+
+    def reload() -> Loaded:
+        return configuration.load(path, environment, demo=demo)
+
+    loaded = reload()
+    log = Log(loaded.config.log.format, time.time, lambda flush: void(loop.call_later(_LOG_FLUSH, flush)))
+    return App(loaded, home or Path(loaded.config.server.home).expanduser(), reload, log)
+
+
+def void(_: object) -> None:
+    """Takes a result that nobody needs."""

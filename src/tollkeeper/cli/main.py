@@ -1,0 +1,20 @@
+"""`tollkeeper`: the command groups."""
+
+import click
+
+from tollkeeper.cli.check import check
+from tollkeeper.cli.events import events
+from tollkeeper.cli.keys import keys
+from tollkeeper.cli.serve import serve
+from tollkeeper.cli.usage import usage
+from tollkeeper.cli.verify import verify
+from tollkeeper.cli.version import version
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The gate between programs and what they call."""
+
+
+for _command in (serve, keys, usage, events, check, verify, version):
+    main.add_command(_command)

@@ -1,0 +1,57 @@
+"""What every command takes: --json, --home, --config; and how a command's failure leaves the process."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tollkeeper import config as configuration
+from tollkeeper.core.errors import ConfigError, TollkeeperError
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 3
+EXIT_NOT_FOUND = 4
+
+
+class Common(msgspec.Struct, frozen=True):
+    """The common options of one invocation."""
+
+    json: bool
+    home: Path | None
+    config: Path | None
+
+    def home_folder(self) -> Path:
+        """--home, or what the config says, or its default. Raises ConfigError."""
+        if self.home is not None:
+            return self.home
+        return Path(configuration.load(self.config, os.environ).config.server.home).expanduser()
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options, gives the command one `Common` as its first argument, and turns our errors into exit codes."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @click.option("--home", type=click.Path(path_type=Path), help="Folder of the store [default: ~/.tollkeeper].")
+    @click.option("--config", type=click.Path(path_type=Path), help="Config file [default: ./tollkeeper.toml if any].")
+    @functools.wraps(command)
+    def wrapped(as_json: bool, home: Path | None, config: Path | None, **rest: Any) -> Any:
+        try:
+            return command(Common(as_json, home, config), **rest)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(problem, err=True)
+            raise SystemExit(EXIT_CONFIG) from None
+        except TollkeeperError as error:
+            click.echo(f"Error: {error.message}", err=True)
+            raise SystemExit(EXIT_NOT_FOUND if error.status == 404 else EXIT_FAILED) from None
+
+    return wrapped
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

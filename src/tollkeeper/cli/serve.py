@@ -1,0 +1,127 @@
+"""`tollkeeper serve`: both ports, until a signal."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+
+from tollkeeper.app import App, open_app
+from tollkeeper.cli.options import Common, common
+from tollkeeper.operator.api import operator_app
+from tollkeeper.server.gate import Gate
+from tollkeeper.server.listener import Listener, bind
+
+
+def gate_of(app: App) -> Gate:
+    """The gate's ASGI app over `app`."""
+
+    def failed(request_id: str, error: BaseException) -> None:
+        trace = traceback.extract_tb(error.__traceback__)
+        at = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else "?"
+        app.log.say("internal_error", request_id=request_id, error=type(error).__name__, at=at)
+
+    return Gate(
+        app.flow.handle,
+        app.keys,
+        limits=app.loaded.config.server.limits,
+        list_models=app.list_models,
+        health=app.health,
+        new_id=app.new_id,
+        monotonic=time.monotonic,
+        on_error=failed,
+    )
+
+
+async def run(app: App, gate: Listener, operator: Listener, announce: str) -> int:
+    """Serves until SIGINT or SIGTERM, then lets calls end. Returns the exit code."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if app.stopping:
+            gate.force_exit = operator.force_exit = True
+        app.stopping = True
+        gate.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, app.reload)
+    app.start()
+    serving = loop.create_task(operator.run_until_told())
+    click.echo(announce)
+    sys.stdout.flush()
+    await gate.run_until_told()
+    operator.should_exit = True
+    await serving
+    return 0 if await app.close() else 1
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="A built-in `demo` model, a key, and a home that is thrown away.")
+@click.option("--host", help="Address of the gate [default: 127.0.0.1].")
+@click.option("--port", type=int, help="Port of the gate [default: 9080].")
+@click.option("--operator-port", type=int, help="Port for operators [default: 9180].")
+@common
+def serve(options: Common, demo: bool, host: str | None, port: int | None, operator_port: int | None) -> None:
+    """Run the gate until Ctrl-C or SIGTERM."""
+    throw_away = tempfile.mkdtemp(prefix="tollkeeper-demo-") if demo and options.home is None else None
+    home = Path(throw_away) if throw_away is not None else options.home
+    try:
+        code = uvloop.run(_serve(options, home, demo, host, port, operator_port))
+    finally:
+        if throw_away is not None:
+            shutil.rmtree(throw_away, ignore_errors=True)
+    raise SystemExit(code)
+
+
+async def _serve(
+    options: Common, home: Path | None, demo: bool, host: str | None, port: int | None, operator_port: int | None
+) -> int:
+    app = open_app(options.config, home, os.environ, demo=demo)
+    server = app.loaded.config.server
+    operator_host = server.operator_host
+    gate_socket = bind(host or server.host, server.port if port is None else port)
+    operator_socket = bind(operator_host, server.operator_port if operator_port is None else operator_port)
+    gate = Listener(gate_of(app), gate_socket, server.limits, server.shutdown_seconds)
+    operator = Listener(operator_app(app), operator_socket, server.limits, 5.0)
+    about: dict[str, object] = {
+        "gate": f"http://{_address(host or server.host)}:{gate.port}",
+        "operator": f"http://{_address(operator_host)}:{operator.port}",
+        "operator_key_file": str(app.home / "operator.key"),
+        "recovered": app.recovered,
+        "providers": list(app.loaded.accounts),
+    }
+    if app.first_start:
+        about["operator_key"] = app.operator_key
+    if demo:
+        key, secret = app.key_store.create("demo")
+        app.keys.refresh()
+        about |= {"demo_key": secret, "demo_model": "demo", "demo_key_id": key.id}
+    return await run(app, gate, operator, _announcement(about, options.json))
+
+
+def _address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _announcement(about: dict[str, object], as_json: bool) -> str:
+    if as_json:
+        return msgspec.json.encode(about).decode()
+    lines = [f"Gate      {about['gate']}/v1", f"Operators {about['operator']}"]
+    if "operator_key" in about:
+        lines.append(f"Operator key (shown once; also in {about['operator_key_file']}): {about['operator_key']}")
+    if "demo_key" in about:
+        lines.append(f"Demo key  {about['demo_key']}   model: demo")
+    if about["recovered"]:
+        lines.append(f"Recovered {about['recovered']} attempts that a crash had left open")
+    if not about["providers"]:
+        lines.append("No provider is configured: set OPENAI_API_KEY or write tollkeeper.toml (see docs/configure.md)")
+    return "\n".join(lines)

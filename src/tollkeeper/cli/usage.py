@@ -1,0 +1,38 @@
+"""`tollkeeper usage`: who used how much of what, at what cost."""
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tollkeeper.cli.options import Common, common, print_json
+from tollkeeper.operator.usage import moment
+from tollkeeper.stores.sqlite.reports import GROUPS, Reports
+
+
+@click.command()
+@click.option("--by", type=click.Choice(GROUPS), default="key", show_default=True)
+@click.option("--since", help="A date or time (UTC if no zone is given).")
+@click.option("--until", help="A date or time.")
+@common
+def usage(options: Common, by: str, since: str | None, until: str | None) -> None:
+    """Sum tokens and cost."""
+    reports = Reports(options.home_folder())
+    rows = reports.usage(by, moment(since, "--since"), moment(until, "--until"))
+    if options.json:
+        print_json([row.as_dict(by) for row in rows])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column(by, no_wrap=True)
+    for heading in ("requests", "attempts", "input", "cached", "output", "reasoning", "USD", "unpriced"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        group = row.group or "-"
+        numbers = (row.requests, row.attempts, row.input_tokens, row.cached_input_tokens, row.output_tokens)
+        table.add_row(
+            f"{row.name} ({group})" if row.name else group,
+            *map(str, numbers),
+            str(row.reasoning_tokens),
+            row.cost_usd,
+            str(row.unpriced),
+        )
+    Console(highlight=False, width=max(100, Console().width)).print(table)

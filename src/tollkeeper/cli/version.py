@@ -1,0 +1,16 @@
+"""`tollkeeper version`."""
+
+import click
+
+from tollkeeper import __version__
+from tollkeeper.cli.options import Common, common, print_json
+
+
+@click.command()
+@common
+def version(options: Common) -> None:
+    """Print the version."""
+    if options.json:
+        print_json({"version": __version__})
+    else:
+        click.echo(__version__)

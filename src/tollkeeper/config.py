@@ -1,0 +1,318 @@
+"""The configuration: frozen, typed, read and checked whole. An unknown field is an error that names it.
+
+Where a value is a secret it may be `env:NAME` or `file:PATH`; it is looked up when the config is loaded.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from tollkeeper.core.account import Account, Leave, Patience, Target
+from tollkeeper.core.errors import ConfigError
+from tollkeeper.core.limits import DoorLimits
+from tollkeeper.core.money import Price, nano_from_usd
+from tollkeeper.core.provider import Provider
+from tollkeeper.flow.departures import DrainBounds
+from tollkeeper.flow.relay import RelayOptions
+from tollkeeper.providers import PROVIDERS
+
+DEFAULT_FILE = "tollkeeper.toml"
+
+
+_DEMO_PRICE = Price(version="demo", input=150_000_000, output=600_000_000)
+"""Nobody is charged for it; it lets a first try show a cost: 0.15 and 0.60 USD per million tokens."""
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[server]"""
+
+    host: str = "127.0.0.1"
+    port: int = 9080
+    operator_host: str = "127.0.0.1"
+    operator_port: int = 9180
+    home: str = "~/.tollkeeper"
+    """Where the store, the pepper and the operator key live."""
+    shutdown_seconds: float = 30.0
+    """How long calls may go on after SIGTERM."""
+    limits: DoorLimits = DoorLimits()
+
+
+class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[log]"""
+
+    format: Literal["json", "console", "off"] = "console"
+
+
+class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[providers.NAME]: what is left out comes from the provider's own file."""
+
+    kind: str | None = None
+    base_url: str | None = None
+    api_key: str | None = None
+    api_version: str | None = None
+    stream_usage: Literal["ask", "always", "never"] | None = None
+    leave: Leave = "drain"
+    timeouts: Patience = Patience()
+
+
+class PriceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[models.NAME.price]: USD per million tokens."""
+
+    input: Decimal
+    output: Decimal = Decimal(0)
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+    request: Decimal = Decimal(0)
+    """USD a request."""
+
+
+class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[models.NAME]"""
+
+    targets: list[str]
+    """`provider/model`, in order of preference."""
+    price: PriceConfig | None = None
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    server: ServerConfig = ServerConfig()
+    log: LogConfig = LogConfig()
+    relay: RelayOptions = RelayOptions()
+    drain: DrainBounds = DrainBounds()
+    providers: dict[str, ProviderConfig] = {}
+    models: dict[str, ModelConfig] = {}
+
+
+class Loaded(Struct, frozen=True):
+    """A config that was found good, with what it names looked up."""
+
+    config: Config
+    accounts: dict[str, Account]
+    models: dict[str, tuple[Target, ...]]
+    path: Path | None
+
+
+def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = False) -> Loaded:
+    """Reads `path`, or ./tollkeeper.toml where that exists, or nothing; then the environment's provider keys.
+
+    Raises ConfigError with every problem found, each `file:line: dotted.name: what is wrong, what was expected`.
+    """
+    if path is None and Path(DEFAULT_FILE).exists():
+        path = Path(DEFAULT_FILE)
+    text = ""
+    if path is not None:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"{path}: cannot be read: {error}"]) from None
+    config = _parsed(text, str(path))
+    problems: list[str] = []
+
+    def problem(dotted: str, words: str) -> None:
+        problems.append(f"{_where(text, str(path), dotted)}{dotted}: {words}")
+
+    _check_server(config.server, problem)
+    accounts = _accounts(config, environment, demo, problem)
+    models = _models(config, accounts, problem)
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(config, accounts, models, path)
+
+
+def _parsed(text: str, name: str) -> Config:
+    try:
+        found = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
+        line = at.group(1) if at and at.group(1) else str(text.count("\n") + 1)
+        raise ConfigError([f"{name}:{line}: not valid TOML: {str(error).partition(' (at')[0]}"]) from None
+    try:
+        return msgspec.convert(found, Config, strict=True, dec_hook=None)
+    except msgspec.ValidationError as error:
+        dotted, words = _plain(str(error), found)
+        raise ConfigError([f"{_where(text, name, dotted)}{dotted}: {words}"]) from None
+
+
+def _plain(message: str, found: Any) -> tuple[str, str]:
+    """msgspec's words to ours: "Expected `int`, got `str` - at `$.server.port`" -> ("server.port", "expected …")."""
+    words, _, at = message.partition(" - at ")
+    path = at.strip("`").removeprefix("$").removeprefix(".")
+    for _ in range(path.count("[...]")):
+        path = _name_blank(path, words, found)
+    unknown = re.search(r"unknown field `([^`]+)`", words)
+    if unknown:
+        path = f"{path}.{unknown.group(1)}" if path else unknown.group(1)
+        return path, "there is no such field here"
+    return path or "(top level)", words[0].lower() + words[1:]
+
+
+def _name_blank(path: str, words: str, found: Any) -> str:
+    """Puts a name for msgspec's `[...]`: the first entry of that table that cannot be converted."""
+    before, _, after = path.partition("[...]")
+    table = found
+    for part in filter(None, before.split(".")):
+        table = table.get(part, {}) if isinstance(table, dict) else {}
+    kind = {"providers": ProviderConfig, "models": ModelConfig}.get(before.rstrip("."))
+    if kind is not None and isinstance(table, dict):
+        for name, value in table.items():
+            try:
+                msgspec.convert(value, kind, strict=True)
+            except msgspec.ValidationError:
+                return f"{before}.{name}{after}" if re.fullmatch(r"[\w-]+", name) else f'{before}."{name}"{after}'
+    return f"{before}.*{after}"
+
+
+def _where(text: str, name: str, dotted: str) -> str:
+    """`file:line: ` of a dotted name, as near as a look at the text can tell; nothing without a file."""
+    if not text:
+        return ""
+    parts = [part.strip('"') for part in re.findall(r'"[^"]*"|[^.]+', dotted)]
+    table: list[str] = []
+    best, depth = 1, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?(.+?)\]\]?\s*(#.*)?$", line)
+        if header:
+            table = [part.strip().strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.]+", header.group(1))]
+            here = table
+        else:
+            field = re.match(r"\s*(\"[^\"]*\"|[\w.-]+)\s*=", line)
+            if not field:
+                continue
+            here = table + [part.strip('"') for part in field.group(1).split(".")]
+        if parts[: len(here)] == here and len(here) > depth:
+            best, depth = number, len(here)
+    return f"{name}:{best}: "
+
+
+def _check_server(server: ServerConfig, problem: Any) -> None:
+    for field in ("port", "operator_port"):
+        if not 0 <= getattr(server, field) <= 65535:
+            problem(f"server.{field}", f"expected a port from 0 to 65535, got {getattr(server, field)}")
+    if server.port and server.port == server.operator_port and server.host == server.operator_host:
+        problem("server.operator_port", "expected another port than server.port")
+    if server.shutdown_seconds < 0:
+        problem("server.shutdown_seconds", "expected seconds, 0 or more")
+    for field in DoorLimits.__struct_fields__:
+        if getattr(server.limits, field) <= 0:
+            problem(f"server.limits.{field}", "expected a number above 0")
+
+
+def _accounts(config: Config, environment: Mapping[str, str], demo: bool, problem: Any) -> dict[str, Account]:
+    accounts: dict[str, Account] = {}
+    if demo:
+        accounts["demo"] = Account(name="demo", provider=PROVIDERS["demo"])
+    for name, given in config.providers.items():
+        dotted = f"providers.{name}"
+        kind = given.kind or name
+        provider = PROVIDERS.get(kind)
+        if provider is None:
+            known = ", ".join(sorted(PROVIDERS))
+            field = "kind" if given.kind else ""
+            problem(f"{dotted}.{field}".rstrip("."), f"no provider '{kind}' is known; expected one of: {known}")
+            continue
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            problem(dotted, "expected a name of letters, digits, '.', '_' and '-'")
+        secret = _secret(given.api_key, environment, f"{dotted}.api_key", problem)
+        if secret is None and given.api_key is None and provider.key_env and (given.base_url is None):
+            secret = environment.get(provider.key_env)
+            if secret is None and provider.auth != "none":
+                problem(f"{dotted}.api_key", f"expected a key here or in the environment as {provider.key_env}")
+        accounts[name] = Account(
+            name=name,
+            provider=_provider(provider, name, given, dotted, problem),
+            secret=secret,
+            timeouts=given.timeouts,
+            leave=given.leave,
+        )
+    taken = {account.provider.name for account in accounts.values()} | set(accounts)
+    for provider in PROVIDERS.values():
+        secret = environment.get(provider.key_env) if provider.key_env else None
+        if secret and provider.name not in taken and provider.base_url:
+            accounts[provider.name] = Account(name=provider.name, provider=provider, secret=secret)
+    return accounts
+
+
+def _provider(provider: Provider, name: str, given: ProviderConfig, dotted: str, problem: Any) -> Provider:
+    base_url = (given.base_url or provider.base_url).rstrip("/")
+    if provider.name != "demo" and not re.match(r"https?://[^/?#\s@]+(/[^?#\s]*)?$", base_url):
+        expected = "expected https://HOST/PATH" if base_url else f"expected the URL of your {provider.name} endpoint"
+        problem(f"{dotted}.base_url", expected)
+    changes: dict[str, Any] = {"base_url": base_url}
+    if given.base_url is not None and given.kind is not None:
+        changes["models"] = ()  # another server behind the same dialect: the kind's own model names are not its own
+        if given.base_url.rstrip("/") != provider.base_url:
+            changes["prices"] = None
+    if given.api_version is not None:
+        changes["api_version"] = given.api_version
+    if given.stream_usage is not None:
+        changes["stream_usage"] = given.stream_usage
+    return msgspec.structs.replace(provider, **changes)
+
+
+def _secret(given: str | None, environment: Mapping[str, str], dotted: str, problem: Any) -> str | None:
+    if given is None:
+        return None
+    secret: str | None = given
+    if given.startswith("env:"):
+        secret = environment.get(given[4:])
+        if not secret:
+            problem(dotted, f"the environment has no {given[4:]}")
+    elif given.startswith("file:"):
+        try:
+            secret = Path(given[5:]).expanduser().read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problem(dotted, f"cannot read {given[5:]}: {error}")
+    if secret and not re.fullmatch(r"[\x21-\x7e]+", secret):
+        problem(dotted, "expected a key of visible ASCII characters")
+    return secret or None
+
+
+def _models(config: Config, accounts: Mapping[str, Account], problem: Any) -> dict[str, tuple[Target, ...]]:
+    models: dict[str, tuple[Target, ...]] = {}
+    if "demo" in accounts and accounts["demo"].provider.name == "demo":
+        models["demo"] = (Target(accounts["demo"], "demo", _DEMO_PRICE),)
+    for name, given in config.models.items():
+        dotted = f"models.{name}" if re.fullmatch(r"[\w-]+", name) else f'models."{name}"'
+        price = _price(given.price)
+        targets = []
+        for target in given.targets:
+            provider, slash, model = target.partition("/")
+            if not slash or not model:
+                problem(f"{dotted}.targets", f"expected 'provider/model', got '{target}'")
+            elif provider not in accounts:
+                problem(f"{dotted}.targets", f"'{target}' names the provider '{provider}', which is not configured")
+            else:
+                targets.append(Target(accounts[provider], model, price))
+        if not given.targets:
+            problem(f"{dotted}.targets", "expected at least one 'provider/model'")
+        models[name] = tuple(targets)
+    return models
+
+
+def _price(given: PriceConfig | None) -> Price | None:
+    if given is None:
+        return None
+
+    def nano(usd: Decimal | None) -> int | None:
+        return None if usd is None else nano_from_usd(usd)
+
+    return Price(
+        version="config",
+        input=nano_from_usd(given.input),
+        output=nano_from_usd(given.output),
+        cached_input=nano(given.cached_input),
+        cache_write=nano(given.cache_write),
+        audio_input=nano(given.audio_input),
+        audio_output=nano(given.audio_output),
+        request=nano_from_usd(given.request),
+    )

@@ -1,0 +1,43 @@
+"""A provider as this gate uses it: its data, our credentials with it, and how patient we are."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tollkeeper.core.money import Price
+from tollkeeper.core.provider import Provider
+
+Leave = Literal["drain", "cancel"]
+"""What happens to a call whose client leaves. drain: read on to the usage record, within bounds; cancel: close the
+connection to the provider and count what was delivered."""
+
+
+class Patience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds allowed to one attempt: to connect, to the first byte, between bytes, in all."""
+
+    connect: float = 10.0
+    first_byte: float = 600.0
+    idle: float = 120.0
+    total: float = 3600.0
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """One configured provider. `secret` goes into one header of outgoing requests and nowhere else."""
+
+    name: str
+    provider: Provider
+    secret: str | None = None
+    timeouts: Patience = Patience()
+    leave: Leave = "drain"
+
+    def __repr__(self) -> str:
+        return f"Account({self.name!r})"
+
+
+class Target(Struct, frozen=True):
+    """One account with one of its model names; the name is None for requests that name no model."""
+
+    account: Account
+    model: str | None
+    price: Price | None = None
+    """Set where the config overrides what genai-prices says."""

@@ -1,0 +1,88 @@
+"""One request for a provider's work on its way in, and the reply on its way out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from msgspec import Raw
+
+from tollkeeper.core.keys import Key
+
+if TYPE_CHECKING:
+    from tollkeeper.core.ports import Dialect
+
+
+class Presence:
+    """Whether the client is still there. Doors call `leave`; whoever must act at once registers with `on_leave`."""
+
+    __slots__ = ("_callbacks", "gone")
+
+    def __init__(self) -> None:
+        self.gone = False
+        self._callbacks: list[Callable[[], None]] | None = None
+
+    def on_leave(self, callback: Callable[[], None]) -> None:
+        """Runs `callback` when the client leaves; at once if it has left."""
+        if self.gone:
+            callback()
+        elif self._callbacks is None:
+            self._callbacks = [callback]
+        else:
+            self._callbacks.append(callback)
+
+    def leave(self) -> None:
+        """The client's connection is gone."""
+        if self.gone:
+            return
+        self.gone = True
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback()
+
+
+@dataclass(slots=True)
+class Upload:
+    """A body that is passed on as it comes: a form or a file."""
+
+    chunks: AsyncIterator[bytes]
+    length: int | None
+    """Bytes in all; None where the client did not say."""
+    replace: Callable[[str], tuple[AsyncIterator[bytes], int | None]] | None = None
+    """Gives the chunks and length with another model named in the form; None where there is no such field."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request as the gate understood it. Its bytes stay the client's own until they are rendered for a provider."""
+
+    request_id: str
+    key: Key
+    dialect: Dialect
+    method: str
+    path: str
+    """Below the version prefix, without leading slash, still percent-encoded: "chat/completions"."""
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    """The client's headers, names in lower case."""
+    body: bytes | Upload
+    model: str | None
+    streamed: bool
+    accepted_at: float
+    """Monotonic seconds."""
+    presence: Presence
+    members: Mapping[str, Raw] = field(default_factory=dict)
+    """Top-level members of a JSON body."""
+    provider: str | None = None
+    """The provider asked for by header, for requests that name no model."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the client gets: a whole body, or chunks. An exception out of `chunks` means: abort the connection."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+    chunks: AsyncIterator[bytes] | None = None

@@ -1,0 +1,71 @@
+"""The ledger's two records: a hold, written before an attempt is sent, and an event, written when it ended."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tollkeeper.core.usage import NOTHING, Usage
+
+Quality = Literal["reported", "counted", "recovered", "unpriced"]
+"""reported: the provider said so; counted: we counted, it did not; recovered: found open after a crash;
+unpriced: no price is known for it, so its cost is unknown, not zero."""
+
+Outcome = Literal["ok", "error", "upstream_error", "upstream_cut", "client_left", "gate_stopped", "unknown"]
+"""ok: whole answer; error: the provider refused (4xx, or an error in a stream); upstream_error: it failed or could not
+be reached; upstream_cut: its answer broke off, stalled or was garbled; client_left: the caller went away;
+gate_stopped: the gate ended first; unknown: found open after a crash."""
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """One attempt, about to be sent. Its row is on disk before the first byte goes to the provider."""
+
+    request_id: str
+    attempt: int
+    started_at: int
+    expires_at: int
+    key_id: str
+    owner: str | None
+    team: str | None
+    operation: str
+    dialect: str
+    model_asked: str | None
+    provider: str
+    model: str | None
+    streamed: bool
+    input_bound: int
+    """Upper bound of the attempt's input tokens: no tokenizer makes more tokens than there are bytes."""
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """The record of one attempt. Never changed once written. Times are Unix milliseconds, durations milliseconds."""
+
+    request_id: str
+    attempt: int
+    started_at: int
+    key_id: str
+    owner: str | None
+    team: str | None
+    operation: str
+    dialect: str
+    model_asked: str | None
+    provider: str
+    model: str | None
+    """The provider's model as the request named it."""
+    model_used: str | None
+    """The model as the provider's answer named it."""
+    streamed: bool
+    outcome: Outcome
+    status: int
+    """HTTP status of the provider's answer; 0 if there was none."""
+    error_code: str | None
+    quality: Quality
+    usage: Usage = NOTHING
+    cost_nano: int | None
+    """Nano-USD; None when unpriced."""
+    price_version: str | None
+    usage_raw: str | None
+    """The provider's own usage object, as it sent it."""
+    first_byte_ms: float | None
+    duration_ms: float
+    overhead_ms: float
+    """What the gate itself added: the time it held the call while the provider was not being waited for."""

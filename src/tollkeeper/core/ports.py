@@ -1,0 +1,191 @@
+"""The seams between rooms: what each side may count on, and nothing else."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Raw
+
+from tollkeeper.core.account import Patience
+from tollkeeper.core.call import Call, Reply
+from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.core.events import Event, Hold
+from tollkeeper.core.keys import Key
+from tollkeeper.core.provider import Provider
+from tollkeeper.core.usage import Heard, Reported
+
+Headers = list[tuple[bytes, bytes]]
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class Policy(Protocol):
+    """One rule around a call: answers it, refuses it by raising, or passes it on and may look at the reply."""
+
+    async def __call__(self, call: Call, next: Handler) -> Reply: ...
+
+
+class EventReader(Protocol):
+    """Reads one stream's events as they pass. Made anew for each stream."""
+
+    reported: Reported | None
+    """The last usage that the stream reported."""
+    model: str | None
+    tier: str | None
+    error_code: str | None
+    """Set once an error event passed."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the dialect's own end of stream was seen: a clean end of bytes without it is a cut."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more can come: the client need not wait for the provider's connection to say so."""
+        ...
+
+    def read(self, event: bytes) -> bytes:
+        """What the client gets for this raw event: the event itself, nothing, or the event less what only we asked for.
+
+        Raises ValueError where the event is not one of this dialect.
+        """
+        ...
+
+    def delivered(self) -> str:
+        """The text that has passed so far, for counting where no usage was reported."""
+        ...
+
+
+class Asked(Protocol):
+    """How a request must change so that the provider reports usage, and whether the client must not see that."""
+
+    @property
+    def changes(self) -> Mapping[str, bytes]: ...
+
+    @property
+    def hide_usage(self) -> bool: ...
+
+
+class Dialect(Protocol):
+    """One wire format, read and written without I/O."""
+
+    name: str
+    operation: str
+    """OpenTelemetry's gen_ai.operation.name."""
+    needs_model: bool
+    """Whether a request without `model` is an error."""
+    json_answer: bool
+    """Whether an answer that is neither JSON nor an event stream cannot be right."""
+    counts_text: bool
+    """Whether the request's and the answer's texts are what the provider counts as tokens."""
+
+    def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> Asked:
+        """Raises CallerError where the fields it looks at have the wrong shape."""
+        ...
+
+    def read_answer(self, body: bytes) -> Heard:
+        """What a whole answer says about itself. Raises ValueError where it is not JSON."""
+        ...
+
+    def answer_text(self, body: bytes) -> str: ...
+
+    def prompt_texts(self, members: Mapping[str, Raw]) -> list[str]:
+        """The request's texts that become input tokens, one string per message or document."""
+        ...
+
+    def reader(self, hide_usage: bool) -> EventReader: ...
+
+    def render_error(self, error: TollkeeperError) -> bytes: ...
+
+    def render_error_event(self, error: TollkeeperError) -> bytes:
+        """One whole event that ends a stream badly."""
+        ...
+
+
+class Ledger(Protocol):
+    """What may not be forgotten. Only `hold` may be waited for; an end is queued, never awaited."""
+
+    async def hold(self, hold: Hold) -> None:
+        """Returns when the hold is on disk. Raises GateError when it cannot be written."""
+        ...
+
+    def settle(self, event: Event) -> None:
+        """Queues the event and the end of its hold, both in one transaction. A second event of one attempt is ignored."""
+        ...
+
+    def release(self, request_id: str, attempt: int) -> None:
+        """Queues the end of a hold whose attempt was never sent."""
+        ...
+
+
+class Keys(Protocol):
+    """Who may call."""
+
+    def find(self, secret: bytes) -> Key | None:
+        """The usable key that `secret` is, in a time that does not depend on whether there is one."""
+        ...
+
+
+class Observer(Protocol):
+    """Told of every event once it is final: logs and metrics."""
+
+    def __call__(self, event: Event) -> None: ...
+
+
+class Sent(Protocol):
+    """A request under way and its answer. `status` and `headers` are there once `head` has returned."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def sent_at(self) -> float:
+        """Monotonic time at which the request had been handed to the network."""
+        ...
+
+    @property
+    def first_byte_at(self) -> float: ...
+
+    @property
+    def last_byte_at(self) -> float: ...
+
+    async def head(self) -> None:
+        """Waits for the answer's status and headers. Raises UpstreamError."""
+        ...
+
+    async def next_chunk(self, timeout: float | None = None) -> bytes | None:
+        """The next bytes of the body, None at its proper end.
+
+        Raises UpstreamError where the body is cut or stalls, TimeoutError after `timeout` seconds without bytes (the
+        answer stays usable).
+        """
+        ...
+
+    async def read(self, limit: int) -> tuple[bytes, bool]:
+        """Up to `limit` bytes or a little more, and whether that is the whole body."""
+        ...
+
+    def close(self) -> None:
+        """Ends it at once, whatever is still to come; safe to call again and after the end."""
+        ...
+
+    def limit_to(self, seconds: float) -> None:
+        """Gives up on the body this many seconds from now."""
+        ...
+
+
+class Outbound(Protocol):
+    """The only way out."""
+
+    async def send(
+        self,
+        method: bytes,
+        url: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        timeouts: Patience,
+    ) -> Sent:
+        """Returns when the request has been handed to the network. Raises UpstreamError."""
+        ...

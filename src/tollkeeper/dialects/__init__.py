@@ -1,0 +1,1 @@
+"""Wire formats for calls, one file each. Pure: no await, no sockets, no logging in this room."""

@@ -1,0 +1,48 @@
+"""Chat Completions: POST /chat/completions (https://platform.openai.com/docs/api-reference/chat)."""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Raw
+
+from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.core.provider import Provider
+from tollkeeper.core.usage import Heard
+from tollkeeper.dialects import openai_answers, openai_errors, openai_request
+from tollkeeper.dialects.openai_chunks import ChunkReader
+
+
+class OpenAIChat:
+    """The dialect that most clients and most providers speak."""
+
+    name = "openai_chat"
+    operation = "chat"
+    needs_model = True
+    json_answer = True
+    counts_text = True
+
+    def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
+        return openai_request.ask_stream_usage(members, provider, streamed)
+
+    def read_answer(self, body: bytes) -> Heard:
+        return openai_answers.read(body)
+
+    def answer_text(self, body: bytes) -> str:
+        answer = msgspec.json.decode(body)
+        choices = answer.get("choices") if isinstance(answer, dict) else None
+        return "\n".join("".join(openai_request.texts(choice.get("message"))) for choice in choices or ())
+
+    def prompt_texts(self, members: Mapping[str, Raw]) -> list[str]:
+        return openai_request.message_texts(members, "messages", "tools", "functions")
+
+    def reader(self, hide_usage: bool) -> ChunkReader:
+        return ChunkReader(hide_usage)
+
+    def render_error(self, error: TollkeeperError) -> bytes:
+        return openai_errors.body(error)
+
+    def render_error_event(self, error: TollkeeperError) -> bytes:
+        return openai_errors.event(error)
+
+
+DIALECT = OpenAIChat()

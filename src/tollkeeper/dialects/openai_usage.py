@@ -1,0 +1,68 @@
+"""OpenAI's usage objects, of every endpoint and of the providers who imitate them, in our normal form."""
+
+from typing import Any
+
+import msgspec
+
+from tollkeeper.core.usage import Reported, Usage
+
+_NO_DETAILS: dict[str, Any] = {}
+
+
+def reported(raw: bytes) -> Reported | None:
+    """Usage of a raw usage object; None where it holds no numbers we know (null, a duration).
+
+    Fields: https://platform.openai.com/docs/api-reference/chat/object and …/responses/object. Beside them: DeepSeek's
+    prompt_cache_hit_tokens, Moonshot's cached_tokens, and xAI's completion_tokens, which leave reasoning out though
+    total_tokens has it.
+    """
+    try:
+        usage = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    if not isinstance(usage, dict):
+        return None
+    prompt = _first(usage, "prompt_tokens", "input_tokens")
+    completion = _first(usage, "completion_tokens", "output_tokens")
+    total = _first(usage, "total_tokens")
+    if prompt is None and completion is None:
+        if total is None:
+            return None
+        prompt = total
+    inside = _details(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
+    outside = _details(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
+    reasoning = _first(outside, "reasoning_tokens") or 0
+    output = completion or 0
+    if reasoning and total == (prompt or 0) + output + reasoning:
+        output += reasoning
+    cached = _first(inside, "cached_tokens")
+    if cached is None:
+        cached = _first(usage, "prompt_cache_hit_tokens", "cached_tokens")
+    return Reported(
+        Usage(
+            input_tokens=prompt or 0,
+            cached_input_tokens=cached or 0,
+            cache_write_tokens=_first(inside, "cache_write_tokens") or 0,
+            audio_input_tokens=_first(inside, "audio_tokens") or 0,
+            output_tokens=output,
+            reasoning_tokens=reasoning,
+            audio_output_tokens=_first(outside, "audio_tokens") or 0,
+        ),
+        raw,
+    )
+
+
+def _first(found: dict[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = found.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**53:
+            return int(value)
+    return None
+
+
+def _details(usage: dict[str, Any], *names: str) -> dict[str, Any]:
+    for name in names:
+        value = usage.get(name)
+        if isinstance(value, dict):
+            return value
+    return _NO_DETAILS

@@ -1,0 +1,1 @@
+"""The engine for calls: admit, route, render, send, relay, settle."""

@@ -1,0 +1,166 @@
+"""One try at one target, from its hold to its event: the record is written exactly once, however the try ends."""
+
+from collections.abc import Callable
+
+from tollkeeper.core.account import Target
+from tollkeeper.core.call import Call, Upload
+from tollkeeper.core.events import Event, Hold, Outcome, Quality
+from tollkeeper.core.ids import Clock
+from tollkeeper.core.money import Price, usd_from_nano
+from tollkeeper.core.ports import Ledger, Observer, Sent
+from tollkeeper.core.usage import NOTHING, Heard, Usage
+
+PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
+"""(target, model as the answer named it, service tier, Unix ms) -> price, None where unknown."""
+
+_LONGEST_RAW = 4096
+
+
+class Attempt:
+    """Keeps one attempt's record until it is settled."""
+
+    __slots__ = (
+        "_ledger",
+        "_monotonic",
+        "_observe",
+        "_price_of",
+        "_settled",
+        "answer",
+        "call",
+        "heard",
+        "hold",
+        "overhead_ms",
+        "started",
+        "target",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        target: Target,
+        number: int,
+        *,
+        ledger: Ledger,
+        observe: Observer,
+        price_of: PriceOf,
+        now: Clock,
+        monotonic: Clock,
+        lifetime: float,
+    ) -> None:
+        started_ms = int(now() * 1000)
+        self._ledger = ledger
+        self._observe = observe
+        self._price_of = price_of
+        self._monotonic = monotonic
+        self._settled = False
+        self.call = call
+        self.target = target
+        self.started = monotonic()
+        self.answer: Sent | None = None
+        self.heard = Heard()
+        self.overhead_ms = 0.0
+        """Milliseconds of the call's time that the gate used, not the provider."""
+        body = call.body
+        size = (body.length or 0) if isinstance(body, Upload) else len(body)
+        self.hold = Hold(
+            request_id=call.request_id,
+            attempt=number,
+            started_at=started_ms,
+            expires_at=started_ms + int(lifetime * 1000),
+            key_id=call.key.id,
+            owner=call.key.owner,
+            team=call.key.team,
+            operation=call.dialect.operation,
+            dialect=call.dialect.name,
+            model_asked=call.model,
+            provider=target.account.name,
+            model=target.model,
+            streamed=call.streamed,
+            input_bound=size if call.dialect.needs_model else 0,
+        )
+
+    def begun(self, answer: Sent) -> None:
+        """The answer's headers are here."""
+        self.answer = answer
+
+    def hear(self, heard: Heard) -> None:
+        """What the answer has said about itself so far."""
+        self.heard = heard
+
+    def replying(self, waited_until: float) -> None:
+        """The client is about to get its answer; the provider was last waited for at `waited_until` (monotonic)."""
+        answer = self.answer
+        waited = waited_until - answer.sent_at if answer is not None else 0.0
+        self.overhead_ms = (self._monotonic() - self.call.accepted_at - waited) * 1000
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What the client is told about how it was served."""
+        model = (
+            self.target.account.name
+            if self.target.model is None
+            else (f"{self.target.account.name}/{self.target.model}")
+        )
+        return [
+            (b"x-tollkeeper-model", model.encode("ascii", "replace")),
+            (b"x-tollkeeper-attempts", b"%d" % self.hold.attempt),
+            (b"x-tollkeeper-overhead-ms", b"%.2f" % self.overhead_ms),
+        ]
+
+    def cost_header(self) -> bytes | None:
+        """USD of what was reported; None where no price is known or nothing was reported."""
+        reported = self.heard.reported
+        price = self._price() if reported is not None else None
+        return None if price is None or reported is None else usd_from_nano(price.cost(reported.usage)).encode()
+
+    def _price(self) -> Price | None:
+        if self.target.price is not None:
+            return self.target.price
+        return self._price_of(self.target, self.heard.model, self.heard.tier, self.hold.started_at)
+
+    def settle(self, outcome: Outcome, error_code: str | None = None, counted: Usage | None = None) -> None:
+        """Writes the event: what was reported, or else what was `counted`. Only the first call does anything."""
+        if self._settled:
+            return
+        self._settled = True
+        reported = self.heard.reported
+        usage = reported.usage if reported is not None else counted
+        price = self._price()
+        quality: Quality = "reported" if reported is not None else "counted"
+        cost: int | None = None
+        if usage is not None and price is not None:
+            cost = price.cost(usage)
+        elif usage in (None, NOTHING) and outcome in ("error", "upstream_error"):
+            cost = 0
+        else:
+            quality = "unpriced"
+        hold, answer = self.hold, self.answer
+        ended = self._monotonic()
+        first_byte = None if answer is None else (answer.first_byte_at - self.started) * 1000
+        event = Event(
+            request_id=hold.request_id,
+            attempt=hold.attempt,
+            started_at=hold.started_at,
+            key_id=hold.key_id,
+            owner=hold.owner,
+            team=hold.team,
+            operation=hold.operation,
+            dialect=hold.dialect,
+            model_asked=hold.model_asked,
+            provider=hold.provider,
+            model=hold.model,
+            model_used=self.heard.model,
+            streamed=hold.streamed,
+            outcome=outcome,
+            status=answer.status if answer is not None else 0,
+            error_code=error_code,
+            quality=quality,
+            usage=usage or NOTHING,
+            cost_nano=cost,
+            price_version=price.version if price is not None else None,
+            usage_raw=reported.raw[:_LONGEST_RAW].decode("utf-8", "replace") if reported else None,
+            first_byte_ms=first_byte,
+            duration_ms=(ended - self.started) * 1000,
+            overhead_ms=self.overhead_ms,
+        )
+        self._ledger.settle(event)
+        self._observe(event)

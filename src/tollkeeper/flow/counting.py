@@ -1,0 +1,51 @@
+"""Counts tokens where a provider reported none, away from the event loop, and settles the attempt when done."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tollkeeper.core.events import Outcome
+from tollkeeper.core.usage import Usage
+from tollkeeper.flow.attempt import Attempt
+
+CountTokens = Callable[[str | None, str], int]
+"""(model, text) -> tokens. Blocking; called on a thread."""
+
+_PER_MESSAGE = 3
+"""Tokens that frame one chat message (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken)."""
+
+
+class Counting:
+    """One thread that counts. Whatever is still being counted at a crash is an open hold, so nothing is lost."""
+
+    def __init__(self, count: CountTokens) -> None:
+        self._count = count
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="counting")
+        self._pending: set[asyncio.Future[Usage]] = set()
+
+    def settle(self, attempt: Attempt, outcome: Outcome, error_code: str | None, delivered: str) -> None:
+        """Settles with the request's input and the `delivered` output, counted."""
+        call = attempt.call
+        members, dialect, model = call.members, call.dialect, attempt.target.model
+
+        def count() -> Usage:
+            prompts = dialect.prompt_texts(members)
+            frame = _PER_MESSAGE if dialect.operation == "chat" else 0
+            tokens = sum(self._count(model, text) + frame for text in prompts) + frame * bool(prompts)
+            return Usage(input_tokens=tokens, output_tokens=self._count(model, delivered) if delivered else 0)
+
+        counting = asyncio.get_running_loop().run_in_executor(self._thread, count)
+        self._pending.add(counting)
+
+        def counted(done: asyncio.Future[Usage]) -> None:
+            self._pending.discard(done)
+            failed = done.cancelled() or done.exception() is not None
+            attempt.settle(outcome, error_code, None if failed else done.result())
+
+        counting.add_done_callback(counted)
+
+    async def finish(self) -> None:
+        """Waits until all is counted."""
+        while self._pending:
+            await asyncio.wait(self._pending)
+        self._thread.shutdown(wait=False)

@@ -1,0 +1,305 @@
+"""A provider's answer on its way to the client: the very bytes, overheard for metering.
+
+Rule 1: chunks are forwarded as they come, whole events at once (see event_stream).
+Rule 2: an end that HTTP or the dialect does not call an end is an error event and an aborted connection.
+Rule 3: whoever stops first (provider, client, gate), the attempt is settled once.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable
+
+from msgspec import Struct
+
+from tollkeeper.core.call import Reply
+from tollkeeper.core.errors import ClientLeft, TollkeeperError, UpstreamError
+from tollkeeper.core.events import Outcome
+from tollkeeper.core.ports import EventReader, Headers, Sent
+from tollkeeper.core.usage import Heard
+from tollkeeper.dialects import openai_usage
+from tollkeeper.flow import headers as answer_headers
+from tollkeeper.flow.attempt import Attempt
+from tollkeeper.flow.counting import Counting
+from tollkeeper.flow.departures import Departures, Drain
+from tollkeeper.flow.event_stream import EventStream
+
+_ERROR_BODY = 1024 * 1024
+_TAIL = 64 * 1024
+_AFTER_DONE = 0.25
+_KEEP_ALIVE = b": ping\n"
+"""One line feed: a blank line after a comment breaks openai-python once an `id:` was sent (openai-python#2722)."""
+_USAGE_IN_TAIL = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
+
+
+class RelayOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How answers are relayed."""
+
+    keep_alive: float = 0.0
+    """Seconds of silence after which a comment goes into an event stream; 0 = never. Before the first event this
+    commits the status: an error then comes as an event under a 200."""
+    read_whole: int = 4 * 1024 * 1024
+    """A JSON answer of up to this many bytes is read whole and checked before it is passed on; a longer one streams."""
+    longest_event: int = 64 * 1024 * 1024
+    """A stream event longer than this is relayed unread."""
+
+
+class Relay:
+    """One answer. Made when the request has been sent; `reply` gives what the client gets."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        answer: Sent,
+        hide_usage: bool,
+        counting: Counting,
+        departures: Departures,
+        options: RelayOptions,
+    ) -> None:
+        self._attempt = attempt
+        self._answer = answer
+        self._dialect = attempt.call.dialect
+        self._hide_usage = hide_usage
+        self._counting = counting
+        self._departures = departures
+        self._options = options
+        self._drain: Drain | None = None
+        self._cancelled = False
+        self._worth_draining = True
+        self._ended = False
+
+    def client_left(self) -> None:
+        """Called the moment the client's connection is gone."""
+        if self._ended:
+            return
+        leave = self._attempt.target.account.leave if self._worth_draining else "cancel"
+        self._drain = self._departures.departed(leave, self._answer.close, self._answer.limit_to)
+        self._cancelled = self._drain is None
+
+    async def reply(self) -> Reply:
+        """Waits for the answer's head and, in a stream, its first event. Raises TollkeeperError, settled."""
+        try:
+            await self._answer.head()
+            return await self._begin()
+        except TollkeeperError as error:
+            raise self._failed(error) from None
+        except BaseException:
+            self._answer.close()
+            self._end("gate_stopped", "gate_stopped")
+            raise
+
+    async def _begin(self) -> Reply:
+        answer = self._answer
+        status = answer.status
+        self._attempt.begun(answer)
+        if status >= 400:
+            return await self._refusal()
+        if not 200 <= status < 300:
+            raise UpstreamError(
+                f"The provider answered with status {status}, a redirection, which is not followed.",
+                code="upstream_redirect",
+            )
+        kind = answer_headers.value_of(answer.headers, b"content-type").lower()
+        if kind.startswith(b"text/event-stream"):
+            return await self._stream()
+        if b"json" in kind.partition(b";")[0]:
+            return await self._whole()
+        if self._dialect.json_answer:
+            raise UpstreamError(
+                "The provider answered with something other than JSON or an event stream.", code="upstream_bad_answer"
+            )
+        self._worth_draining = False  # no usage comes with it
+        reply = self._reply(self._through(b""), answer.first_byte_at)
+        length = answer_headers.value_of(answer.headers, b"content-length")
+        if length:
+            reply.headers.append((b"content-length", length))
+        return reply
+
+    # --- whole answers ----------------------------------------------------------------------------------------------
+
+    async def _refusal(self) -> Reply:
+        answer, attempt = self._answer, self._attempt
+        body, whole = await answer.read(_ERROR_BODY)
+        if not whole:
+            answer.close()
+        if answer.status == 401:
+            # The provider's complaint is about the gate's own key: the caller's is fine, and shown parts of ours are not.
+            raise UpstreamError(
+                "The provider refused this gate's credentials. Tell its operator.",
+                code="upstream_auth_failed",
+                retryable=False,
+                headers=((b"x-should-retry", b"false"),),
+            )
+        secret = attempt.target.account.secret
+        if secret:
+            body = body.replace(secret.encode(), b"[redacted]")
+        failed = answer.status >= 500
+        self._end("upstream_error" if failed else "error", f"upstream_{answer.status}")
+        return self._reply(body, answer.last_byte_at)
+
+    async def _whole(self) -> Reply:
+        answer, attempt, dialect = self._answer, self._attempt, self._dialect
+        body, whole = await answer.read(self._options.read_whole)
+        if not whole:
+            return self._reply(self._through(body), answer.first_byte_at)
+        try:
+            attempt.hear(dialect.read_answer(body))
+        except ValueError:
+            raise UpstreamError("The provider's answer is not valid JSON.", code="upstream_bad_answer") from None
+        if attempt.heard.reported is None and dialect.counts_text and attempt.call.members:
+            self._end("ok", None, lambda: dialect.answer_text(body))
+            return self._reply(body, answer.last_byte_at)
+        reply = self._reply(body, answer.last_byte_at)
+        cost = attempt.cost_header()
+        if cost is not None:
+            reply.headers.append((b"x-tollkeeper-cost", cost))
+        self._end("ok", None)
+        return reply
+
+    async def _through(self, begun: bytes) -> AsyncIterator[bytes]:
+        """Bytes that are not read, but for a usage object near the end of a long JSON answer."""
+        answer = self._answer
+        tail = begun[-_TAIL:]
+        try:
+            if begun:
+                yield begun
+            while (chunk := await answer.next_chunk()) is not None:
+                tail = (tail + chunk)[-_TAIL:]
+                yield chunk
+            found = _USAGE_IN_TAIL.findall(tail)
+            if found:
+                self._attempt.hear(Heard(openai_usage.reported(found[-1])))
+            self._end("ok", None)
+        except TollkeeperError as error:
+            raise self._failed(error) from None
+        finally:
+            if not self._ended:
+                self._abandoned()
+
+    # --- streams ----------------------------------------------------------------------------------------------------
+
+    async def _stream(self) -> Reply:
+        reader = self._dialect.reader(self._hide_usage)
+        events = EventStream(reader, may_change=self._hide_usage, longest=self._options.longest_event)
+        answer = self._answer
+        silence = self._options.keep_alive or None
+        first = b""
+        while not events.begun():
+            try:
+                chunk = await answer.next_chunk(silence)
+            except TimeoutError:
+                first += _KEEP_ALIVE
+                break
+            if chunk is None:
+                first += events.end()
+                if events.begun() and not events.garbled:
+                    break
+                raise UpstreamError("The provider's stream ended before its first event.", code="upstream_bad_answer")
+            first += events.feed(chunk)
+            if events.garbled:
+                raise UpstreamError("The provider's stream is not one of JSON events.", code="upstream_bad_answer")
+        return self._reply(self._relayed(events, first), answer.first_byte_at)
+
+    async def _relayed(self, events: EventStream, first: bytes) -> AsyncIterator[bytes]:
+        answer, reader = self._answer, events.reader
+        silence = self._options.keep_alive or None
+        error: TollkeeperError
+        try:
+            if first:
+                yield first
+            while True:
+                try:
+                    chunk = await answer.next_chunk(_AFTER_DONE if reader.done else silence)
+                except TimeoutError:
+                    if reader.done:
+                        break
+                    if events.at_boundary and not self._draining:
+                        yield _KEEP_ALIVE
+                    continue
+                if chunk is None:
+                    break
+                out = events.feed(chunk)
+                if self._draining:
+                    self._drained(events.seen)
+                elif out:
+                    yield out
+                if events.garbled:
+                    raise UpstreamError("The provider's stream was garbled.", code="upstream_garbled")
+            rest = events.end()
+            if rest and not self._draining:
+                yield rest
+            if events.garbled or not reader.finished:
+                raise UpstreamError("The provider's stream ended before it was finished.", code="upstream_cut")
+            self._heard(reader)
+            self._end("error" if reader.error_code else "ok", reader.error_code, reader.delivered)
+            answer.close()
+        except TollkeeperError as broken:
+            answer.close()
+            self._heard(reader)
+            error = self._failed(broken, reader)
+            if not isinstance(error, ClientLeft):
+                yield events.break_off() + self._dialect.render_error_event(error)
+            raise error from None
+        finally:
+            if not self._ended:
+                self._heard(reader)
+                self._abandoned(reader)
+
+    @property
+    def _draining(self) -> bool:
+        return self._drain is not None
+
+    def _drained(self, seen: int) -> None:
+        if self._drain is not None:
+            self._drain.passed(seen)
+
+    def _heard(self, reader: EventReader) -> None:
+        self._attempt.hear(Heard(reader.reported, reader.model, reader.tier))
+
+    # --- ends -------------------------------------------------------------------------------------------------------
+
+    def _failed(self, error: TollkeeperError, reader: EventReader | None = None) -> TollkeeperError:
+        """Settles an answer that could not be relayed; returns what the door is told."""
+        if self._cancelled:
+            self._end("client_left", "client_left", reader.delivered if reader else _nothing)
+            return ClientLeft("The client left.")
+        answered = self._attempt.answer is not None and 200 <= self._attempt.answer.status < 300
+        broke_off = answered and error.code != "upstream_bad_answer"
+        if broke_off:
+            self._end("upstream_cut", error.code, reader.delivered if reader else _nothing)
+        else:
+            self._end("upstream_error", error.code)
+        self._answer.close()
+        return error
+
+    def _abandoned(self, reader: EventReader | None = None) -> None:
+        """The door stopped taking chunks: the gate is being stopped, or a client left whom nobody could tell us of."""
+        self._answer.close()
+        outcome: Outcome = "client_left" if self._attempt.call.presence.gone else "gate_stopped"
+        self._end(outcome, outcome, reader.delivered if reader else _nothing)
+
+    def _end(self, outcome: Outcome, code: str | None, delivered: Callable[[], str] | None = None) -> None:
+        """Settles, once. With `delivered`, tokens are counted where none were reported."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._drain is not None:
+            self._drain.end()
+            if outcome in ("ok", "upstream_cut"):
+                outcome = "client_left"
+        attempt = self._attempt
+        if attempt.heard.reported is None and delivered is not None and self._dialect.counts_text:
+            self._counting.settle(attempt, outcome, code, delivered())
+        else:
+            attempt.settle(outcome, code)
+
+    def _reply(self, body: bytes | AsyncIterator[bytes], waited_until: float) -> Reply:
+        attempt = self._attempt
+        attempt.replying(waited_until)
+        relayed: Headers = answer_headers.relayed(self._answer.headers)
+        relayed += attempt.headers()
+        if isinstance(body, bytes):
+            return Reply(self._answer.status, relayed, body)
+        return Reply(self._answer.status, relayed, chunks=body)
+
+
+def _nothing() -> str:
+    return ""

@@ -1,0 +1,97 @@
+"""A call becomes one provider's request: URL, headers, and the client's own bytes but for what must differ."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+import msgspec
+
+from tollkeeper.core.account import Account, Target
+from tollkeeper.core.call import Call, Upload
+from tollkeeper.wire import json_text
+
+_OURS = frozenset(
+    # Framing and hop-by-hop (RFC 9110, 7.6.1), credentials, and what would tell a provider about our side.
+    b"""host content-length transfer-encoding connection keep-alive proxy-connection te trailer upgrade expect
+    authorization api-key x-api-key proxy-authorization proxy-authenticate cookie accept-encoding
+    openai-organization openai-project forwarded via x-real-ip x-forwarded-for x-forwarded-host x-forwarded-proto
+    x-forwarded-port traceparent tracestate baggage x-request-id""".split()
+)
+_PLAIN = (b"accept-encoding", b"identity")
+
+
+class Outgoing:
+    """What `Outbound.send` takes, less the timeouts."""
+
+    __slots__ = ("body", "headers", "hide_usage", "method", "url")
+
+    def __init__(
+        self,
+        method: bytes,
+        url: str,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        hide_usage: bool,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.hide_usage = hide_usage
+
+
+def render(call: Call, target: Target) -> Outgoing:
+    """The request for `target`. Raises CallerError where the call's fields have the wrong shape."""
+    account = target.account
+    headers = [
+        header
+        for header in call.headers
+        if header[0] not in _OURS and not header[0].startswith((b"x-tollkeeper-", b"cf-", b"sec-"))
+    ]
+    headers.append(_PLAIN)
+    secret = credentials(account)
+    if secret is not None:
+        headers.append(secret)
+    hide_usage = False
+    body: bytes | AsyncIterator[bytes]
+    if isinstance(call.body, Upload):
+        length = call.body.length
+        if call.body.replace is not None and target.model is not None and target.model != call.model:
+            body, length = call.body.replace(target.model)
+        else:
+            body = call.body.chunks
+        if length is not None:
+            headers.append((b"content-length", b"%d" % length))
+    else:
+        body = call.body
+        if call.members:
+            ask = call.dialect.ask_usage(call.members, account.provider, call.streamed)
+            hide_usage = ask.hide_usage
+            changes = ask.changes
+            if target.model is not None and (target.model != call.model or "model" not in call.members):
+                changes = {**changes, "model": msgspec.json.encode(target.model)}
+            if changes:
+                body = json_text.replaced(body, dict(call.members), changes)
+    return Outgoing(call.method.encode(), _url(call, target), headers, body, hide_usage)
+
+
+def credentials(account: Account) -> tuple[bytes, bytes] | None:
+    """The one header that carries our key; None where there is none."""
+    if account.secret is None or account.provider.auth == "none":
+        return None
+    if account.provider.auth == "api-key":
+        return b"api-key", account.secret.encode()
+    return b"authorization", b"Bearer " + account.secret.encode()
+
+
+def _url(call: Call, target: Target) -> str:
+    provider = target.account.provider
+    path = call.path
+    if provider.paths == "azure" and target.model is not None:
+        # https://learn.microsoft.com/azure/ai-services/openai/reference: the deployment is in the path.
+        path = f"deployments/{quote(target.model, safe='')}/{path}"
+    url = f"{provider.base_url}/{path}"
+    query = call.query.decode("ascii", "ignore")
+    if provider.api_version is not None:
+        kept = [pair for pair in query.split("&") if pair and not pair.startswith("api-version=")]
+        query = "&".join([*kept, f"api-version={quote(provider.api_version, safe='')}"])
+    return f"{url}?{query}" if query else url

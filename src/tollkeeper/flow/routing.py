@@ -1,0 +1,52 @@
+"""Model names to targets; pure."""
+
+from collections.abc import Mapping, Sequence
+
+from tollkeeper.core.account import Account, Target
+from tollkeeper.core.errors import CallerError, model_not_found
+
+
+class Routing:
+    """Knows the configured models and accounts. Swapped whole when the config changes."""
+
+    def __init__(self, models: Mapping[str, Sequence[Target]], accounts: Mapping[str, Account]) -> None:
+        self.models = models
+        self.accounts = accounts
+        self._found: dict[str, Sequence[Target]] = dict(models)
+
+    def targets(self, model: str) -> Sequence[Target]:
+        """Targets of a name, best first: a configured model; `provider/model`; a name that one provider calls its own;
+        any name where there is only one provider. Raises CallerError (model_not_found).
+        """
+        found = self._found.get(model)
+        if found is not None:
+            return found
+        return (self._unlisted(model),)
+
+    def _unlisted(self, model: str) -> Target:
+        before, slash, after = model.partition("/")
+        if slash and after and before in self.accounts:
+            return Target(self.accounts[before], after)
+        for account in self.accounts.values():
+            if account.provider.models and model.startswith(account.provider.models):
+                return Target(account, model)
+        open_ended = [account for account in self.accounts.values() if account.provider.name != "demo"]
+        if len(open_ended) == 1 and not self.models:
+            return Target(open_ended[0], model)
+        raise model_not_found(model)
+
+    def unnamed(self, provider: str | None) -> Target:
+        """Where a request goes that names no model: the provider it asks for, or the first one.
+
+        Raises CallerError where there is none of that name.
+        """
+        if provider is not None:
+            account = self.accounts.get(provider)
+            if account is None:
+                raise CallerError(
+                    f"There is no provider '{provider[:64]}' here.", status=404, code="provider_not_found"
+                )
+            return Target(account, None)
+        for account in self.accounts.values():
+            return Target(account, None)
+        raise CallerError("No provider is configured here.", status=404, code="provider_not_found")

@@ -1,0 +1,1 @@
+"""What calls cost: token counting where providers report none, and prices."""

@@ -1,0 +1,1 @@
+"""The operators' door: keys, usage, events, health and metrics over REST, always behind the operator key."""

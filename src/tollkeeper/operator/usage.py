@@ -1,0 +1,89 @@
+"""/api/usage and /api/events: what the ledger says."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from tollkeeper.app import App
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.events import Event
+from tollkeeper.core.money import usd_from_nano
+from tollkeeper.stores.sqlite.reports import Reports, raised
+
+T = TypeVar("T")
+_MOST = 1000
+
+
+async def usage(request: Request, app: App) -> object:
+    """?by=key|owner|team|model|provider|day&since=&until=, times as ISO 8601 or Unix milliseconds."""
+    asked = request.query_params
+    by = asked.get("by", "key")
+    since, until = moment(asked.get("since"), "since"), moment(asked.get("until"), "until")
+    rows = await _asked(app, lambda reports: reports.usage(by, since, until))
+    return {"by": by, "data": [row.as_dict(by) for row in rows]}
+
+
+async def events(request: Request, app: App) -> object:
+    """?key=&since=&until=&request_id=&before=&limit=; newest first; `next` is the `before` of the page that follows."""
+    asked = request.query_params
+    limit = asked.get("limit", "100")
+    if not limit.isdigit() or not 1 <= int(limit) <= _MOST:
+        raise CallerError(f"limit must be 1 to {_MOST}.", code="invalid_value", param="limit")
+    found = await _asked(
+        app,
+        lambda reports: reports.events(
+            key=asked.get("key"),
+            since=moment(asked.get("since"), "since"),
+            until=moment(asked.get("until"), "until"),
+            request_id=asked.get("request_id"),
+            before=asked.get("before"),
+            limit=int(limit),
+        ),
+    )
+    following = found[-1].request_id if len(found) == int(limit) else None
+    return {"data": [event_dict(event) for event in found], "next": following}
+
+
+def event_dict(event: Event) -> dict[str, Any]:
+    """An event for JSON: usage flat, cost exact."""
+    fields = msgspec.structs.asdict(event)
+    tokens = msgspec.structs.asdict(fields.pop("usage"))
+    cost = fields.pop("cost_nano")
+    return {**fields, **tokens, "cost_usd": None if cost is None else usd_from_nano(cost)}
+
+
+def moment(given: str | None, name: str) -> int | None:
+    """ISO 8601 (a date alone is its midnight, no zone is UTC) or Unix milliseconds. Raises CallerError."""
+    if given is None or given == "":
+        return None
+    if given.isdigit() and len(given) > 8:
+        return int(given)
+    try:
+        when = datetime.fromisoformat(given)
+    except ValueError:
+        raise CallerError(
+            f"{name} must be a date or time like 2026-11-20 or 2026-11-20T08:00:00+01:00.",
+            code="invalid_value",
+            param=name,
+        ) from None
+    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+async def _asked(app: App, question: Callable[[Reports], T]) -> T:
+    """Asks on a thread: a report may take long and calls must not wait for it."""
+
+    def ask() -> T:
+        reports = Reports(app.home)
+        try:
+            return question(reports)
+        except sqlite3.Error as error:
+            raise raised(error) from error
+        finally:
+            reports.close()
+
+    return await asyncio.get_running_loop().run_in_executor(None, ask)

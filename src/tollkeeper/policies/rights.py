@@ -1,0 +1,24 @@
+"""A key's list of models is a wall: nothing outside it, by whatever path, and no path whose model cannot be known."""
+
+from tollkeeper.core.call import Call, Reply
+from tollkeeper.core.errors import CallerError, model_not_found
+from tollkeeper.core.ports import Handler
+
+ORDER = 150
+
+
+class Rights:
+    """A model that a key may not use does not exist for it: the answer is the same."""
+
+    async def __call__(self, call: Call, next: Handler) -> Reply:
+        if call.key.models is not None:
+            if call.model is None:
+                raise CallerError(
+                    f"This key is limited to certain models; /v1/{call.path} names none, so it is not open to this key.",
+                    status=403,
+                    type="permission_error",
+                    code="model_required",
+                )
+            if not call.key.may_use(call.model):
+                raise model_not_found(call.model)
+        return await next(call)

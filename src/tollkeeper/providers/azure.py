@@ -1,0 +1,15 @@
+"""Azure OpenAI (https://learn.microsoft.com/azure/ai-services/openai/reference)."""
+
+from tollkeeper.core.provider import Provider
+
+PROVIDER = Provider(
+    name="azure",
+    base_url="",
+    key_env="AZURE_OPENAI_API_KEY",
+    auth="api-key",
+    paths="azure",
+    api_version="2024-10-21",
+    prices="azure",
+    otel="azure.ai.openai",
+    docs="https://learn.microsoft.com/azure/ai-services/openai/reference",
+)

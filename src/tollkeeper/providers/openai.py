@@ -1,0 +1,31 @@
+"""OpenAI (https://platform.openai.com/docs/api-reference)."""
+
+from tollkeeper.core.provider import Provider
+
+PROVIDER = Provider(
+    name="openai",
+    base_url="https://api.openai.com/v1",
+    key_env="OPENAI_API_KEY",
+    models=(
+        "gpt-",
+        "chatgpt-",
+        "o1",
+        "o3",
+        "o4",
+        "text-embedding-",
+        "text-moderation-",
+        "omni-moderation-",
+        "dall-e-",
+        "whisper-",
+        "tts-",
+        "sora-",
+        "codex-",
+        "computer-use-",
+        "davinci-",
+        "babbage-",
+        "ft:",
+    ),
+    prices="openai",
+    otel="openai",
+    docs="https://platform.openai.com/docs/api-reference",
+)

@@ -1,0 +1,1 @@
+"""The gate's door: ASGI app, HTTP, event streams."""

@@ -1,0 +1,115 @@
+"""Request bodies: read whole where they must be understood, passed on as they come where they need not."""
+
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from tollkeeper.core.call import Upload
+from tollkeeper.core.errors import CallerError, ClientLeft
+from tollkeeper.wire import multipart
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+_IN_MEMORY = 1024 * 1024
+_PIECE = 256 * 1024
+
+
+def too_large(limit: int) -> CallerError:
+    """What a body of more than `limit` bytes is answered with."""
+    return CallerError(f"The request body exceeds {limit} bytes.", status=413, code="request_too_large")
+
+
+def declared(length: bytes | None, limit: int) -> int | None:
+    """The content-length, None where there is none. Raises CallerError (413) where it exceeds `limit`."""
+    if length is None:
+        return None
+    size = int(length)
+    if size > limit:
+        raise too_large(limit)
+    return size
+
+
+async def whole(receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises CallerError (413) and ClientLeft."""
+    message = await receive()
+    if message["type"] != "http.request":
+        raise ClientLeft("The client left.")
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit:
+            raise too_large(limit)
+        return body
+    parts = [body]
+    size = len(body)
+    async for chunk in streamed(receive, limit - size):
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+async def streamed(receive: Receive, limit: int) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises CallerError (413) and ClientLeft."""
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientLeft("The client left.")
+        chunk: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        if chunk:
+            yield chunk
+
+
+async def form(receive: Receive, limit: int, content_type: str, length: int | None) -> tuple[Upload, str | None]:
+    """A multipart form: its `model` field, and an upload of the very bytes.
+
+    Clients that send the model before the file have the file streamed through. What comes before the model is kept, on
+    disk past a megabyte. Raises CallerError and ClientLeft.
+    """
+    try:
+        reader = multipart.FieldReader(multipart.boundary_of(content_type), "model")
+        chunks = streamed(receive, limit)
+        kept = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by `_replay`
+        ended = True
+        async for chunk in chunks:
+            kept.write(chunk)
+            reader.feed(chunk)
+            if reader.value is not None:
+                ended = False
+                break
+    except multipart.BadForm as error:
+        raise CallerError(f"We could not read the form in the body: {error}.", code="invalid_form") from None
+    if ended and not reader.finished and reader.value is None:
+        raise CallerError("We could not read the form in the body: it ends early.", code="invalid_form")
+
+    def replaced(model: str) -> tuple[AsyncIterator[bytes], int | None]:
+        new = model.encode()
+        grown = len(new) - (reader.end - reader.start)
+        return _replay(kept, chunks, (reader.start, reader.end, new)), None if length is None else length + grown
+
+    model = reader.value
+    upload = Upload(_replay(kept, chunks, None), length, replaced if model is not None else None)
+    return upload, model
+
+
+async def _replay(
+    kept: "tempfile.SpooledTemporaryFile[bytes]", rest: AsyncIterator[bytes], edit: tuple[int, int, bytes] | None
+) -> AsyncIterator[bytes]:
+    with kept:
+        kept.seek(0)
+        if edit is not None:
+            start, end, new = edit
+            while start > 0:
+                piece = kept.read(min(start, _PIECE))
+                start -= len(piece)
+                yield piece
+            yield new
+            kept.seek(end)
+        while piece := kept.read(_PIECE):
+            yield piece
+    async for chunk in rest:
+        yield chunk

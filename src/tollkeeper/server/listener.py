@@ -1,0 +1,73 @@
+"""Serves an ASGI app on one address with uvicorn, without its signal handlers: the process stops both ports together."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from tollkeeper.core.errors import GateError
+from tollkeeper.core.limits import DoorLimits
+from tollkeeper.server.protocol import DoorProtocol
+
+BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 finds a free one. Raises GateError with the reason."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise GateError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    listening.setblocking(False)
+    return listening
+
+
+class Listener(uvicorn.Server):
+    """One port. `serve` returns after `should_exit` was set and calls have ended."""
+
+    def __init__(self, app: Any, listening: socket.socket, limits: DoorLimits, shutdown_seconds: float) -> None:
+        protocol = type("Protocol", (DoorProtocol,), {"limits": limits})
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            timeout_graceful_shutdown=max(1, round(shutdown_seconds)),
+            backlog=BACKLOG,
+        )
+        super().__init__(config)
+        self._listening = listening
+
+    @property
+    def port(self) -> int:
+        """The port in fact listened on."""
+        return int(self._listening.getsockname()[1])
+
+    async def run_until_told(self) -> None:
+        """Serves."""
+        await self.serve(sockets=[self._listening])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, DoorProtocol):
+                    connection.check(now)
+        return await super().on_tick(counter)

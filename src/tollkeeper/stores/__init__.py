@@ -1,0 +1,1 @@
+"""What is kept: one folder or file per engine, each implementing ports of `core`."""

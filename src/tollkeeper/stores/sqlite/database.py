@@ -1,0 +1,52 @@
+"""Opens the store's file the way that the ledger relies on, and makes its tables."""
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from tollkeeper.core.errors import GateError
+
+FILE = "tollkeeper.db"
+VERSION = 1
+
+
+def connect(home: Path, *, create: bool = True) -> sqlite3.Connection:
+    """A connection in autocommit mode to HOME/tollkeeper.db: WAL, synchronous=FULL (read back), foreign writers waited for.
+
+    Any thread may use it, one at a time. Raises GateError where the file cannot be opened, is not ours or is newer than us.
+    """
+    path = home / FILE
+    if not create and not path.exists():
+        raise GateError(f"There is no store at {path}. Start the gate once, or name its home with --home.")
+    try:
+        database = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+        mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        database.execute("PRAGMA synchronous = FULL")
+        level = database.execute("PRAGMA synchronous").fetchone()[0]
+        if (mode, level) != ("wal", 2):
+            raise GateError(f"{path}: the file system does not allow WAL with synchronous=FULL (got {mode}, {level}).")
+        database.execute("PRAGMA journal_size_limit = 67108864")
+        _migrate(database)
+    except sqlite3.Error as error:
+        raise GateError(f"{path}: {error}") from error
+    path.chmod(0o600)
+    return database
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == VERSION:
+        return
+    if version > VERSION:
+        raise GateError(
+            f"The store is of version {version}, newer than this Tollkeeper ({VERSION}). Upgrade Tollkeeper."
+        )
+    schema = resources.files("tollkeeper.stores.sqlite").joinpath("schema.sql").read_text("utf-8")
+    try:
+        database.executescript("BEGIN IMMEDIATE;\n" + schema + "COMMIT;")
+    except sqlite3.OperationalError:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        # Another process made the tables between our look and our transaction.
+        if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            raise

@@ -1,0 +1,187 @@
+"""Keys on SQLite: made, listed, revoked and rotated by any process; known in memory to the one that serves.
+
+A secret is `tk-` and 256 random bits. Only HMAC-SHA256(pepper, secret) is stored; the pepper is a file beside the store,
+so that a copy of the store alone lets nobody in and lets nobody test guesses.
+"""
+
+import base64
+import hmac
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.ids import Clock, Randomness
+from tollkeeper.core.keys import PREFIX, SHOWN, Key
+from tollkeeper.stores.sqlite import database
+
+_COLUMNS = "id, name, shown, digest, created_at, owner, team, models, expires_at, revoked_at"
+_NOBODY = bytes(32)
+
+
+class KeyStore:
+    """Reads and writes the table `keys`. One connection; use it from one thread at a time."""
+
+    def __init__(self, home: Path, now: Clock, randomness: Randomness, *, create: bool = True) -> None:
+        if create:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._database = database.connect(home, create=create)
+        self._pepper = secret_file(home / "pepper", lambda: randomness(32).hex()).encode()
+        self._now = now
+        self._randomness = randomness
+
+    def close(self) -> None:
+        self._database.close()
+
+    def create(
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        team: str | None = None,
+        models: Sequence[str] | None = None,
+        expires_at: int | None = None,
+    ) -> tuple[Key, str]:
+        """A new key and its secret, which is shown this once. Raises CallerError for a name that is empty or not text."""
+        for field, value in (("name", name), ("owner", owner), ("team", team)):
+            if value is not None and (not value.strip() or not value.isprintable() or len(value) > 200):
+                raise CallerError(
+                    f"'{field}' must be 1 to 200 printable characters.", code="invalid_value", param=field
+                )
+        secret = self._new_secret()
+        key = Key(
+            id="key_" + self._randomness(8).hex(),
+            name=name,
+            shown=secret[:SHOWN],
+            digest=self.digest(secret.encode()),
+            created_at=int(self._now() * 1000),
+            owner=owner,
+            team=team,
+            models=tuple(models) if models is not None else None,
+            expires_at=expires_at,
+        )
+        self._database.execute(
+            f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key.id,
+                key.name,
+                key.shown,
+                key.digest,
+                key.created_at,
+                key.owner,
+                key.team,
+                None if key.models is None else msgspec.json.encode(key.models).decode(),
+                key.expires_at,
+                None,
+            ),
+        )
+        return key, secret
+
+    def list(self) -> list[Key]:
+        """All keys, oldest first, revoked ones too."""
+        return [_key_of(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id")]
+
+    def get(self, reference: str) -> Key:
+        """The key of that id or, where only one has it, that name. Raises CallerError (404) where there is none."""
+        rows = self._database.execute(
+            f"SELECT {_COLUMNS} FROM keys WHERE id = ? OR name = ? ORDER BY id = ? DESC",
+            (reference, reference, reference),
+        ).fetchall()
+        if not rows:
+            raise CallerError(f"There is no key '{reference[:64]}'.", status=404, code="key_not_found")
+        if len(rows) > 1 and rows[0][0] != reference:
+            ids = ", ".join(row[0] for row in rows)
+            raise CallerError(
+                f"{len(rows)} keys are named '{reference[:64]}'; say which by its id: {ids}.",
+                status=409,
+                code="key_ambiguous",
+            )
+        return _key_of(rows[0])
+
+    def revoke(self, reference: str) -> Key:
+        """Ends a key for good. Raises CallerError (404)."""
+        key = self.get(reference)
+        self._database.execute(
+            "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (int(self._now() * 1000), key.id)
+        )
+        return self.get(key.id)
+
+    def rotate(self, reference: str) -> tuple[Key, str]:
+        """A new secret for the same key; the old one ends at once. Raises CallerError (404, or 409 if it is revoked)."""
+        key = self.get(reference)
+        if key.revoked_at is not None:
+            raise CallerError(f"The key '{key.name}' is revoked.", status=409, code="key_revoked")
+        secret = self._new_secret()
+        self._database.execute(
+            "UPDATE keys SET digest = ?, shown = ? WHERE id = ?", (self.digest(secret.encode()), secret[:SHOWN], key.id)
+        )
+        return self.get(key.id), secret
+
+    def digest(self, secret: bytes) -> bytes:
+        """What is stored of a secret."""
+        return hmac.digest(self._pepper, secret, "sha256")
+
+    def changes(self) -> int:
+        """A number that differs once another connection has changed the store."""
+        return int(self._database.execute("PRAGMA data_version").fetchone()[0])
+
+    def _new_secret(self) -> str:
+        return PREFIX + base64.urlsafe_b64encode(self._randomness(32)).rstrip(b"=").decode()
+
+
+class KeyRing:
+    """The keys in memory, for the gate. Implements `core.ports.Keys`."""
+
+    def __init__(self, store: KeyStore, now: Clock) -> None:
+        self._store = store
+        self._now = now
+        self._seen: int | None = None
+        self._by_digest: dict[bytes, Key] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Reads all keys again."""
+        self._by_digest = {key.digest: key for key in self._store.list()}
+
+    def poll(self) -> None:
+        """Reads all keys again if another process may have changed them. Keeps the old ones if that fails."""
+        with suppress(sqlite3.Error):
+            changes = self._store.changes()
+            if changes != self._seen:
+                self.refresh()
+                self._seen = changes
+
+    def find(self, secret: bytes) -> Key | None:
+        digest = self._store.digest(secret)
+        key = self._by_digest.get(digest)
+        right = hmac.compare_digest(digest, key.digest if key is not None else _NOBODY)
+        return key if right and key is not None and key.usable(int(self._now() * 1000)) else None
+
+
+def secret_file(path: Path, make: Callable[[], str]) -> str:
+    """The secret in `path`; made by `make` and written with mode 600 where there is none. Two makers agree on one."""
+    try:
+        return path.read_text("ascii").strip()
+    except FileNotFoundError:
+        pass
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(make() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    with suppress(FileExistsError):
+        os.link(fresh, path)
+    os.unlink(fresh)
+    return path.read_text("ascii").strip()
+
+
+def _key_of(row: tuple[object, ...]) -> Key:
+    values = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    if isinstance(values["models"], str):
+        values["models"] = msgspec.json.decode(values["models"], type=tuple[str, ...])
+    return Key(**values)  # type: ignore[arg-type]

@@ -1,0 +1,180 @@
+"""Questions to the ledger: who used what, which events, and whether it all adds up. Reads only; a connection of its own."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.events import Event
+from tollkeeper.core.money import usd_from_nano
+from tollkeeper.stores.sqlite import database
+from tollkeeper.stores.sqlite.ledger import event_of
+
+_GROUPS = {
+    "key": "key_id",
+    "owner": "owner",
+    "team": "team",
+    "model": "model_asked",
+    "provider": "provider",
+    "day": "strftime('%Y-%m-%d', started_at / 1000, 'unixepoch')",
+}
+GROUPS = tuple(_GROUPS)
+_SUMS = (
+    "count(DISTINCT request_id), count(*), sum(input_tokens), sum(cached_input_tokens), sum(output_tokens),"
+    " sum(reasoning_tokens), coalesce(sum(cost_nano), 0), sum(cost_nano IS NULL)"
+)
+
+
+class UsageRow(Struct, frozen=True, kw_only=True):
+    """One line of a usage report."""
+
+    group: str | None
+    name: str | None
+    """The key's name, in reports by key."""
+    requests: int
+    attempts: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_usd: str
+    """Exact decimal; of the priced attempts."""
+    unpriced: int
+
+    def as_dict(self, by: str) -> dict[str, object]:
+        """For JSON, the group under its own name."""
+        row: dict[str, object] = {by: self.group}
+        if by == "key":
+            row["name"] = self.name
+        fields = ("requests", "attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
+        return row | {field: getattr(self, field) for field in (*fields, "cost_usd", "unpriced")}
+
+
+class Reports:
+    """Answers questions."""
+
+    def __init__(self, home: Path) -> None:
+        self._database = database.connect(home, create=False)
+        self._database.execute("PRAGMA query_only = ON")
+
+    def close(self) -> None:
+        self._database.close()
+
+    def usage(self, by: str, since: int | None = None, until: int | None = None) -> list[UsageRow]:
+        """Sums of the events that began in [since, until) (Unix ms), dearest first. Raises CallerError for another `by`."""
+        if by not in _GROUPS:
+            raise CallerError(f"Usage can be summed by {', '.join(GROUPS)}.", code="invalid_value", param="by")
+        where, values = _between(since, until)
+        rows = self._database.execute(
+            f"SELECT {_GROUPS[by]} AS grouped, {_SUMS} FROM events {where} GROUP BY grouped"
+            " ORDER BY sum(cost_nano) DESC, count(*) DESC, grouped",
+            values,
+        ).fetchall()
+        names: dict[str, str] = {}
+        if by == "key":
+            names = dict(self._database.execute("SELECT id, name FROM keys"))
+        return [
+            UsageRow(
+                group=row[0],
+                name=names.get(row[0]),
+                requests=row[1],
+                attempts=row[2],
+                input_tokens=row[3],
+                cached_input_tokens=row[4],
+                output_tokens=row[5],
+                reasoning_tokens=row[6],
+                cost_usd=usd_from_nano(row[7]),
+                unpriced=row[8],
+            )
+            for row in rows
+        ]
+
+    def events(
+        self,
+        *,
+        key: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        request_id: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Event]:
+        """The newest events first; `before` is the last request id of the page before."""
+        where, values = _between(since, until)
+        for column, value, sign in (("key_id", key, "="), ("request_id", request_id, "="), ("request_id", before, "<")):
+            if value is not None:
+                where += f"{' AND' if where else 'WHERE'} {column} {sign} ?"
+                values.append(value)
+        rows = self._database.execute(
+            f"SELECT * FROM events {where} ORDER BY request_id DESC, attempt DESC LIMIT ?", [*values, limit]
+        )
+        return [event_of(row) for row in rows]
+
+    def every_event(self) -> Iterator[Event]:
+        """All events, oldest first."""
+        for row in self._database.execute("SELECT * FROM events ORDER BY request_id, attempt"):
+            yield event_of(row)
+
+    def open_holds(self) -> int:
+        """Attempts that were sent and have not ended."""
+        return int(self._database.execute("SELECT count(*) FROM holds").fetchone()[0])
+
+    def problems(self, now_ms: int) -> list[str]:
+        """What does not add up; nothing where the ledger is sound."""
+        found = [row[0] for row in self._database.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        checks: Sequence[tuple[str, str, Sequence[object]]] = (
+            ("{} holds outlived their attempts", "SELECT count(*) FROM holds WHERE expires_at < ?", (now_ms,)),
+            (
+                "{} attempts have both a hold and an event",
+                "SELECT count(*) FROM holds JOIN events USING (request_id, attempt)",
+                (),
+            ),
+            (
+                "{} events have a part larger than its whole, or a number below zero",
+                "SELECT count(*) FROM events WHERE min(input_tokens, cached_input_tokens, cache_write_tokens,"
+                " output_tokens, reasoning_tokens, coalesce(cost_nano, 0)) < 0",
+                (),
+            ),
+            (
+                "{} events are of keys that never were",
+                "SELECT count(*) FROM events WHERE key_id NOT IN (SELECT id FROM keys)",
+                (),
+            ),
+            (
+                "{} events lack a price and are not marked unpriced",
+                "SELECT count(*) FROM events WHERE (cost_nano IS NULL) <> (quality = 'unpriced')"
+                " AND quality <> 'recovered'",
+                (),
+            ),
+        )
+        for words, query, values in checks:
+            count = self._database.execute(query, values).fetchone()[0]
+            if count:
+                found.append(words.format(count))
+        return found
+
+    def totals(self) -> tuple[int, int, int]:
+        """Events, tokens, nano-USD of the whole ledger."""
+        row = self._database.execute(
+            "SELECT count(*), coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_nano), 0) FROM events"
+        ).fetchone()
+        return int(row[0]), int(row[1]), int(row[2])
+
+
+def _between(since: int | None, until: int | None) -> tuple[str, list[object]]:
+    """Request ids begin with their time, so the primary key finds the range."""
+    conditions, values = [], list[object]()
+    if since is not None:
+        conditions.append("request_id >= ? AND started_at >= ?")
+        values += [f"{max(0, since - 60_000):012x}", since]
+    if until is not None:
+        conditions.append("started_at < ?")
+        values.append(until)
+    return ("WHERE " + " AND ".join(conditions) if conditions else ""), values
+
+
+def raised(error: sqlite3.Error) -> CallerError:
+    """A report that could not be made."""
+    return CallerError(f"The store cannot be read: {error}.", status=503, code="store_unavailable")

@@ -1,0 +1,143 @@
+"""Prometheus metrics, named after OpenTelemetry's GenAI conventions, with a bounded number of series.
+
+https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/. Numbers are added up in plain dictionaries and turned
+into prometheus-client's families when they are asked for: its own counters cost a lock and a lookup for each number.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tollkeeper.core.events import Event
+
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+_CALL = ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "outcome"]
+_MOST_MODELS = 200
+_MOST_KEYS = 1000
+_OTHER = "other"
+
+
+class _Histogram:
+    """Counts by bucket for one set of labels."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def cumulative(self) -> list[tuple[str, float]]:
+        running = 0
+        buckets = []
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            running += count
+            buckets.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
+        return buckets
+
+
+class _Series:
+    """All numbers of one (operation, provider, model, outcome)."""
+
+    __slots__ = ("cost_nano", "duration", "first", "input", "output", "overhead", "unpriced")
+
+    def __init__(self) -> None:
+        self.duration = _Histogram(_SECONDS)
+        self.first = _Histogram(_SECONDS)
+        self.overhead = _Histogram(_OVERHEAD)
+        self.input = self.output = self.cost_nano = self.unpriced = 0
+
+
+class Metrics(Collector):
+    """Adds events up; `text` is the exposition."""
+
+    def __init__(self, gauges: dict[str, Callable[[], float]]) -> None:
+        self._series: dict[tuple[str, str, str, str], _Series] = {}
+        self._keys: dict[str, list[int]] = {}
+        self._models: set[str] = set()
+        self._gauges = gauges
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def __call__(self, event: Event) -> None:
+        """Adds one attempt."""
+        model = event.model or "none"
+        if model not in self._models:
+            if len(self._models) < _MOST_MODELS and event.outcome in ("ok", "client_left"):
+                self._models.add(model)
+            else:
+                model = _OTHER  # a caller could otherwise make a series of every name it thinks of
+        labels = (event.operation, event.provider, model, event.outcome)
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = _Series()
+        series.duration.observe(event.duration_ms / 1000)
+        if event.first_byte_ms is not None:
+            series.first.observe(event.first_byte_ms / 1000)
+        series.overhead.observe(event.overhead_ms / 1000)
+        usage = event.usage
+        series.input += usage.input_tokens
+        series.output += usage.output_tokens
+        if event.cost_nano is None:
+            series.unpriced += 1
+        else:
+            series.cost_nano += event.cost_nano
+        key = event.key_id
+        numbers = self._keys.get(key)
+        if numbers is None:
+            if len(self._keys) >= _MOST_KEYS:
+                key = _OTHER
+            numbers = self._keys.setdefault(key, [0, 0, 0, 0])
+        numbers[0] += 1
+        numbers[1] += usage.input_tokens
+        numbers[2] += usage.output_tokens
+        numbers[3] += event.cost_nano or 0
+
+    def text(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by prometheus-client."""
+        duration = HistogramMetricFamily("gen_ai_server_request_duration_seconds", "Whole attempts.", labels=_CALL)
+        first = HistogramMetricFamily(
+            "gen_ai_server_time_to_first_token_seconds", "From sending to the provider's first byte.", labels=_CALL
+        )
+        overhead = HistogramMetricFamily(
+            "tollkeeper_overhead_seconds", "What the gate itself added until the answer began.", labels=_CALL
+        )
+        tokens = CounterMetricFamily(
+            "gen_ai_client_token_usage", "Tokens charged.", labels=[*_CALL, "gen_ai_token_type"]
+        )
+        cost = CounterMetricFamily("tollkeeper_cost_usd", "Cost of priced attempts.", labels=_CALL)
+        unpriced = CounterMetricFamily("tollkeeper_unpriced", "Attempts whose cost is unknown.", labels=_CALL)
+        for labels, series in self._series.items():
+            duration.add_metric(labels, series.duration.cumulative(), series.duration.total)
+            first.add_metric(labels, series.first.cumulative(), series.first.total)
+            overhead.add_metric(labels, series.overhead.cumulative(), series.overhead.total)
+            tokens.add_metric([*labels, "input"], series.input)
+            tokens.add_metric([*labels, "output"], series.output)
+            cost.add_metric(labels, series.cost_nano / 1e9)
+            unpriced.add_metric(labels, series.unpriced)
+        yield from (duration, first, overhead, tokens, cost, unpriced)
+        calls = CounterMetricFamily("tollkeeper_key_attempts", "Attempts, by key.", labels=["key"])
+        by_key = CounterMetricFamily("tollkeeper_key_tokens", "Tokens, by key.", labels=["key", "gen_ai_token_type"])
+        spent = CounterMetricFamily("tollkeeper_key_cost_usd", "Cost, by key.", labels=["key"])
+        for key, numbers in self._keys.items():
+            calls.add_metric([key], numbers[0])
+            by_key.add_metric([key, "input"], numbers[1])
+            by_key.add_metric([key, "output"], numbers[2])
+            spent.add_metric([key], numbers[3] / 1e9)
+        yield from (calls, by_key, spent)
+        for name, value in self._gauges.items():
+            gauge = GaugeMetricFamily(f"tollkeeper_{name}", name.replace("_", " "))
+            gauge.add_metric([], value())
+            yield gauge

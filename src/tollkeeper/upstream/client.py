@@ -1,0 +1,200 @@
+"""The outbound HTTP client: pooled keep-alive connections, deadlines, nothing per request that a gate does not need.
+
+Ours rather than a library's: measured on one machine, a request through aiohttp costs 144 µs of CPU and through
+pyreqwest 119 µs where the whole gate may cost 80 µs; see docs/performance.md.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from tollkeeper.core.account import Patience
+from tollkeeper.core.errors import GateError
+from tollkeeper.upstream import failures
+from tollkeeper.upstream.connection import Answer, Connection
+
+_SWEEP = 0.1
+_TRUST_IDLE = 0.5
+"""After this many idle seconds a pooled connection is asked whether its peer has closed it before it is used."""
+
+
+@dataclass(slots=True)
+class _Origin:
+    """Connections to one scheme, host and port."""
+
+    host: str
+    port: int
+    tls: bool
+    idle: deque[Connection] = field(default_factory=deque)
+    open: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class HttpClient:
+    """Implements `core.ports.Outbound` for http:// and https:// URLs."""
+
+    def __init__(self, now: Callable[[], float], *, most_connections: int = 2000, keep_idle: float = 50.0) -> None:
+        self._now = now
+        self._most = most_connections
+        self._keep_idle = keep_idle
+        self._origins: dict[tuple[bool, str, int], _Origin] = {}
+        self._places: dict[str, tuple[_Origin, bytes, str]] = {}
+        self._busy: set[Connection] = set()
+        self._tls: ssl.SSLContext | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def send(
+        self,
+        method: bytes,
+        url: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        timeouts: Patience,
+    ) -> Answer:
+        """Sends one request; returns when it has been handed to the network. The answer's `head` comes next.
+
+        Sets host and the body's framing itself: `headers` has neither. A streamed body whose length is known comes
+        with content-length in `headers`. Raises UpstreamError; whatever `body` raises passes through.
+        """
+        origin, host, target = self._place(url)
+        loop = asyncio.get_running_loop()
+        connection = self._take_idle(origin) or await self._connect(origin, loop, timeouts.connect)
+        answer = Answer(
+            connection,
+            loop,
+            self._now,
+            first_byte=timeouts.first_byte,
+            idle=timeouts.idle,
+            total=timeouts.total,
+        )
+        connection.answer = answer
+        self._busy.add(connection)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_SWEEP, self._sweep)
+        parts = [method, b" ", target.encode("ascii"), b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
+        sized = False
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+            sized = sized or name == b"content-length"
+        if isinstance(body, bytes):
+            if body or method in (b"POST", b"PUT", b"PATCH"):
+                parts.append(b"content-length: %d\r\n" % len(body))
+            parts += (b"\r\n", body)
+            connection.write(b"".join(parts))
+        else:
+            parts.append(b"\r\n" if sized else b"transfer-encoding: chunked\r\n\r\n")
+            connection.write(b"".join(parts))
+            answer.upload(loop.create_task(connection.write_all(body, chunked=not sized)))
+        return answer
+
+    async def close(self) -> None:
+        """Ends every connection."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for origin in self._origins.values():
+            for connection in list(origin.idle):
+                connection.close()
+        for connection in list(self._busy):
+            connection.close()
+
+    def _place(self, url: str) -> tuple[_Origin, bytes, str]:
+        known = self._places.get(url)
+        if known is not None:
+            return known
+        parts = urlsplit(url)
+        tls = parts.scheme == "https"
+        host = parts.hostname or ""
+        port = parts.port or (443 if tls else 80)
+        origin = self._origins.setdefault((tls, host, port), _Origin(host, port, tls))
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        place = (origin, parts.netloc.rpartition("@")[2].encode("ascii"), target)
+        if len(self._places) < 4096 and not parts.query:
+            self._places[url] = place
+        return place
+
+    def _take_idle(self, origin: _Origin) -> Connection | None:
+        idle = origin.idle
+        while idle:
+            connection = idle.pop()
+            if connection.lost:
+                continue
+            age = self._now() - connection.used_at
+            if age > self._keep_idle or (age > _TRUST_IDLE and connection.peer_closed()):
+                connection.close()
+                continue
+            return connection
+        return None
+
+    async def _connect(self, origin: _Origin, loop: asyncio.AbstractEventLoop, seconds: float) -> Connection:
+        if self._closed:
+            raise GateError("The gate is shutting down.", code="shutting_down")
+        try:
+            async with asyncio.timeout(seconds):
+                while origin.open >= self._most:
+                    turn = loop.create_future()
+                    origin.waiting.append(turn)
+                    await turn
+                    freed = self._take_idle(origin)
+                    if freed is not None:
+                        return freed
+                origin.open += 1
+                try:
+                    _, connection = await loop.create_connection(
+                        lambda: Connection(loop, origin.host, self._now),
+                        origin.host,
+                        origin.port,
+                        ssl=self._tls_context() if origin.tls else None,
+                        server_hostname=origin.host if origin.tls else None,
+                    )
+                except BaseException:
+                    self._closed_one(origin)
+                    raise
+        except (OSError, TimeoutError) as error:
+            raise failures.translated(error, origin.host) from error
+        connection.on_free = lambda free, reusable: self._on_free(origin, free, reusable)
+        return connection
+
+    def _on_free(self, origin: _Origin, connection: Connection, reusable: bool) -> None:
+        self._busy.discard(connection)
+        if reusable and not self._closed:
+            origin.idle.append(connection)
+            _wake_one(origin)
+        elif connection.lost:
+            with contextlib.suppress(ValueError):
+                origin.idle.remove(connection)
+            self._closed_one(origin)
+        else:
+            connection.close()
+
+    def _closed_one(self, origin: _Origin) -> None:
+        origin.open -= 1
+        _wake_one(origin)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls
+
+    def _sweep(self) -> None:
+        now = self._now()
+        for connection in list(self._busy):
+            if connection.answer is not None:
+                connection.answer.check(now)
+        for origin in self._origins.values():
+            while origin.idle and now - origin.idle[0].used_at > self._keep_idle:
+                origin.idle.popleft().close()
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+
+
+def _wake_one(origin: _Origin) -> None:
+    while origin.waiting:
+        turn = origin.waiting.popleft()
+        if not turn.done():
+            turn.set_result(None)
+            return

@@ -1,0 +1,347 @@
+"""One HTTP/1.1 connection to a provider: a request goes out, its answer comes in, bytes are handed on as they arrive.
+
+Rule 1: no task and no queue for a chunk. Whoever waits for bytes is woken straight from the socket's callback.
+Rule 2: a body that ends other than HTTP says it must end is an error, never an end.
+Rule 3: a slow reader stops the socket: at most `HIGH_WATER` bytes wait here.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import httptools
+
+from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.upstream import failures
+
+HIGH_WATER = 256 * 1024
+LONGEST_HEADERS = 64 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """Speaks for one request at a time; the pool gives it the next when `idle`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, host: str, now: Callable[[], float]) -> None:
+        self._loop = loop
+        self._now = now
+        self._transport: asyncio.Transport | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._paused_writing = False
+        self.host = host
+        self.lost = False
+        self.used_at = 0.0
+        self.answer: Answer | None = None
+        self.on_free: Callable[[Connection, bool], None] | None = None
+        """Called when an answer ended: with whether the connection can carry another request."""
+
+    # --- asyncio.Protocol -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        answer = self.answer
+        if answer is None:
+            self.close()  # bytes that nobody asked for: the framing cannot be trusted
+            return
+        answer.feed(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        if self.answer is not None:
+            self.answer.connection_lost(exc)
+        if self.on_free is not None:
+            self.on_free(self, False)
+
+    def pause_writing(self) -> None:
+        self._paused_writing = True
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        self._paused_writing = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # --- for the pool and the answer --------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(data)
+
+    async def write_all(self, chunks: AsyncIterator[bytes], chunked: bool) -> None:
+        """A streamed body, as fast as the provider takes it. Stops early once the answer has ended."""
+        async for chunk in chunks:
+            if self.lost or self.answer is None:
+                return
+            if chunk:
+                self.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+            if self._paused_writing and self._writable is not None:
+                await self._writable
+        if chunked and not self.lost:
+            self.write(b"0\r\n\r\n")
+
+    def pause_reading(self) -> None:
+        if self._transport is not None and not self.lost:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self.lost:
+            self._transport.resume_reading()
+
+    def peer_closed(self) -> bool:
+        """Whether the provider has closed, or sent what nobody asked for, though the loop has not told us yet."""
+        pseudo = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if self.lost or pseudo is None:
+            return True
+        with socket.socket(fileno=os.dup(pseudo.fileno())) as peek:
+            try:
+                peek.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+        return True
+
+    def free(self, reusable: bool) -> None:
+        """The answer is done with this connection."""
+        self.answer = None
+        self.used_at = self._now()
+        if not reusable:
+            self.close()
+        elif self.on_free is not None:
+            self.on_free(self, True)
+
+    def close(self) -> None:
+        """At once: whatever the provider still sends is not wanted."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.abort()
+
+
+class Answer:
+    """The answer to one request, as it comes in. Implements `core.ports.Sent`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
+        now: Callable[[], float],
+        *,
+        first_byte: float,
+        idle: float,
+        total: float,
+    ) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._now = now
+        self._parser = httptools.HttpResponseParser(self)
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._complete = False
+        self._begun = False
+        self._error: TollkeeperError | None = None
+        self._head_size = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._first_byte = first_byte
+        self._idle = idle
+        self._total = total
+        self._head_ready = loop.create_future()
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.sent_at = now()
+        self.first_byte_at = 0.0
+        self._last = self.sent_at
+        self._deadline = self.sent_at + total
+
+    # --- httptools callbacks ----------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value)
+        if self._head_size > LONGEST_HEADERS:
+            raise httptools.HttpParserCallbackError("headers too large")
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200 and status != 101:
+            self.headers = []
+            return
+        self.status = status
+        self._begun = True
+
+    def on_body(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
+
+    def on_message_complete(self) -> None:
+        if self._begun:
+            self._complete = True
+
+    # --- from the connection ----------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        now = self._now()
+        self._last = now
+        if not self.first_byte_at:
+            self.first_byte_at = now
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(failures.not_http(self._connection.host))
+            return
+        except httptools.HttpParserError:
+            too_large = self._head_size > LONGEST_HEADERS
+            host = self._connection.host
+            self._fail(failures.headers_too_large(host, LONGEST_HEADERS) if too_large else failures.not_http(host))
+            return
+        if not self._begun:
+            return
+        if not self._head_ready.done():
+            self._head_ready.set_result(None)
+        if self._complete:
+            self._release(self._parser.should_keep_alive() and (self._upload is None or self._upload.done()))
+        elif self._size > HIGH_WATER and not self._paused:
+            self._paused = True
+            self._connection.pause_reading()
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._complete or self._error is not None:
+            return
+        host = self._connection.host
+        if not self._begun:
+            self._fail(failures.closed_early(host) if exc is None else failures.translated(exc, host))
+        elif exc is None and self._ends_with_connection():
+            self._complete = True
+            self._connection.answer = None
+            self._wake()
+        else:
+            self._fail(failures.cut(host))
+
+    def _ends_with_connection(self) -> bool:
+        """Neither length nor chunks announced: the end of the connection is the end of the body (RFC 9112, 6.3)."""
+        return not any(
+            name == b"content-length" or (name == b"transfer-encoding" and b"chunked" in value.lower())
+            for name, value in self.headers
+        )
+
+    def check(self, now: float) -> None:
+        """Called a few times a second: fails the answer if one of its times is up."""
+        if self._complete or self._error is not None:
+            return
+        host = self._connection.host
+        if now >= self._deadline:
+            self._fail(failures.overdue(host, self._total))
+        elif self._upload is not None and not self._upload.done():
+            self._last = now
+        elif not self.first_byte_at:
+            if now - self.sent_at >= self._first_byte:
+                self._fail(failures.silent(host, self._first_byte))
+        elif now - self._last >= self._idle and not self._paused:
+            self._fail(failures.stalled(host, self._idle))
+
+    def upload(self, task: asyncio.Task[None]) -> None:
+        """The task that still sends the request's body."""
+        self._upload = task
+        task.add_done_callback(self._uploaded)
+
+    def _uploaded(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._complete:
+            return
+        error = task.exception()
+        if error is not None:
+            if not isinstance(error, TollkeeperError):
+                error = failures.translated(error, self._connection.host)
+            self._fail(error)
+        else:
+            self.sent_at = self._last = self._now()
+
+    def _fail(self, error: TollkeeperError) -> None:
+        if self._error is not None or self._complete:
+            return
+        self._error = error
+        if not self._head_ready.done():
+            self._head_ready.set_exception(error)
+            self._head_ready.exception()
+        self._release(False)
+        self._wake()
+
+    def _release(self, reusable: bool) -> None:
+        connection = self._connection
+        if connection.answer is self:
+            if self._upload is not None and not self._upload.done():
+                self._upload.cancel()
+            if self._paused:
+                connection.resume_reading()
+            connection.free(reusable and not connection.lost)
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # --- core.ports.Sent --------------------------------------------------------------------------------------------
+
+    async def head(self) -> None:
+        await self._head_ready
+
+    @property
+    def last_byte_at(self) -> float:
+        return self._last
+
+    def take(self) -> bytes:
+        """All bytes that wait here."""
+        parts = self._parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._size = 0
+        if self._paused:
+            self._paused = False
+            self._connection.resume_reading()
+        return data
+
+    async def next_chunk(self, timeout: float | None = None) -> bytes | None:
+        while True:
+            if self._parts:
+                return self.take()
+            if self._error is not None:
+                raise self._error
+            if self._complete:
+                return None
+            self._waiter = self._loop.create_future()
+            if timeout is None:
+                await self._waiter
+            else:
+                async with asyncio.timeout(timeout):
+                    await self._waiter
+
+    async def read(self, limit: int) -> tuple[bytes, bool]:
+        if self._complete:
+            return self.take(), True
+        chunks: list[bytes] = []
+        size = 0
+        while size < limit:
+            chunk = await self.next_chunk()
+            if chunk is None:
+                return b"".join(chunks), True
+            chunks.append(chunk)
+            size += len(chunk)
+        return b"".join(chunks), False
+
+    def close(self) -> None:
+        if not self._complete:
+            self._fail(failures.cut(self._connection.host))
+
+    def limit_to(self, seconds: float) -> None:
+        self._deadline = min(self._deadline, self._now() + seconds)

@@ -1,0 +1,23 @@
+"""One outbound port for every kind of URL: the scheme says who carries the request."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from tollkeeper.core.account import Patience
+from tollkeeper.core.ports import Outbound, Sent
+
+
+class Schemes:
+    """Implements `core.ports.Outbound`."""
+
+    def __init__(self, carriers: Mapping[str, Outbound]) -> None:
+        self._carriers = carriers
+
+    async def send(
+        self,
+        method: bytes,
+        url: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        timeouts: Patience,
+    ) -> Sent:
+        return await self._carriers[url.partition(":")[0]].send(method, url, headers, body, timeouts)
