@@ -1,0 +1,51 @@
+"""Fixtures that several folders of tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kit.gate import GateProcess, running_gate
+from kit.scripted import ScriptedUpstream, chat_answer, json_answer
+
+CONFIG = """
+[providers.up]
+kind = "openai"
+base_url = "{url}"
+api_key = "sk-provider-canary-0123456789"
+leave = "drain"
+timeouts = {{ connect = 2, first_byte = 5, idle = 2, total = 20 }}
+
+[models."gpt-4o-mini"]
+targets = ["up/gpt-4o-mini"]
+price = {{ input = 0.15, output = 0.6, cached_input = 0.075 }}
+
+[models.alias]
+targets = ["up/real-name"]
+price = {{ input = 1, output = 2 }}
+"""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[ScriptedUpstream]:
+    """A scripted upstream; each test sets its script."""
+    with ScriptedUpstream(json_answer(200, chat_answer())) as scripted:
+        yield scripted
+
+
+@pytest.fixture(scope="module")
+def gate(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    """A gate in front of the scripted upstream."""
+    with running_gate(tmp_path_factory.mktemp("gate"), CONFIG.format(url=upstream.url)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def key(gate: GateProcess) -> str:
+    """A caller's key."""
+    return gate.new_key(name="caller")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty home."""
+    return tmp_path / "home"

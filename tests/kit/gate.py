@@ -1,0 +1,155 @@
+"""A real `tollkeeper serve` process on free ports, with a home and a config of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_QUIET = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
+
+
+class GateProcess:
+    """A running gate and the means to talk with it. Every answer is (status, headers, body)."""
+
+    def __init__(self, folder: Path, config: str, environment: Mapping[str, str], *options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.home = folder / "home"
+        self.config = folder / "tollkeeper.toml"
+        self.config.write_text(config, "utf-8")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")},
+            **environment,
+        }
+        self.options = options
+        self.log_file = folder / "gate.log"
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, or starts it again on the same home; returns when it serves."""
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tollkeeper", "serve", "--port", "0", "--operator-port", "0", "--json"]
+                + ["--home", str(self.home), "--config", str(self.config), *self.options],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.environment,
+                cwd=self.config.parent,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.log_file.read_text("utf-8")
+        self.about: dict[str, Any] = json.loads(line)
+        self.url: str = self.about["gate"]
+        self.operator_url: str = self.about["operator"]
+        self.operator_key = (self.home / "operator.key").read_text("ascii").strip()
+        self.port = int(self.url.rpartition(":")[2])
+        _wait_until_answers(self.url + "/healthz")
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 40) -> int:
+        """Sends a signal to the process that we started and waits for its end; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(timeout)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def command(self, *arguments: str, check: bool = True) -> Any:
+        """Runs another tollkeeper command on the same home; its JSON."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tollkeeper", *arguments, "--json", "--home", str(self.home)],
+            capture_output=True,
+            env=self.environment,
+            check=False,
+            timeout=60,
+        )
+        assert not check or done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    def new_key(self, **fields: Any) -> str:
+        """A new key's secret, made through the operator port."""
+        status, _, body = self.operator("POST", "/api/keys", {"name": "test", **fields})
+        assert status == 201, body
+        secret: str = json.loads(body)["key"]
+        return secret
+
+    def operator(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, str], bytes]:
+        """One request to the operator port, with the operator key."""
+        return request(method, self.operator_url + path, {"x-api-key": self.operator_key}, body)
+
+    def call(
+        self, method: str, path: str, key: str, body: Any = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """One request to the gate."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return request(method, self.url + path, {"authorization": f"Bearer {key}", **named}, body)
+
+    def events(self, **filters: str) -> list[dict[str, Any]]:
+        """The ledger's events, newest first."""
+        query = "&".join(f"{name}={value}" for name, value in {"limit": "1000", **filters}.items())
+        status, _, body = self.operator("GET", f"/api/events?{query}")
+        assert status == 200, body
+        found: list[dict[str, Any]] = json.loads(body)["data"]
+        return found
+
+    def events_once(self, count: int, seconds: float = 10) -> list[dict[str, Any]]:
+        """The events, when there are `count` of them or more: an end is queued, so it may come a moment later."""
+        until = time.monotonic() + seconds
+        while len(found := self.events()) < count and time.monotonic() < until:
+            time.sleep(0.02)
+        return found
+
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self.log_file.read_text("utf-8")
+
+
+def request(method: str, url: str, headers: Mapping[str, str], body: Any = None) -> tuple[int, dict[str, str], bytes]:
+    """A plain HTTP request: a body that is not bytes is sent as JSON."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    sent = urllib.request.Request(url, data, dict(headers), method=method)
+    if data is not None and not sent.has_header("Content-type"):
+        sent.add_header("Content-type", "application/json")
+    try:
+        with urllib.request.urlopen(sent, timeout=30) as answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {name.lower(): value for name, value in error.headers.items()}, error.read()
+
+
+@contextlib.contextmanager
+def running_gate(
+    folder: Path, config: str = "", environment: Mapping[str, str] | None = None, *options: str
+) -> Iterator[GateProcess]:
+    """A gate for the time of a `with`. Ports are free ones; the log is JSON in folder/gate.log."""
+    if "[log]" not in config:
+        config += '\n[log]\nformat = "json"\n'
+    gate = GateProcess(folder, config, environment or {}, *options)
+    try:
+        yield gate
+    finally:
+        if gate.process.poll() is None:
+            gate.stop(signal.SIGKILL)
+        elif gate.process.stdout is not None:
+            gate.process.stdout.close()
+
+
+def _wait_until_answers(url: str) -> None:
+    until = time.monotonic() + 10
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
