@@ -1,7 +1,5 @@
 """Streams of chat and text completions: each event read once as it passes, usage known by its content."""
 
-import re
-
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -164,6 +162,10 @@ def _only_carries_usage(data: bytes) -> bool:
     return all(name in _ENVELOPE or bytes(value) == _NULL for name, value in json_text.members(data).items())
 
 
-def _code_of(error: bytes) -> str:
-    match = re.search(rb'"(?:code|type)"\s*:\s*"?([\w.-]{1,64})', error)
-    return match.group(1).decode() if match else "error"
+def _code_of(raw: bytes) -> str:
+    error = msgspec.json.decode(raw)
+    if isinstance(error, dict):
+        for name in ("code", "type"):
+            if isinstance(error.get(name), (str, int)):
+                return str(error[name])[:64]
+    return "error"

@@ -43,6 +43,7 @@ class DoorProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_since = 0.0
         self._in_head = False
+        self._in_body = False
         self._body_since = 0.0
         self._blocked_since = 0.0
         self._idle_since = self.loop.time()
@@ -82,16 +83,9 @@ class DoorProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
         if self._body_since:
             self._body_since = self.loop.time()
-        if self._in_head:
-            # Nothing is handed to the callbacks before a header line is whole: endless lines are counted here.
-            self._head_bytes += len(data)
-            if self._head_bytes > self.limits.headers + self.limits.url + 1024:
-                self._refuse(_too_many_headers(self.limits))
-                return
-        elif self.cycle is None or self.cycle.response_complete:
+        if not self._in_head and not self._in_body:
             self._in_head = True
             self._head_since = self.loop.time()
-            self._head_bytes = 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -102,6 +96,11 @@ class DoorProtocol(HttpToolsProtocol):
                 self._refuse(cause)
             else:
                 self._refuse(CallerError("The request is not valid HTTP/1.1.", code="invalid_http"))
+        if self._in_head:
+            # Nothing is handed to the callbacks before a header line is whole: endless lines are counted here.
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.headers + self.limits.url + 1024:
+                self._refuse(_too_many_headers(self.limits))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -123,8 +122,10 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._head_bytes = 0
         self._check_framing()
         super().on_headers_complete()
+        self._in_body = True
         self._body_since = self.loop.time()
 
     def _check_framing(self) -> None:
@@ -162,6 +163,7 @@ class DoorProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         self._body_since = 0.0
         self._discarded = 0
         super().on_message_complete()

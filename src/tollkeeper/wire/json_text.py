@@ -93,7 +93,7 @@ def replaced(text: bytes, found: Members, changes: Mapping[str, bytes]) -> bytes
     """
     for name, value in changes.items():
         if name in found:
-            text = _replace_one(text, name, bytes(found[name]), value) or _rebuilt({**found, name: msgspec.Raw(value)})
+            text = _replace_one(text, found, name, value) or _rebuilt({**found, name: msgspec.Raw(value)})
         else:
             end = text.rindex(b"}")
             comma = b"," if found else b""
@@ -102,16 +102,19 @@ def replaced(text: bytes, found: Members, changes: Mapping[str, bytes]) -> bytes
     return text
 
 
-def _replace_one(text: bytes, name: str, old: bytes, new: bytes) -> bytes | None:
-    quoted = msgspec.json.encode(name)
-    if text.count(quoted) != 1:
-        return None
-    at = text.index(quoted) + len(quoted)
-    while text[at : at + 1] in (b" ", b"\t", b"\r", b"\n", b":"):
-        at += 1
-    if text[at : at + len(old)] != old:
-        return None
-    return text[:at] + new + text[at + len(old) :]
+def _replace_one(text: bytes, found: Members, name: str, new: bytes) -> bytes | None:
+    """Changes the one place that changes this member and no other; None where no plain spelling of the name has it."""
+    old = bytes(found[name])
+    wanted = {**{key: bytes(value) for key, value in found.items()}, name: new}
+    for match in re.finditer(re.escape(msgspec.json.encode(name)) + rb"\s*:\s*" + re.escape(old), text):
+        changed = text[: match.end() - len(old)] + new + text[match.end() :]
+        try:
+            left = _decode_members(changed)
+        except msgspec.DecodeError:
+            continue
+        if {key: bytes(value) for key, value in left.items()} == wanted:
+            return changed
+    return None
 
 
 def _rebuilt(found: Members) -> bytes:
