@@ -1,0 +1,14 @@
+"""DeepSeek (https://api-docs.deepseek.com)."""
+
+from tollkeeper.core.provider import Provider
+
+PROVIDER = Provider(
+    name="deepseek",
+    base_url="https://api.deepseek.com",
+    key_env="DEEPSEEK_API_KEY",
+    # Not "deepseek-": hosts of its open weights have names that begin with deepseek-ai/.
+    models=("deepseek-chat", "deepseek-reasoner", "deepseek-v"),
+    prices="deepseek",
+    otel="deepseek",
+    docs="https://api-docs.deepseek.com",
+)

@@ -1,0 +1,14 @@
+"""Fireworks AI (https://docs.fireworks.ai/tools-sdks/openai-compatibility)."""
+
+from tollkeeper.core.provider import Provider
+
+PROVIDER = Provider(
+    name="fireworks",
+    base_url="https://api.fireworks.ai/inference/v1",
+    key_env="FIREWORKS_API_KEY",
+    # In the chunk with the finish reason, as its page says.
+    stream_usage="always",
+    models=("accounts/fireworks/",),
+    prices="fireworks",
+    docs="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
+)

@@ -1,0 +1,14 @@
+"""Groq (https://console.groq.com/docs/openai)."""
+
+from tollkeeper.core.provider import Provider
+
+PROVIDER = Provider(
+    name="groq",
+    base_url="https://api.groq.com/openai/v1",
+    key_env="GROQ_API_KEY",
+    # Every stream ends with `x_groq.usage`, asked or not.
+    stream_usage="always",
+    prices="groq",
+    otel="groq",
+    docs="https://console.groq.com/docs/openai",
+)

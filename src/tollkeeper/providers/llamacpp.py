@@ -1,0 +1,9 @@
+"""llama.cpp's server on this machine (https://github.com/ggml-org/llama.cpp/tree/master/tools/server)."""
+
+from tollkeeper.core.provider import Provider
+
+PROVIDER = Provider(
+    name="llamacpp",
+    base_url="http://127.0.0.1:8080/v1",
+    docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
+)

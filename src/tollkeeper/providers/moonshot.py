@@ -1,0 +1,13 @@
+"""Moonshot AI (https://platform.moonshot.ai/docs/api/chat)."""
+
+from tollkeeper.core.provider import Provider
+
+PROVIDER = Provider(
+    name="moonshot",
+    base_url="https://api.moonshot.ai/v1",
+    key_env="MOONSHOT_API_KEY",
+    models=("kimi-", "moonshot-v1-"),
+    prices="moonshotai",
+    otel="moonshot_ai",
+    docs="https://platform.moonshot.ai/docs/api/chat",
+)

@@ -1,0 +1,13 @@
+"""xAI (https://docs.x.ai/docs/api-reference)."""
+
+from tollkeeper.core.provider import Provider
+
+PROVIDER = Provider(
+    name="xai",
+    base_url="https://api.x.ai/v1",
+    key_env="XAI_API_KEY",
+    models=("grok-",),
+    prices="x-ai",
+    otel="x_ai",
+    docs="https://docs.x.ai/docs/api-reference",
+)
