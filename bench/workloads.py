@@ -1,0 +1,89 @@
+"""The four workloads: what each costs a server in CPU, and how much of it the server does in a second."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from bench import answers, calls, wrk
+from bench.processes import cpu_seconds, running
+from bench.servers import REPOSITORY, Server
+
+_SETTLES = 0.3
+"""Seconds after the last answer in which what was queued (ledger, log) is written; it belongs to the requests."""
+
+
+class Sample(Struct, frozen=True):
+    """One round. A unit is a request or a stream."""
+
+    micros: float
+    """CPU microseconds a unit."""
+    rate: float
+    """Units a second."""
+    failed: int
+
+
+Measure = Callable[[Path, Server, float], Sample]
+
+
+def json_calls(body: bytes) -> Measure:
+    """32 connections that post the same body."""
+
+    def measure(folder: Path, server: Server, seconds: float) -> Sample:
+        before = cpu_seconds(server.pid)
+        found = wrk.run(folder, server.port, server.key, body, seconds, 32)
+        time.sleep(_SETTLES)
+        spent = cpu_seconds(server.pid) - before
+        return Sample(spent * 1e6 / max(1, found.requests), found.requests * 1e6 / found.micros, found.failed)
+
+    return measure
+
+
+def streams(model: str, connections: int, ramp: float, hidden_usage: bool = False) -> Measure:
+    """Connections that read one stream after the other."""
+
+    def measure(folder: Path, server: Server, seconds: float) -> Sample:
+        command = stream_command(server, model, connections, ramp, seconds, hidden_usage)
+        with running(command, folder / "streams.log", cwd=REPOSITORY) as client:
+            begin = next_mark(client)
+            before, since = cpu_seconds(server.pid), time.monotonic()
+            end = next_mark(client)
+            spent, took = cpu_seconds(server.pid) - before, time.monotonic() - since
+            failed = next_mark(client)["broken"]
+        units = max(1, end["events"] - begin["events"]) / (answers.EVENTS - hidden_usage)
+        return Sample(spent * 1e6 / units, units / took, failed)
+
+    return measure
+
+
+def stream_command(
+    server: Server, model: str, connections: int, ramp: float, seconds: float, hidden_usage: bool = False
+) -> list[str]:
+    """How the load of streams is started."""
+    command = [sys.executable, "-m", "bench.streams", "--port", str(server.port), "--key", server.key, "--model", model]
+    command += ["--connections", str(connections), "--ramp", str(ramp), "--seconds", str(seconds)]
+    return [*command, "--hidden-usage"] if hidden_usage else command
+
+
+def next_mark(client: "subprocess.Popen[bytes]") -> dict[str, int]:
+    """What the load of streams says next."""
+    assert client.stdout is not None
+    line = client.stdout.readline()
+    if not line:
+        raise RuntimeError("the load of streams ended too soon")
+    found: dict[str, int] = json.loads(line)
+    return found
+
+
+def workloads(hidden_usage: bool) -> dict[str, tuple[str, Measure]]:
+    """By name: what one is, and how it is measured."""
+    return {
+        "small": ("small JSON, 32 connections", json_calls(calls.small())),
+        "large": ("100 KB JSON, 32 connections", json_calls(calls.large())),
+        "fast": ("68-event streams as fast as they come, 32 open", streams("gpt-4o-mini", 32, 0.1, hidden_usage)),
+        "paced": ("68-event streams paced at 10 ms, 400 open", streams("paced", 400, 1.0, hidden_usage)),
+    }
