@@ -1,0 +1,50 @@
+"""The environments that scripts/setup-clients makes in .clients, and the marks that skip tests where one is missing."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+CLIENTS = HERE.parent.parent / ".clients"
+OPENAI028 = CLIENTS / "openai028" / "bin" / "python"
+NODE_MODULES = CLIENTS / "node" / "node_modules"
+AIMOCK = NODE_MODULES / "@copilotkit" / "aimock" / "dist" / "cli.js"
+
+HAS_NODE = shutil.which("node") is not None and AIMOCK.exists()
+NO_NODE = "no Node 20 with npm here, or scripts/setup-clients has not run: .clients/node is missing"
+
+needs_node = pytest.mark.skipif(not HAS_NODE, reason=NO_NODE)
+needs_openai028 = pytest.mark.skipif(
+    not OPENAI028.exists(), reason="scripts/setup-clients has not run: .clients/openai028 is missing"
+)
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+
+
+def run(
+    command: list[str], environment: Mapping[str, str], given: str = "", seconds: float = 30
+) -> subprocess.CompletedProcess[str]:
+    """Runs a client to its end, with nothing in its environment that could lead it elsewhere."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "AZURE_"))}
+    without_proxies = {name: value for name, value in clean.items() if not name.lower().endswith("_proxy")}
+    return subprocess.run(
+        command,
+        input=given,
+        capture_output=True,
+        text=True,
+        env={**without_proxies, "NODE_PATH": str(NODE_MODULES), "PYTHONWARNINGS": "default", **environment},
+        timeout=seconds,
+        check=False,
+    )
+
+
+def answer_of(command: list[str], job: Mapping[str, Any], environment: Mapping[str, str], seconds: float = 30) -> Any:
+    """What a client's script prints for one job, which it is given on stdin: JSON both ways."""
+    done = run(command, environment, json.dumps(job), seconds)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
