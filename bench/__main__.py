@@ -2,52 +2,87 @@
 
 import argparse
 import contextlib
+import datetime
+import os
+import platform
 import shutil
-import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import servers
-from bench.workloads import Sample, workloads
+from bench import latency, memory, peers, report, rounds, servers, startup
+from bench.workloads import workloads
+
+PARTS = ("small", "large", "fast", "paced", "latency", "memory", "start")
 
 
 def main() -> int:
-    """Runs from the command line; the exit code."""
-    options = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--seconds", type=float, default=4)
-    options.add_argument("--only", action="append")
-    options.add_argument("--hidden-usage", action="store_true")
-    given = options.parse_args()
+    """Runs from the command line. Exit codes: 0 measured, 1 some calls failed, 2 something needed is not installed."""
+    given = _options()
     missing = [name for name in ("nginx", "wrk") if shutil.which(name) is None]
     if missing:
-        print(f"Needed here: {', '.join(missing)}. On Debian: apt-get install nginx-light wrk", file=sys.stderr)
+        print(f"Not installed: {', '.join(missing)}. On Debian: apt-get install nginx-light wrk", file=sys.stderr)
         return 2
+    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-") as folder:
+        found = _measured(given, Path(folder))
+    print(report.as_json(found) if given.json else report.as_text(found))
+    return 1 if found.failed else 0
+
+
+def _options() -> argparse.Namespace:
+    options = argparse.ArgumentParser(prog="scripts/bench", description="Measures the gate beside nginx.")
+    options.add_argument("--rounds", type=int, default=3, help="rounds of which the median is taken [default: 3]")
+    options.add_argument("--seconds", type=float, default=4, help="length of one measurement [default: 4]")
+    options.add_argument("--only", choices=PARTS, action="append", help="only this part; may be given again")
+    options.add_argument("--hidden-usage", action="store_true", help="streams whose client did not ask for usage")
+    options.add_argument("--install", action="store_true", help="also weigh a default install, in a new environment")
+    options.add_argument("--peers", action="store_true", help="also small JSON through other gateways, from .peers")
+    options.add_argument("--json", action="store_true", help="one JSON document in place of tables")
+    return options.parse_args()
+
+
+def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
+    asked = given.only or PARTS
+    found = report.Report(_about())
+    if given.peers:
+        peers.ready()
+        found.about["peers"] = peers.versions()
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollkeeper-bench-")))
         mock = stack.enter_context(servers.mock(folder))
         nginx = stack.enter_context(servers.nginx(folder, mock.port))
         gate = stack.enter_context(servers.tollkeeper(folder, mock.port))
+        if "memory" in asked:
+            found.memory = [memory.measure(folder, server) for server in (nginx, gate)]
         for name, (words, measure) in workloads(given.hidden_usage).items():
-            if given.only and name not in given.only:
-                continue
-            samples: dict[str, list[Sample]] = {"nginx": [], "tollkeeper": []}
-            for server in (nginx, gate):
-                measure(folder, server, 1)
-            for _ in range(given.rounds):
-                for server in (nginx, gate):
-                    samples[server.name].append(measure(folder, server, given.seconds))
-            print(words)
-            base = statistics.median(s.micros for s in samples["nginx"])
-            for who, found in samples.items():
-                micros = statistics.median(s.micros for s in found)
-                rate = statistics.median(s.rate for s in found)
-                failed = sum(s.failed for s in found)
-                print(
-                    f"  {who:11} {micros:8.1f} us  {micros / base:5.2f} x  {rate:8.0f}/s  failed {failed}", flush=True
-                )
-    return 0
+            if name in asked:
+                found.lines += rounds.alternate(folder, words, measure, (nginx, gate), given.rounds, given.seconds)
+        if "latency" in asked:
+            found.latency = latency.alternate(folder, (mock, nginx, gate), given.rounds, given.seconds)
+        if "start" in asked:
+            found.start_seconds = startup.seconds_to_first_answer(folder, mock.port, given.rounds)
+        if given.peers:
+            words, measure = workloads(False)["small"]
+            for peer in (peers.tutorial, peers.litellm):
+                with peer(folder, mock.port) as server:
+                    pair = (nginx, server)
+                    found.lines += rounds.alternate(
+                        folder, f"{words}: peer", measure, pair, given.rounds, given.seconds
+                    )
+    if given.install:
+        found.install = startup.install()
+    return found
+
+
+def _about() -> dict[str, str]:
+    nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr
+    return {
+        "date": datetime.datetime.now().date().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, load average {os.getloadavg()[0]:.1f} at the start",
+        "python": platform.python_version(),
+        "nginx": nginx.rpartition("/")[2].strip(),
+        "command": " ".join(["scripts/bench", *sys.argv[1:]]),
+    }
 
 
 if __name__ == "__main__":

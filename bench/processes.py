@@ -18,12 +18,22 @@ class Unready(Exception):
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    talks: bool = True,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process for the time of a `with`: stdout is a pipe, stderr goes to `log`. It is told to end, then made to."""
+    """A process for the time of a `with`; told to end, then made to. One that talks has a pipe; the rest goes to `log`."""
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=cwd
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if talks else errors,
+            stderr=errors,
+            env=environment,
+            cwd=cwd,
         )
     try:
         yield process

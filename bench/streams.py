@@ -16,7 +16,7 @@ class Tally:
 
     def __init__(self, expected: int) -> None:
         self.expected = expected
-        self.events = self.streams = self.broken = 0
+        self.events = self.writes = self.streams = self.broken = 0
         self.going_on = True
 
 
@@ -46,6 +46,9 @@ class Client(asyncio.Protocol):
             self._tally.broken += 1
         if not self.ended.done():
             self.ended.set_result(None)
+
+    def on_chunk_header(self) -> None:
+        self._tally.writes += 1
 
     def on_body(self, body: bytes) -> None:
         found = body.count(b"\n\n")
@@ -77,9 +80,8 @@ class Client(asyncio.Protocol):
 
 def mark(name: str, tally: Tally) -> None:
     """Tells the measuring process where we are; it reads the CPU spent when it sees this."""
-    print(
-        json.dumps({"mark": name, "events": tally.events, "streams": tally.streams, "broken": tally.broken}), flush=True
-    )
+    found = {"events": tally.events, "writes": tally.writes, "streams": tally.streams, "broken": tally.broken}
+    print(json.dumps({"mark": name, **found}), flush=True)
 
 
 async def load(port: int, request: bytes, connections: int, ramp: float, seconds: float, expected: int) -> None:

@@ -1,4 +1,4 @@
-"""The four workloads: what each costs a server in CPU, and how much of it the server does in a second."""
+"""The four workloads: what a request or a stream costs a server in CPU, and how many it serves in a second."""
 
 import json
 import subprocess
@@ -25,6 +25,8 @@ class Sample(Struct, frozen=True):
     rate: float
     """Units a second."""
     failed: int
+    lump: float = 1.0
+    """Events that came in one HTTP chunk: above 1 where a server had fallen behind and joined them."""
 
 
 Measure = Callable[[Path, Server, float], Sample]
@@ -54,8 +56,9 @@ def streams(model: str, connections: int, ramp: float, hidden_usage: bool = Fals
             end = next_mark(client)
             spent, took = cpu_seconds(server.pid) - before, time.monotonic() - since
             failed = next_mark(client)["broken"]
-        units = max(1, end["events"] - begin["events"]) / (answers.EVENTS - hidden_usage)
-        return Sample(spent * 1e6 / units, units / took, failed)
+        events, writes = (max(1, end[what] - begin[what]) for what in ("events", "writes"))
+        units = events / (answers.EVENTS - hidden_usage)
+        return Sample(spent * 1e6 / units, units / took, failed, events / writes)
 
     return measure
 
