@@ -37,7 +37,7 @@ def run(
         input=given,
         capture_output=True,
         text=True,
-        env={**without_proxies, "NODE_PATH": str(NODE_MODULES), "PYTHONWARNINGS": "default", **environment},
+        env={**without_proxies, "NODE_PATH": str(NODE_MODULES), **environment},
         timeout=seconds,
         check=False,
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from openai import NotFoundError, OpenAI
 
-from clients.aimock import FIXTURES, Aimock
+from clients.aimock import FIXTURES, HELLO_TOKENS, Aimock
 from clients.caller import Caller, tokens
 
 
@@ -56,10 +56,40 @@ def test_a_files_content_can_be_streamed_to_the_client(client: OpenAI, caller: C
     assert len(caller.events(2)) == 2
 
 
+@pytest.mark.xfail(reason="content whose type names JSON is parsed, and refused where it is not one JSON value")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("lines.jsonl", b'{"prompt": 1}\n{"prompt": 2}\n'),
+        ("broken.json", b'{"this is": not JSON'),
+        ("empty.json", b" "),
+    ],
+)
+def test_a_file_comes_down_as_it_is_whatever_its_name_promises(
+    client: OpenAI, caller: Caller, name: str, content: bytes
+) -> None:
+    made = client.files.create(file=(name, content), purpose="user_data")
+
+    assert client.files.content(made.id).read() == content
+    assert [event["outcome"] for event in caller.events(2)] == ["ok", "ok"]
+
+
+@pytest.mark.xfail(reason="the usage object in the file is charged")
+@pytest.mark.parametrize("name", ["saved.json", "saved.txt"])
+def test_a_file_that_tells_of_usage_costs_no_tokens_to_fetch(client: OpenAI, caller: Caller, name: str) -> None:
+    saved = {"object": "chat.completion", "usage": {"prompt_tokens": 1000, "completion_tokens": 500}}
+    made = client.files.create(file=(name, json.dumps(saved).encode()), purpose="user_data")
+
+    assert client.files.content(made.id).json() == saved
+    assert [tokens(event) for event in caller.events(2)] == [(0, 0), (0, 0)]
+
+
+@pytest.mark.xfail(reason="results of more than one line are not one JSON value, and are refused")
 def test_a_batch_runs_from_its_file_to_its_results(client: OpenAI, caller: Caller) -> None:
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "say hello"}]}
-    line = {"custom_id": "one", "method": "POST", "url": "/v1/chat/completions", "body": body}
-    given = client.files.create(file=("in.jsonl", json.dumps(line).encode()), purpose="batch")
+    line = {"method": "POST", "url": "/v1/chat/completions", "body": body}
+    lines = [json.dumps({"custom_id": name, **line}) for name in ("one", "two")]
+    given = client.files.create(file=("in.jsonl", "\n".join(lines).encode()), purpose="batch")
 
     made = client.batches.create(input_file_id=given.id, endpoint="/v1/chat/completions", completion_window="24h")
     for _ in range(10):
@@ -69,10 +99,12 @@ def test_a_batch_runs_from_its_file_to_its_results(client: OpenAI, caller: Calle
 
     assert batch.status == "completed"
     assert batch.output_file_id is not None
-    result = json.loads(client.files.content(batch.output_file_id).text.splitlines()[0])
-    assert result["custom_id"] == "one"
-    operations = {event["operation"] for event in caller.gate.events(key=caller.id)}
-    assert operations == {"files", "batches"}
+    results = [json.loads(line) for line in client.files.content(batch.output_file_id).text.splitlines()]
+    assert [result["custom_id"] for result in results] == ["one", "two"]
+    assert results[0]["response"]["body"]["usage"]["total_tokens"] == sum(HELLO_TOKENS)
+    events = caller.gate.events(key=caller.id)
+    assert {event["operation"] for event in events} == {"files", "batches"}
+    assert {tokens(event) for event in events} == {(0, 0)}
 
 
 def test_a_recording_is_uploaded_and_its_words_come_back(client: OpenAI, caller: Caller, aimock: Aimock) -> None:
