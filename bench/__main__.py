@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ PARTS = ("small", "large", "fast", "paced", "latency", "memory", "start")
 def main() -> int:
     """Runs from the command line. Exit codes: 0 measured, 1 some calls failed, 2 something needed is not installed."""
     given = _options()
+    _end_in_time(given)
     missing = [name for name in ("nginx", "wrk") if shutil.which(name) is None]
     if missing:
         print(f"Not installed: {', '.join(missing)}. On Debian: apt-get install nginx-light wrk", file=sys.stderr)
@@ -40,6 +42,17 @@ def _options() -> argparse.Namespace:
     options.add_argument("--peers", action="store_true", help="also small JSON through other gateways, from .peers")
     options.add_argument("--json", action="store_true", help="one JSON document in place of tables")
     return options.parse_args()
+
+
+def _end_in_time(given: argparse.Namespace) -> None:
+    """Has every process ended with this one, when it is told to stop and when it takes far longer than it should."""
+
+    def stop(number: int, frame: object) -> None:
+        sys.exit(f"ended by {signal.Signals(number).name}")
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(round(300 + 25 * given.rounds * (given.seconds + 10)) + (1200 if given.peers or given.install else 0))
 
 
 def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
@@ -65,10 +78,8 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
             words, measure = workloads(False)["small"]
             for peer in (peers.tutorial, peers.litellm):
                 with peer(folder, mock.port) as server:
-                    pair = (nginx, server)
-                    found.lines += rounds.alternate(
-                        folder, f"{words}: peer", measure, pair, given.rounds, given.seconds
-                    )
+                    title, pair = f"{words}: {server.name}", (nginx, server)
+                    found.lines += rounds.alternate(folder, title, measure, pair, given.rounds, given.seconds)
     if given.install:
         found.install = startup.install()
     return found

@@ -43,18 +43,16 @@ def running(
 
 def end(process: "subprocess.Popen[bytes]", patience: float = 10) -> None:
     """SIGTERM, then SIGKILL to it and to the children that outlived it."""
-    tree = family(process.pid)
+    tree = [(pid, _born(pid)) for pid in family(process.pid)]
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(patience)
         except subprocess.TimeoutExpired:
-            for pid in family(process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            process.kill()
             process.wait()
-    for pid in tree[1:]:
-        if _parent(pid) == 1:
+    for pid, born in tree[1:]:
+        if born and _born(pid) == born:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     if process.stdout is not None:
@@ -118,6 +116,12 @@ def resident_kb(pid: int) -> int:
 def _parent(pid: int) -> int:
     fields = _stat(pid)
     return int(fields[1]) if fields else 0
+
+
+def _born(pid: int) -> str:
+    """When it began: a pid alone may have become another process's."""
+    fields = _stat(pid)
+    return fields[19] if fields else ""
 
 
 def _stat(pid: int) -> list[str]:
