@@ -17,6 +17,11 @@ ASK = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "say hel
 STREAM = {**ASK, "stream": True, "stream_options": {"include_usage": True}}
 
 
+def json_body(body: object) -> list[str]:
+    """Options that send it; --json would need curl 7.82."""
+    return ["--header", "Content-Type: application/json", "--data", json.dumps(body)]
+
+
 def curl(caller: Caller, path: str, *options: str, given: str = "", key: str | None = None) -> tuple[int, str, str]:
     """Exit code, what was received, and the status (000 for none)."""
     bearer = ["--header", f"Authorization: Bearer {key or caller.key}"]
@@ -26,7 +31,7 @@ def curl(caller: Caller, path: str, *options: str, given: str = "", key: str | N
 
 
 def test_a_chat_completion_is_answered_and_charged(caller: Caller) -> None:
-    code, body, status = curl(caller, "/v1/chat/completions", "--json", json.dumps(ASK))
+    code, body, status = curl(caller, "/v1/chat/completions", *json_body(ASK))
 
     assert (code, status) == (0, "200")
     assert json.loads(body)["choices"][0]["message"]["content"] == HELLO
@@ -43,7 +48,7 @@ def test_a_body_that_curl_calls_a_form_is_read_as_the_json_that_it_is(caller: Ca
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http1.0"])
 def test_a_stream_ends_with_done(caller: Caller, version: str) -> None:
-    code, body, status = curl(caller, "/v1/chat/completions", "--no-buffer", version, "--json", json.dumps(STREAM))
+    code, body, status = curl(caller, "/v1/chat/completions", "--no-buffer", version, *json_body(STREAM))
 
     assert (code, status) == (0, "200")
     events = body.split("\n\n")
@@ -63,9 +68,7 @@ def test_a_stream_that_its_provider_breaks_off_ends_with_an_error_event_and_a_fa
 
     upstream.script = script
 
-    code, body, status = curl(
-        scripted_caller, "/v1/chat/completions", "--no-buffer", version, "--json", json.dumps(STREAM)
-    )
+    code, body, status = curl(scripted_caller, "/v1/chat/completions", "--no-buffer", version, *json_body(STREAM))
 
     assert status == "200"
     assert code in (18, 56), "18: the transfer ended early, 56: the connection was reset"
@@ -79,18 +82,18 @@ def test_a_stream_that_its_provider_breaks_off_ends_with_an_error_event_and_a_fa
 def test_the_key_may_come_in_another_header(caller: Caller, header: str) -> None:
     without = ["--header", "Authorization:", "--header", f"{header}: {caller.key}"]
 
-    assert curl(caller, "/v1/chat/completions", *without, "--json", json.dumps(ASK))[2] == "200"
+    assert curl(caller, "/v1/chat/completions", *without, *json_body(ASK))[2] == "200"
     assert tokens(caller.event()) == HELLO_TOKENS
 
 
 def test_a_wrong_key_a_wrong_method_and_a_broken_body_are_answered_in_openais_envelope(caller: Caller) -> None:
-    _, body, status = curl(caller, "/v1/chat/completions", "--json", json.dumps(ASK), key="tk-nobody")
+    _, body, status = curl(caller, "/v1/chat/completions", *json_body(ASK), key="tk-nobody")
     assert (status, json.loads(body)["error"]["code"]) == ("401", "invalid_api_key")
 
     _, body, status = curl(caller, "/v1/embeddings", "--request", "DELETE")
     assert (status, json.loads(body)["error"]["code"]) == ("405", "method_not_allowed")
 
-    _, body, status = curl(caller, "/v1/chat/completions", "--json", "{no json")
+    _, body, status = curl(caller, "/v1/chat/completions", "--data", "{no json")
     assert (status, json.loads(body)["error"]["code"]) == ("400", "invalid_json")
     assert caller.events(0) == []
 
@@ -126,7 +129,7 @@ def test_a_body_of_unknown_length_reaches_the_provider_whole(
 
 
 def test_an_answer_to_a_client_that_accepts_gzip_can_be_read(caller: Caller) -> None:
-    code, body, _ = curl(caller, "/v1/chat/completions", "--compressed", "--json", json.dumps(ASK))
+    code, body, _ = curl(caller, "/v1/chat/completions", "--compressed", *json_body(ASK))
 
     assert code == 0
     assert json.loads(body)["choices"][0]["message"]["content"] == HELLO

@@ -15,7 +15,6 @@ from kit.scripted import (
     Connection,
     Request,
     ScriptedUpstream,
-    chat_answer,
     chat_events,
     event_stream,
     json_answer,
@@ -225,10 +224,13 @@ def test_a_provider_that_stays_on_the_line_after_done_does_not_keep_the_client_w
     assert (scripted_caller.event()["outcome"], tokens(scripted_caller.event())) == ("ok", (9, 1))
 
 
-def test_a_processing_time_that_is_no_number_does_not_break_the_client(
+@pytest.mark.xfail(reason="a 409 is passed on, which this client answers by asking again at once, without end")
+def test_a_providers_409_does_not_send_the_client_round_in_circles(
     scripted_caller: Caller, upstream: ScriptedUpstream
 ) -> None:
-    upstream.script = json_answer(200, chat_answer("Hi", 9, 1), "openai-processing-ms: 120")
+    upstream.script = json_answer(409, {"error": {"message": "Busy.", "type": "conflict", "param": None, "code": None}})
 
-    assert legacy(scripted_caller, "chat", **ASK)["answer"]["choices"][0]["message"]["content"] == "Hi"
-    assert tokens(scripted_caller.event()) == (9, 1)
+    result = legacy(scripted_caller, "chat", **ASK, timeout=0.5)
+
+    assert "Busy." in result["message"]
+    assert len(scripted_caller.events(1)) == 1

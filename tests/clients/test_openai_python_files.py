@@ -128,3 +128,14 @@ def test_a_speech_is_downloaded_byte_for_byte(client: OpenAI, caller: Caller) ->
     assert answer.response.headers["content-type"] == "audio/mpeg"
     event = caller.event()
     assert (event["operation"], event["outcome"], event["model"]) == ("speech", "ok", "tts-1")
+
+
+def test_a_request_without_a_model_goes_to_the_provider_that_its_header_names(client: OpenAI, caller: Caller) -> None:
+    client.files.list()
+    with pytest.raises(NotFoundError):
+        client.files.list(extra_headers={"x-tollkeeper-provider": "azure-mock"})
+    with pytest.raises(NotFoundError) as caught:
+        client.files.list(extra_headers={"x-tollkeeper-provider": "nobody"})
+
+    assert caught.value.code == "provider_not_found"
+    assert [event["provider"] for event in caller.events(2)] == ["mock", "azure-mock"]
