@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from kit.gate import GateProcess, running_gate
 from kit.scripted import ScriptedUpstream, chat_answer, json_answer
 

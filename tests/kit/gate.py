@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_QUIET = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
-
 
 class GateProcess:
     """A running gate and the means to talk with it. Every answer is (status, headers, body)."""
@@ -36,8 +34,10 @@ class GateProcess:
         """Starts it, or starts it again on the same home; returns when it serves."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tollkeeper", "serve", "--port", "0", "--operator-port", "0", "--json"]
-                + ["--home", str(self.home), "--config", str(self.config), *self.options],
+                [
+                    *(sys.executable, "-m", "tollkeeper", "serve", "--port", "0", "--operator-port", "0", "--json"),
+                    *("--home", str(self.home), "--config", str(self.config), *self.options),
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self.environment,
@@ -106,6 +106,14 @@ class GateProcess:
         while len(found := self.events()) < count and time.monotonic() < until:
             time.sleep(0.02)
         return found
+
+    def event(self, request_id: str, seconds: float = 10) -> dict[str, Any]:
+        """The one event of a request."""
+        until = time.monotonic() + seconds
+        while not (found := self.events(request_id=request_id)) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert len(found) == 1, found
+        return found[0]
 
     def log(self) -> str:
         """What it has logged so far."""

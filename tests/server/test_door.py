@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from kit.gate import GateProcess, running_gate
 from kit.raw import RawClient
 from kit.scripted import ScriptedUpstream, chat_answer, json_answer

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kit.gate import GateProcess
 from kit.recordings import recorded
 from kit.scripted import ScriptedUpstream, event_stream
@@ -38,7 +39,7 @@ def test_a_chat_stream_arrives_byte_for_byte_and_is_charged_as_reported(
 
     assert status == 200
     assert received == recording
-    event = _event(gate, headers)
+    event = gate.event(headers["x-request-id"])
     usage = _last_usage(recording)
     if usage is None:
         assert event["quality"] == "counted"
@@ -64,20 +65,9 @@ def test_a_responses_stream_arrives_byte_for_byte_and_is_charged_as_reported(
 
     assert status == 200
     assert received == recording
-    event = _event(gate, headers)
+    event = gate.event(headers["x-request-id"])
     usage = _last_usage(recording)
     assert usage is not None
     assert (event["input_tokens"], event["output_tokens"]) == (usage["input_tokens"], usage["output_tokens"])
     assert event["cached_input_tokens"] == usage["input_tokens_details"]["cached_tokens"]
     assert event["reasoning_tokens"] == usage["output_tokens_details"]["reasoning_tokens"]
-
-
-def _event(gate: GateProcess, headers: dict[str, str]) -> dict[str, Any]:
-    import time
-
-    for _ in range(200):
-        found = gate.events(request_id=headers["x-request-id"])
-        if found:
-            return found[0]
-        time.sleep(0.02)
-    raise AssertionError("the call has no event")

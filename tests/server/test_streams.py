@@ -32,7 +32,7 @@ def test_usage_is_asked_for_and_hidden_from_a_client_that_did_not_ask(
     assert status == 200
     assert received == without
     assert upstream.requests[-1].json()["stream_options"] == {"include_usage": True}
-    event = gate.events_once(1)[0]
+    event = gate.event(headers["x-request-id"])
     assert (event["input_tokens"], event["output_tokens"], event["quality"]) == (7, 2, "reported")
     assert headers["content-type"] == "text/event-stream; charset=utf-8"
 
@@ -101,10 +101,13 @@ def test_a_failure_before_the_first_event_is_an_ordinary_error(
     assert json.loads(body)["error"]["code"] == "upstream_cut"
 
 
-def _broken(gate: GateProcess, key: str) -> tuple[bytes, bool]:
+def _broken(gate: GateProcess, key: str) -> tuple[bytes, bool, str]:
+    """Body, whether its terminating chunk came, and the request's id."""
     with RawClient(gate.port) as client:
         client.post("/v1/chat/completions", key, ASK)
-        return body_of(client.read_all())
+        answer = client.read_all()
+    body, ended = body_of(answer)
+    return body, ended, answer.partition(b"x-request-id: ")[2][:32].decode()
 
 
 def _error_of(body: bytes) -> str:
@@ -124,15 +127,14 @@ def test_a_cut_stream_ends_in_an_error_event_and_an_aborted_connection(
         connection.reset()
 
     upstream.script = script
-    before = len(gate.events())
 
-    body, ended = _broken(gate, key)
+    body, ended, request_id = _broken(gate, key)
 
     assert not ended
     assert body.startswith(events[0].replace(b',"usage":null', b""))
     assert body.replace(events[0].replace(b',"usage":null', b""), b"").startswith(b'data: {"error"')
     assert _error_of(body) == "upstream_cut"
-    event = gate.events_once(before + 1)[0]
+    event = gate.event(request_id)
     assert (event["outcome"], event["quality"]) == ("upstream_cut", "counted")
     assert event["output_tokens"] == 1
 
@@ -140,7 +142,7 @@ def test_a_cut_stream_ends_in_an_error_event_and_an_aborted_connection(
 def test_a_clean_end_without_the_dialects_end_is_a_cut(gate: GateProcess, upstream: ScriptedUpstream, key: str) -> None:
     upstream.script = event_stream(b"".join(chat_events(["one", "two"], None, finish=False)))
 
-    body, ended = _broken(gate, key)
+    body, ended, request_id = _broken(gate, key)
 
     assert not ended
     assert _error_of(body) == "upstream_cut"
@@ -159,7 +161,7 @@ def test_a_stalled_stream_is_an_error_after_the_idle_time(
     upstream.script = script
     began = time.monotonic()
 
-    body, ended = _broken(gate, key)
+    body, ended, request_id = _broken(gate, key)
 
     assert not ended
     assert _error_of(body) == "upstream_stalled"
@@ -180,7 +182,7 @@ def test_a_garbled_stream_is_an_error_and_the_garbage_does_not_arrive(
 
     upstream.script = script
 
-    body, ended = _broken(gate, key)
+    body, ended, request_id = _broken(gate, key)
 
     assert not ended
     assert _error_of(body) == "upstream_garbled"
@@ -211,12 +213,11 @@ def test_an_error_event_from_the_provider_passes_and_is_recorded(
 ) -> None:
     stream = b'data: {"error":{"message":"overloaded","type":"server_error","param":null,"code":"overloaded"}}\n\n'
     upstream.script = event_stream(chat_events(["one"], None)[0] + stream)
-    before = len(gate.events())
 
-    _, _, received = gate.call("POST", "/v1/chat/completions", key, ASK)
+    _, headers, received = gate.call("POST", "/v1/chat/completions", key, ASK)
 
     assert received.endswith(stream)
-    event = gate.events_once(before + 1)[0]
+    event = gate.event(headers["x-request-id"])
     assert (event["outcome"], event["error_code"]) == ("error", "overloaded")
 
 
@@ -229,12 +230,11 @@ def test_a_long_event_streams_through_and_its_usage_is_read(
         b'"usage":{"input_tokens":11,"output_tokens":4160,"total_tokens":4171}}\n\n'
     )
     upstream.script = event_stream(event, cut=60_000)
-    before = len(gate.events())
 
-    _, _, received = gate.call("POST", "/v1/images/generations", key, {"model": "gpt-4o-mini", "stream": True})
+    _, headers, received = gate.call("POST", "/v1/images/generations", key, {"model": "gpt-4o-mini", "stream": True})
 
     assert received == event
-    assert gate.events_once(before + 1)[0]["output_tokens"] == 4160
+    assert gate.event(headers["x-request-id"])["output_tokens"] == 4160
 
 
 def test_the_model_asked_for_becomes_the_targets_and_nothing_else_changes(

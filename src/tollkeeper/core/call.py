@@ -74,6 +74,8 @@ class Call:
     presence: Presence
     members: Mapping[str, Raw] = field(default_factory=dict)
     """Top-level members of a JSON body."""
+    metered: bool = True
+    """Whether the usage that the answer reports is charged."""
     provider: str | None = None
     """The provider asked for by header, for requests that name no model."""
 

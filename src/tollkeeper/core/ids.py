@@ -9,18 +9,25 @@ Randomness = Callable[[int], bytes]
 """n -> n random bytes."""
 
 
+_DRAW = 2560
+"""Bytes of randomness drawn at a time: a system call for each id would cost as much as the rest of it."""
+
+
 class RequestIds:
     """Makes ids from a Unix clock and a source of randomness."""
 
     def __init__(self, now: Clock, randomness: Randomness) -> None:
         self._now = now
         self._randomness = randomness
+        self._drawn = b""
+        self._used = 0
 
     def __call__(self) -> str:
         """A UUIDv7 as 32 hex digits."""
-        milliseconds = int(self._now() * 1000)
-        random = int.from_bytes(self._randomness(10), "big")
-        value = (
-            milliseconds << 80 | 0x7 << 76 | (random >> 62 & 0xFFF) << 64 | 0b10 << 62 | random & 0x3FFF_FFFF_FFFF_FFFF
-        )
-        return f"{value:032x}"
+        if self._used == len(self._drawn):
+            self._drawn = self._randomness(_DRAW)
+            self._used = 0
+        random = int.from_bytes(self._drawn[self._used : self._used + 10], "big")
+        self._used += 10
+        head = int(self._now() * 1000) << 16 | 0x7000 | random & 0xFFF
+        return f"{head:016x}{1 << 63 | random >> 18:016x}"

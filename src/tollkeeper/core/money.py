@@ -1,6 +1,7 @@
 """Money is integers: nano-USD for amounts, nano-USD per million tokens for prices."""
 
 from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -26,8 +27,8 @@ def usd_from_nano(nano: int) -> str:
 class Price(Struct, frozen=True, kw_only=True):
     """What one provider asks for one model: nano-USD per million tokens, per kind; None where that kind has no price.
 
-    Kinds are disjoint when charged: cached, cache-write and audio tokens are taken out of the input before the input
-    price applies, and a kind without a price of its own is charged as plain input or output.
+    Kinds are disjoint when charged (see `split`), and a kind without a price of its own is charged as the kind it is
+    part of: cached audio as cached input, everything else as plain input or output.
     """
 
     version: str
@@ -42,25 +43,44 @@ class Price(Struct, frozen=True, kw_only=True):
 
     def cost(self, usage: Usage) -> int:
         """Cost of `usage` in nano-USD, rounded half up once, at the end."""
-        cached = usage.cached_input_tokens
-        cached_audio = min(usage.cached_audio_input_tokens, cached) if self.cached_audio_input is not None else 0
-        audio_in = usage.audio_input_tokens - cached_audio if self.audio_input is not None else 0
-        write = usage.cache_write_tokens if self.cache_write is not None else 0
-        read = cached - cached_audio if self.cached_input is not None else 0
-        if self.cached_input is None:
-            cached_audio = 0
-        audio_out = usage.audio_output_tokens if self.audio_output is not None else 0
-        plain_in = max(0, usage.input_tokens - read - cached_audio - write - audio_in)
-        plain_out = max(0, usage.output_tokens - audio_out)
-        total = plain_in * self.input + plain_out * self.output
-        if read:
-            total += read * (self.cached_input or 0)
-        if cached_audio:
-            total += cached_audio * (self.cached_audio_input or 0)
-        if write:
-            total += write * (self.cache_write or 0)
-        if audio_in:
-            total += audio_in * (self.audio_input or 0)
-        if audio_out:
-            total += audio_out * (self.audio_output or 0)
+        parts = split(usage)
+        cached = self.input if self.cached_input is None else self.cached_input
+        audio = self.input if self.audio_input is None else self.audio_input
+        total = parts.plain * self.input + parts.cached * cached
+        if parts.written:
+            total += parts.written * (self.input if self.cache_write is None else self.cache_write)
+        if parts.audio:
+            total += parts.audio * audio
+        if parts.cached_audio:
+            fallback = audio if self.cached_input is None else cached
+            total += parts.cached_audio * (fallback if self.cached_audio_input is None else self.cached_audio_input)
+        total += parts.spoken * (self.output if self.audio_output is None else self.audio_output)
+        total += (usage.output_tokens - parts.spoken) * self.output
         return (total + MILLION // 2) // MILLION + self.request
+
+
+class Parts(NamedTuple):
+    """Tokens of one usage, each in one place only. The input's five add up to it."""
+
+    plain: int
+    cached: int
+    """Read from a cache, not audio."""
+    written: int
+    audio: int
+    """Audio, not from a cache."""
+    cached_audio: int
+    spoken: int
+    """Audio output."""
+
+
+def split(usage: Usage) -> Parts:
+    """Takes a usage apart so that nothing is charged twice, whatever a provider says of parts greater than the whole."""
+    left = usage.input_tokens
+    both = min(usage.cached_audio_input_tokens, usage.cached_input_tokens, usage.audio_input_tokens, left)
+    left -= both
+    cached = min(usage.cached_input_tokens - both, left)
+    left -= cached
+    written = min(usage.cache_write_tokens, left)
+    left -= written
+    audio = min(usage.audio_input_tokens - both, left)
+    return Parts(left - audio, cached, written, audio, both, min(usage.audio_output_tokens, usage.output_tokens))

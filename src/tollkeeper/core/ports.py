@@ -30,6 +30,8 @@ class EventReader(Protocol):
     """The last usage that the stream reported."""
     model: str | None
     tier: str | None
+    once: str | None
+    """See `Heard.once`."""
     error_code: str | None
     """Set once an error event passed."""
 
@@ -75,6 +77,8 @@ class Dialect(Protocol):
     """Whether a request without `model` is an error."""
     json_answer: bool
     """Whether an answer that is neither JSON nor an event stream cannot be right."""
+    opaque: bool
+    """Whether answers are somebody's files, relayed unread."""
     counts_text: bool
     """Whether the request's and the answer's texts are what the provider counts as tokens."""
 

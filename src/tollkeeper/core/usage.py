@@ -37,3 +37,5 @@ class Heard(Struct, frozen=True):
     model: str | None = None
     tier: str | None = None
     """The service tier that it was served in, as the provider names it; prices differ by it."""
+    once: str | None = None
+    """A request id made of the answer's own id, under which its usage is charged once however often it is reported."""

@@ -1,5 +1,7 @@
 """Whole answers of OpenAI's endpoints: the usage and the model they name."""
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
@@ -31,5 +33,14 @@ def read(body: bytes) -> Heard:
             usage, model, tier = _decode_barely(body).usage, None, None
         except msgspec.ValidationError:
             return Heard()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     reported = openai_usage.reported(bytes(usage)) if usage is not UNSET else None
     return Heard(reported, model, tier)
+
+
+def choices(body: bytes) -> list[dict[str, Any]]:
+    """The choices that are objects; none where the answer is not like OpenAI's."""
+    answer = msgspec.json.decode(body)
+    listed = answer.get("choices") if isinstance(answer, dict) else None
+    return [choice for choice in listed if isinstance(choice, dict)] if isinstance(listed, list) else []

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import msgspec
 from msgspec import Raw
 
 from tollkeeper.core.errors import TollkeeperError
@@ -19,6 +18,7 @@ class OpenAIChat:
     operation = "chat"
     needs_model = True
     json_answer = True
+    opaque = False
     counts_text = True
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
@@ -28,9 +28,8 @@ class OpenAIChat:
         return openai_answers.read(body)
 
     def answer_text(self, body: bytes) -> str:
-        answer = msgspec.json.decode(body)
-        choices = answer.get("choices") if isinstance(answer, dict) else None
-        return "\n".join("".join(openai_request.texts(choice.get("message"))) for choice in choices or ())
+        messages = (choice.get("message") for choice in openai_answers.choices(body))
+        return "\n".join("".join(openai_request.texts(message)) for message in messages)
 
     def prompt_texts(self, members: Mapping[str, Raw]) -> list[str]:
         return openai_request.message_texts(members, "messages", "tools", "functions")

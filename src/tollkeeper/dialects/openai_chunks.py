@@ -1,65 +1,20 @@
 """Streams of chat and text completions: each event read once as it passes, usage known by its content."""
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw
 
 from tollkeeper.core.usage import Reported
-from tollkeeper.dialects import openai_usage
+from tollkeeper.dialects import openai_chunk_shape, openai_usage
+from tollkeeper.dialects.openai_chunk_shape import Choice
 from tollkeeper.wire import json_text, sse
 
-
-class _Function(Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCall(Struct):
-    function: _Function | None = None
-
-
-class _Delta(Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-    function_call: _Function | None = None
-
-
-class _Choice(Struct):
-    delta: _Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _Groq(Struct):
-    usage: Raw | UnsetType = UNSET
-
-
-class _Chunk(Struct):
-    model: str | None = None
-    service_tier: str | None = None
-    choices: list[_Choice] | None = None
-    usage: Raw | UnsetType = UNSET
-    error: Raw | UnsetType = UNSET
-    x_groq: _Groq | None = None
-
-
-class _Loose(Struct):
-    """The same, for chunks whose choices are unlike OpenAI's: still JSON, still with usage and errors."""
-
-    usage: Raw | UnsetType = UNSET
-    error: Raw | UnsetType = UNSET
-
-
-_decode = msgspec.json.Decoder(_Chunk).decode
-_decode_loosely = msgspec.json.Decoder(_Loose).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _NULL = b"null"
 _PLAIN_NULL_USAGE = b',"usage":null'
-_ENVELOPE = frozenset(
-    ("id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "obfuscation")
-)
-"""What a chunk that exists only to carry usage may hold (https://platform.openai.com/docs/api-reference/chat-streaming)."""
+_SAME_IN_ALL = ("id", "object", "created", "model", "system_fingerprint")
+_ENVELOPE = frozenset((*_SAME_IN_ALL, "choices", "usage", "service_tier", "obfuscation", "timings"))
+"""What a chunk that exists only to carry usage may hold (https://platform.openai.com/docs/api-reference/chat-streaming);
+llama.cpp's server adds its timings to whichever chunk is the last."""
 _JOIN_AT = 256
 
 
@@ -74,6 +29,7 @@ class ChunkReader:
         self.reported: Reported | None = None
         self.model: str | None = None
         self.tier: str | None = None
+        self.once: str | None = None
         self.error_code: str | None = None
 
     @property
@@ -82,18 +38,14 @@ class ChunkReader:
         return self.done or self._finish_seen or self.error_code is not None
 
     def read(self, event: bytes) -> bytes:
-        """The event as the client gets it. Raises ValueError (msgspec.DecodeError) where its data is not JSON."""
+        """The event as the client gets it. Raises ValueError where its data is not a JSON object."""
         data = sse.data_of(event)
         if data is None:
             return event
         if data == b"[DONE]":
             self.done = True
             return event
-        try:
-            chunk = _decode(data)
-        except msgspec.ValidationError:
-            loose = _decode_loosely(data)
-            chunk = _Chunk(usage=loose.usage, error=loose.error)
+        chunk = openai_chunk_shape.decode(data)
         if chunk.model and self.model is None:
             self.model = chunk.model
         if chunk.service_tier is not None:
@@ -121,7 +73,7 @@ class ChunkReader:
             return b""
         return self._cut_out(event, data)
 
-    def _hear(self, choice: _Choice) -> None:
+    def _hear(self, choice: Choice) -> None:
         if choice.finish_reason is not None:
             self._finish_seen = True
         heard = self._texts
@@ -150,7 +102,10 @@ class ChunkReader:
 
     @staticmethod
     def _cut_out(event: bytes, data: bytes) -> bytes:
-        return event.replace(data, json_text.without(data, "usage"), 1)
+        shorter = json_text.without(data, "usage")
+        if data in event:
+            return event.replace(data, shorter, 1)
+        return b"".join(b"data: %b\n" % line for line in shorter.split(b"\n")) + b"\n"
 
     def delivered(self) -> str:
         """Words, reasoning, refusals and tool calls that have passed."""
@@ -159,7 +114,7 @@ class ChunkReader:
 
 def _only_carries_usage(data: bytes) -> bool:
     """Moderation results and Azure's filter results travel in chunks without choices too; those must arrive."""
-    return all(name in _ENVELOPE or bytes(value) == _NULL for name, value in json_text.members(data).items())
+    return all(name in _ENVELOPE or bytes(value) == _NULL for name, value in _decode_members(data).items())
 
 
 def _code_of(raw: bytes) -> str:

@@ -30,6 +30,7 @@ class EventStreamReader:
     done = False
     model: str | None = None
     tier: str | None = None
+    once: str | None = None
 
     def __init__(self) -> None:
         self.reported: Reported | None = None
@@ -41,7 +42,7 @@ class EventStreamReader:
         if data is not None and data.startswith(b"{"):
             try:
                 seen = _decode(data)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 return event
             if seen.usage is not UNSET:
                 self.reported = openai_usage.reported(bytes(seen.usage)) or self.reported
@@ -62,6 +63,7 @@ class OpenAIEndpoint:
         self.operation = operation
         self.needs_model = needs_model
         self.json_answer = json_answer
+        self.opaque = operation in ("files", "batches")
         self.counts_text = operation == "embeddings"
         self._prompt = prompt
 

@@ -19,6 +19,8 @@ class Endpoint(Struct, frozen=True):
     """The path as the provider has it: without version, without a deployment in it."""
     takes: Takes
     methods: frozenset[str]
+    metered: bool = True
+    """Whether a request is charged for the usage that its answer reports. Looking at what is stored is not."""
     model: str | None = None
     """The model, where the path names it (`engines/{model}/…`, `deployments/{model}/…`)."""
 
@@ -66,7 +68,8 @@ def endpoint(path: str, method: str) -> Endpoint:
         # openai-python 0.28 with engine=, and Azure's clients: /openai/deployments/{deployment}/chat/completions.
         model, _, below = rest.partition("/")
         inner = endpoint(below, method)
-        return Endpoint(inner.dialect, inner.path, inner.takes, inner.methods, model)
+        return Endpoint(inner.dialect, inner.path, inner.takes, inner.methods, inner.metered, model)
     if path in _POST_ONLY:
         return Endpoint(_JSON.get(path) or _FORMS[path], path, "json", _POST)
-    return Endpoint(_BELOW.get(first, openai_endpoints.OTHER), path, "any", _ANY)
+    metered = method == "POST" and first not in ("files", "batches") and not path.endswith("/cancel")
+    return Endpoint(_BELOW.get(first, openai_endpoints.OTHER), path, "any", _ANY, metered)

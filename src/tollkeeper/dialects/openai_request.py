@@ -1,6 +1,6 @@
 """What OpenAI's JSON requests have in common: typed looks at members, texts that become input tokens."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ class Ask:
     hide_usage: bool = False
 
 
+_decode_string: Callable[[Raw], str | None] = msgspec.json.Decoder(str | None).decode
 ASK_NOTHING = Ask()
 _ASK = Ask({"stream_options": b'{"include_usage":true}'}, hide_usage=True)
 
@@ -65,7 +66,7 @@ def string(members: Mapping[str, Raw], name: str) -> str | None:
     if value is None:
         return None
     try:
-        return msgspec.json.decode(value, type=str | None)
+        return _decode_string(value)
     except msgspec.ValidationError:
         raise CallerError(f"Invalid type for '{name}': expected a string.", code="invalid_type", param=name) from None
 

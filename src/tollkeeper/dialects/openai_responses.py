@@ -1,6 +1,8 @@
 """The Responses API: /responses and what lies below it (https://platform.openai.com/docs/api-reference/responses)."""
 
+import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -13,6 +15,9 @@ from tollkeeper.wire import sse
 
 
 class _Response(Struct):
+    id: str | None = None
+    created_at: int | None = None
+    background: bool | None = None
     model: str | None = None
     service_tier: str | None = None
     usage: Raw | UnsetType = UNSET
@@ -26,7 +31,17 @@ class _Event(Struct):
     code: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+class _LooseEvent(Struct):
+    """The same, for events that are unlike OpenAI's somewhere: null where a string belongs, a number as code."""
+
+    type: Any = None
+    response: Any = None
+    code: Any = None
+
+
+_decode_strictly = msgspec.json.Decoder(_Event).decode
+_decode_loosely = msgspec.json.Decoder(_LooseEvent).decode
+_decode_response = msgspec.json.Decoder(_Response).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed", "error"))
 _JOIN_AT = 256
@@ -40,6 +55,7 @@ class ResponsesReader:
         self.reported: Reported | None = None
         self.model: str | None = None
         self.tier: str | None = None
+        self.once: str | None = None
         self.finished = False
         self.done = False
         self.error_code: str | None = None
@@ -59,6 +75,7 @@ class ResponsesReader:
             if response.model:
                 self.model = response.model
             self.tier = response.service_tier or self.tier
+            self.once = _once(response)
             if response.usage is not UNSET:
                 self.reported = openai_usage.reported(bytes(response.usage)) or self.reported
         if seen.delta is not UNSET and seen.type.endswith(".delta"):
@@ -74,6 +91,40 @@ class ResponsesReader:
         return "".join(self._texts)
 
 
+def _once(response: _Response) -> str | None:
+    """A background response reports its usage whenever it is looked at: it is charged under its own id, once."""
+    if not response.background or response.id is None:
+        return None
+    mark = hashlib.blake2b(response.id.encode(), digest_size=10).hexdigest()
+    return f"{(response.created_at or 0) * 1000:012x}7{mark[:19]}"
+
+
+def _decode(data: bytes) -> _Event:
+    try:
+        try:
+            return _decode_strictly(data)
+        except msgspec.ValidationError:
+            return _tightened(_decode_loosely(data))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _tightened(loose: _LooseEvent) -> _Event:
+    found = loose.response if isinstance(loose.response, dict) else {}
+    model, tier, usage = found.get("model"), found.get("service_tier"), found.get("usage")
+    return _Event(
+        type=loose.type if isinstance(loose.type, str) else "",
+        response=_Response(
+            id=found["id"] if isinstance(found.get("id"), str) else None,
+            background=found.get("background") is True,
+            model=model if isinstance(model, str) else None,
+            service_tier=tier if isinstance(tier, str) else None,
+            usage=Raw(msgspec.json.encode(usage)) if usage is not None else UNSET,
+        ),
+        code=str(loose.code) if isinstance(loose.code, (str, int)) else None,
+    )
+
+
 class OpenAIResponses:
     """OpenAI's newer endpoint. Usage comes unasked, in the terminal event."""
 
@@ -81,13 +132,19 @@ class OpenAIResponses:
     operation = "chat"
     needs_model = False
     json_answer = True
+    opaque = False
     counts_text = True
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ASK_NOTHING
 
     def read_answer(self, body: bytes) -> Heard:
-        return openai_answers.read(body)
+        heard = openai_answers.read(body)
+        try:
+            once = _once(_decode_response(body))
+        except msgspec.ValidationError:
+            return heard
+        return heard if once is None else msgspec.structs.replace(heard, once=once)
 
     def answer_text(self, body: bytes) -> str:
         answer = msgspec.json.decode(body)

@@ -13,12 +13,12 @@ def reported(raw: bytes) -> Reported | None:
     """Usage of a raw usage object; None where it holds no numbers we know (null, a duration).
 
     Fields: https://platform.openai.com/docs/api-reference/chat/object and …/responses/object. Beside them: DeepSeek's
-    prompt_cache_hit_tokens, Moonshot's cached_tokens, and xAI's completion_tokens, which leave reasoning out though
-    total_tokens has it.
+    prompt_cache_hit_tokens, Moonshot's cached_tokens, and the completion_tokens of xAI and Gemini, which leave thoughts
+    out though total_tokens has them (https://discuss.ai.google.dev/t/127400).
     """
     try:
         usage = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     if not isinstance(usage, dict):
         return None
@@ -33,16 +33,19 @@ def reported(raw: bytes) -> Reported | None:
     outside = _details(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
     reasoning = _first(outside, "reasoning_tokens") or 0
     output = completion or 0
-    if reasoning and total == (prompt or 0) + output + reasoning:
-        output += reasoning
+    thoughts = (total or 0) - (prompt or 0) - output
+    if thoughts > 0 and completion is not None and reasoning in (0, thoughts):
+        output += thoughts
+        reasoning = thoughts
     cached = _first(inside, "cached_tokens")
     if cached is None:
         cached = _first(usage, "prompt_cache_hit_tokens", "cached_tokens")
+    written = _first(inside, "cache_write_tokens") or 0
     return Reported(
         Usage(
-            input_tokens=prompt or 0,
+            input_tokens=max(prompt or 0, (cached or 0) + written),
             cached_input_tokens=cached or 0,
-            cache_write_tokens=_first(inside, "cache_write_tokens") or 0,
+            cache_write_tokens=written,
             audio_input_tokens=_first(inside, "audio_tokens") or 0,
             output_tokens=output,
             reasoning_tokens=reasoning,

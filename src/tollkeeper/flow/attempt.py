@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from tollkeeper.core.account import Target
 from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.events import Event, Hold, Outcome, Quality
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.money import Price, usd_from_nano
 from tollkeeper.core.ports import Ledger, Observer, Sent
-from tollkeeper.core.usage import NOTHING, Heard, Usage
+from tollkeeper.core.usage import NOTHING, Heard, Reported, Usage
 
 PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
 """(target, model as the answer named it, service tier, Unix ms) -> price, None where unknown."""
@@ -24,6 +26,7 @@ class Attempt:
         "_monotonic",
         "_observe",
         "_price_of",
+        "_reported_cost",
         "_settled",
         "answer",
         "call",
@@ -53,6 +56,7 @@ class Attempt:
         self._price_of = price_of
         self._monotonic = monotonic
         self._settled = False
+        self._reported_cost: int | None = None
         self.call = call
         self.target = target
         self.started = monotonic()
@@ -108,9 +112,14 @@ class Attempt:
 
     def cost_header(self) -> bytes | None:
         """USD of what was reported; None where no price is known or nothing was reported."""
-        reported = self.heard.reported
-        price = self._price() if reported is not None else None
-        return None if price is None or reported is None else usd_from_nano(price.cost(reported.usage)).encode()
+        cost = self._cost()
+        return None if cost is None else usd_from_nano(cost).encode()
+
+    def _cost(self) -> int | None:
+        if self._reported_cost is None and self.heard.reported is not None:
+            price = self._price()
+            self._reported_cost = None if price is None else price.cost(self.heard.reported.usage)
+        return self._reported_cost
 
     def _price(self) -> Price | None:
         if self.target.price is not None:
@@ -122,14 +131,20 @@ class Attempt:
         if self._settled:
             return
         self._settled = True
-        reported = self.heard.reported
+        reported = self.heard.reported if self.call.metered and self.heard.once is None else None
         usage = reported.usage if reported is not None else counted
         price = self._price()
         quality: Quality = "reported" if reported is not None else "counted"
         cost: int | None = None
-        if usage is not None and price is not None:
+        if reported is not None and price is not None:
+            cost = self._cost()
+        elif usage is not None and price is not None:
             cost = price.cost(usage)
-        elif usage in (None, NOTHING) and outcome in ("error", "upstream_error"):
+        elif (
+            not self.call.metered
+            or self.heard.once is not None
+            or (usage in (None, NOTHING) and outcome in ("error", "upstream_error"))
+        ):
             cost = 0
         else:
             quality = "unpriced"
@@ -157,10 +172,31 @@ class Attempt:
             usage=usage or NOTHING,
             cost_nano=cost,
             price_version=price.version if price is not None else None,
-            usage_raw=reported.raw[:_LONGEST_RAW].decode("utf-8", "replace") if reported else None,
+            usage_raw=_kept(reported) if reported else None,
             first_byte_ms=first_byte,
             duration_ms=(ended - self.started) * 1000,
             overhead_ms=self.overhead_ms,
         )
         self._ledger.settle(event)
         self._observe(event)
+        if self.heard.once is not None and self.heard.reported is not None:
+            self._charge_once(event, self.heard.once, self.heard.reported)
+
+    def _charge_once(self, looked: Event, request_id: str, reported: Reported) -> None:
+        """What may be looked at many times is charged under an id of its own, which the ledger takes only once."""
+        price = self._price()
+        event = msgspec.structs.replace(
+            looked,
+            request_id=request_id,
+            attempt=0,
+            quality="reported" if price is not None else "unpriced",
+            usage=reported.usage,
+            cost_nano=None if price is None else price.cost(reported.usage),
+            price_version=None if price is None else price.version,
+            usage_raw=_kept(reported),
+        )
+        self._ledger.settle(event)
+
+
+def _kept(reported: Reported) -> str:
+    return reported.raw[:_LONGEST_RAW].decode("utf-8", "replace")

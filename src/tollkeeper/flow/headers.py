@@ -1,5 +1,7 @@
 """Which of a provider's answer headers the client gets."""
 
+from functools import lru_cache
+
 from tollkeeper.core.ports import Headers
 
 _DROPPED = frozenset(
@@ -17,8 +19,13 @@ def relayed(headers: Headers) -> Headers:
     return [
         (b"x-upstream-request-id", value) if name == b"x-request-id" else (name, value)
         for name, value in headers
-        if name not in _DROPPED and not name.startswith(b"x-tollkeeper-")
+        if _travels(name)
     ]
+
+
+@lru_cache(1024)
+def _travels(name: bytes) -> bool:
+    return name not in _DROPPED and not name.startswith(b"x-tollkeeper-")
 
 
 def value_of(headers: Headers, wanted: bytes) -> bytes:

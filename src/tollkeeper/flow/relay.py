@@ -64,12 +64,13 @@ class Relay:
         self._drain: Drain | None = None
         self._cancelled = False
         self._worth_draining = True
+        self._reader: EventReader | None = None
         self._ended = False
 
     def client_left(self) -> None:
         """Called the moment the client's connection is gone."""
-        if self._ended:
-            return
+        if self._ended or (self._reader is not None and self._reader.done):
+            return  # nothing is left to come: whoever closes at the end has not left early
         leave = self._attempt.target.account.leave if self._worth_draining else "cancel"
         self._drain = self._departures.departed(leave, self._answer.close, self._answer.limit_to)
         self._cancelled = self._drain is None
@@ -87,9 +88,9 @@ class Relay:
             raise
 
     async def _begin(self) -> Reply:
-        answer = self._answer
+        answer, attempt = self._answer, self._attempt
         status = answer.status
-        self._attempt.begun(answer)
+        attempt.begun(answer)
         if status >= 400:
             return await self._refusal()
         if not 200 <= status < 300:
@@ -97,12 +98,13 @@ class Relay:
                 f"The provider answered with status {status}, a redirection, which is not followed.",
                 code="upstream_redirect",
             )
-        kind = answer_headers.value_of(answer.headers, b"content-type").lower()
-        if kind.startswith(b"text/event-stream"):
+        kind = answer_headers.value_of(answer.headers, b"content-type").lower().partition(b";")[0].strip()
+        is_json = kind == b"application/json" or kind.endswith(b"+json")
+        if kind == b"text/event-stream" and not self._dialect.opaque:
             return await self._stream()
-        if b"json" in kind.partition(b";")[0]:
+        if is_json and not self._dialect.opaque:
             return await self._whole()
-        if self._dialect.json_answer:
+        if self._dialect.json_answer and attempt.call.metered:
             raise UpstreamError(
                 "The provider answered with something other than JSON or an event stream.", code="upstream_bad_answer"
             )
@@ -143,8 +145,11 @@ class Relay:
         try:
             attempt.hear(dialect.read_answer(body))
         except ValueError:
+            if not dialect.json_answer:
+                self._end("ok", None)
+                return self._reply(body, answer.last_byte_at)
             raise UpstreamError("The provider's answer is not valid JSON.", code="upstream_bad_answer") from None
-        if attempt.heard.reported is None and dialect.counts_text and attempt.call.members:
+        if attempt.heard.reported is None and self._counts:
             self._end("ok", None, lambda: dialect.answer_text(body))
             return self._reply(body, answer.last_byte_at)
         reply = self._reply(body, answer.last_byte_at)
@@ -155,7 +160,7 @@ class Relay:
         return reply
 
     async def _through(self, begun: bytes) -> AsyncIterator[bytes]:
-        """Bytes that are not read, but for a usage object near the end of a long JSON answer."""
+        """Bytes that are not read, but for a usage object near the end of a long JSON answer that has `begun`."""
         answer = self._answer
         tail = begun[-_TAIL:]
         try:
@@ -164,7 +169,7 @@ class Relay:
             while (chunk := await answer.next_chunk()) is not None:
                 tail = (tail + chunk)[-_TAIL:]
                 yield chunk
-            found = _USAGE_IN_TAIL.findall(tail)
+            found = _USAGE_IN_TAIL.findall(tail) if begun else []
             if found:
                 self._attempt.hear(Heard(openai_usage.reported(found[-1])))
             self._end("ok", None)
@@ -177,7 +182,7 @@ class Relay:
     # --- streams ----------------------------------------------------------------------------------------------------
 
     async def _stream(self) -> Reply:
-        reader = self._dialect.reader(self._hide_usage)
+        reader = self._reader = self._dialect.reader(self._hide_usage)
         events = EventStream(reader, may_change=self._hide_usage, longest=self._options.longest_event)
         answer = self._answer
         silence = self._options.keep_alive or None
@@ -244,6 +249,12 @@ class Relay:
                 self._abandoned(reader)
 
     @property
+    def _counts(self) -> bool:
+        """Whether tokens are to be counted where none are reported."""
+        call, heard = self._attempt.call, self._attempt.heard
+        return self._dialect.counts_text and call.metered and bool(call.members) and heard.once is None
+
+    @property
     def _draining(self) -> bool:
         return self._drain is not None
 
@@ -252,7 +263,7 @@ class Relay:
             self._drain.passed(seen)
 
     def _heard(self, reader: EventReader) -> None:
-        self._attempt.hear(Heard(reader.reported, reader.model, reader.tier))
+        self._attempt.hear(Heard(reader.reported, reader.model, reader.tier, reader.once))
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
@@ -286,7 +297,7 @@ class Relay:
             if outcome in ("ok", "upstream_cut"):
                 outcome = "client_left"
         attempt = self._attempt
-        if attempt.heard.reported is None and delivered is not None and self._dialect.counts_text:
+        if attempt.heard.reported is None and delivered is not None and self._counts:
             self._counting.settle(attempt, outcome, code, delivered())
         else:
             attempt.settle(outcome, code)

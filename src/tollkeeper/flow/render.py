@@ -1,6 +1,7 @@
 """A call becomes one provider's request: URL, headers, and the client's own bytes but for what must differ."""
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -17,6 +18,12 @@ _OURS = frozenset(
     x-forwarded-port traceparent tracestate baggage x-request-id""".split()
 )
 _PLAIN = (b"accept-encoding", b"identity")
+
+
+@lru_cache(1024)
+def _travels(name: bytes) -> bool:
+    """Whether a client's header goes on to the provider."""
+    return name not in _OURS and not name.startswith((b"x-tollkeeper-", b"cf-", b"sec-"))
 
 
 class Outgoing:
@@ -42,11 +49,7 @@ class Outgoing:
 def render(call: Call, target: Target) -> Outgoing:
     """The request for `target`. Raises CallerError where the call's fields have the wrong shape."""
     account = target.account
-    headers = [
-        header
-        for header in call.headers
-        if header[0] not in _OURS and not header[0].startswith((b"x-tollkeeper-", b"cf-", b"sec-"))
-    ]
+    headers = [header for header in call.headers if _travels(header[0])]
     headers.append(_PLAIN)
     secret = credentials(account)
     if secret is not None:
@@ -91,7 +94,9 @@ def _url(call: Call, target: Target) -> str:
         path = f"deployments/{quote(target.model, safe='')}/{path}"
     url = f"{provider.base_url}/{path}"
     query = call.query.decode("ascii", "ignore")
+    if "api-version=" in query:
+        # Azure's clients send it wherever they are pointed; only Azure wants it, and then the version that is configured.
+        query = "&".join(pair for pair in query.split("&") if not pair.startswith("api-version="))
     if provider.api_version is not None:
-        kept = [pair for pair in query.split("&") if pair and not pair.startswith("api-version=")]
-        query = "&".join([*kept, f"api-version={quote(provider.api_version, safe='')}"])
+        query = f"{query}&" * bool(query) + f"api-version={quote(provider.api_version, safe='')}"
     return f"{url}?{query}" if query else url

@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from tollkeeper.core.account import Target
-from tollkeeper.core.money import Price, nano_from_usd
+from tollkeeper.core.money import NANO, Price, nano_from_usd, split
 from tollkeeper.core.usage import Usage
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _FIELDS = {
     "cache_audio_read_mtok": "cached_audio_input",
     "output_audio_mtok": "audio_output",
 }
+_PER_THOUSAND_CALLS = "requests_kcount"
 _BESIDE = frozenset(("web_searches_kcount", "storage_searches_kcount"))
 """Priced apart from tokens; no provider's usage object reports them as tokens."""
 
@@ -77,14 +78,17 @@ class Prices:
 
     def _integers(self, info: "ModelInfo", prices: "ModelPrice", when: datetime, context: Any) -> Price | None:
         found: dict[str, int] = {}
-        for name, value in prices.__dict__.items():
-            if value is None or name in _BESIDE:
-                continue
-            if name not in _FIELDS or not isinstance(value, Decimal):
+        priced = {name: value for name, value in prices.__dict__.items() if value is not None and name not in _BESIDE}
+        if not any(name.endswith("_mtok") for name in priced):
+            return None  # hours, pages, characters: no usage object tells them, and unknown is not zero
+        for name, value in priced.items():
+            if isinstance(value, Decimal) and name == _PER_THOUSAND_CALLS:
+                field, value = "request", value / 1000
+            else:
+                field = _FIELDS.get(name, "")
+            if not field or not isinstance(value, Decimal) or value * NANO % 1:
                 return OddPrice(version=self._version, prices=prices)
-            found[_FIELDS[name]] = nano_from_usd(value)
-        if not found:
-            return None
+            found[field] = nano_from_usd(value)
         return Price(version=self._version, **found)
 
 
@@ -96,15 +100,17 @@ class OddPrice(Price, frozen=True, kw_only=True):
     def cost(self, usage: Usage) -> int:
         from genai_prices import Usage as LibraryUsage
 
+        parts = split(usage)
         cost = self.prices.calc_price(
             LibraryUsage(
                 input_tokens=usage.input_tokens,
-                cache_read_tokens=min(usage.cached_input_tokens, usage.input_tokens),
-                cache_write_tokens=usage.cache_write_tokens,
-                input_audio_tokens=usage.audio_input_tokens,
-                cache_audio_read_tokens=usage.cached_audio_input_tokens,
+                cache_read_tokens=parts.cached + parts.cached_audio,
+                cache_write_tokens=parts.written,
+                input_audio_tokens=parts.audio + parts.cached_audio,
+                cache_audio_read_tokens=parts.cached_audio,
                 output_tokens=usage.output_tokens,
-                output_audio_tokens=usage.audio_output_tokens,
+                output_audio_tokens=parts.spoken,
+                output_reasoning_tokens=min(usage.reasoning_tokens, usage.output_tokens - parts.spoken),
             )
         )
         return nano_from_usd(cost["total_price"])

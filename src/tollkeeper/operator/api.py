@@ -91,6 +91,7 @@ async def _ready(request: Request, app: App) -> object:
 
 
 async def _metrics(request: Request, app: App) -> object:
+    app.observe()
     return Response(app.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -6,6 +6,7 @@ Plain ASGI, so that it runs under any ASGI server. Two extensions of our own doo
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from urllib.parse import unquote
 
 import msgspec
@@ -104,7 +105,7 @@ class Gate:
         self, scope: Message, receive: Receive, request_id: str, accepted_at: float, presence: Presence
     ) -> Reply:
         method: str = scope["method"]
-        path = _path_of(scope)
+        path = _path_of(scope.get("raw_path") or scope["path"].encode())
         if path in ("healthz", "readyz"):
             return self._probe(path)
         if path.partition("/")[0] in _RESERVED:
@@ -137,6 +138,7 @@ class Gate:
             streamed=False,
             accepted_at=accepted_at,
             presence=presence,
+            metered=found.metered,
         )
         asked = named.get(b"x-tollkeeper-provider")
         if asked is not None:
@@ -226,9 +228,9 @@ class Gate:
         return Reply(200 if trouble is None else 503, list(_JSON), msgspec.json.encode(status))
 
 
-def _path_of(scope: Message) -> str:
+@lru_cache(1024)
+def _path_of(raw: bytes) -> str:
     """The path below the version, still percent-encoded. Raises CallerError where it could climb out of its root."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
     path = raw.decode("ascii", "replace").lstrip("/")
     plain = unquote(path)
     *folders, last = plain.split("/")

@@ -6,6 +6,7 @@ No prompt, no answer and no secret is ever in them: a line is made of an event's
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TextIO
 
 import msgspec
@@ -70,10 +71,21 @@ class Log:
             return
 
 
+@lru_cache(4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+
+
+def _moment(milliseconds: int) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03d}+00:00"
+
+
 def _json_line(event: Event) -> bytes:
     return _encode(
         {
-            "time": datetime.fromtimestamp(event.started_at / 1000, UTC).isoformat(timespec="milliseconds"),
+            "time": _moment(event.started_at),
             "event": "call",
             "request_id": event.request_id,
             "attempt": event.attempt,

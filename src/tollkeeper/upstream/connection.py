@@ -145,6 +145,7 @@ class Answer:
         self._paused = False
         self._complete = False
         self._begun = False
+        self._reusable = False
         self._error: TollkeeperError | None = None
         self._head_size = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -183,6 +184,8 @@ class Answer:
     def on_message_complete(self) -> None:
         if self._begun:
             self._complete = True
+            # Asked now: once the callback returns the parser has forgotten this message.
+            self._reusable = self._parser.should_keep_alive()
 
     # --- from the connection ----------------------------------------------------------------------------------------
 
@@ -206,7 +209,7 @@ class Answer:
         if not self._head_ready.done():
             self._head_ready.set_result(None)
         if self._complete:
-            self._release(self._parser.should_keep_alive() and (self._upload is None or self._upload.done()))
+            self._release(self._reusable and (self._upload is None or self._upload.done()))
         elif self._size > HIGH_WATER and not self._paused:
             self._paused = True
             self._connection.pause_reading()

@@ -3,10 +3,14 @@
 import json
 import re
 from collections.abc import Mapping
+from itertools import islice
 
 import msgspec
 
 Members = dict[str, msgspec.Raw]
+
+_TRIES = 16
+"""Places that are looked at: each costs a reading of the text, and a text may repeat a name a million times."""
 
 _decode_members = msgspec.json.Decoder(Members).decode
 
@@ -18,8 +22,8 @@ class BadJson(ValueError):
 def members(text: bytes) -> Members:
     """Top-level members of a JSON object, each value's very bytes.
 
-    Refuses what parsers disagree about or choke on: duplicate names, NaN, lone surrogates, invalid UTF-8, a byte order
-    mark, nesting past the interpreter's bound.
+    Refuses what parsers disagree about or choke on: duplicate names among these members, NaN, lone surrogates, invalid
+    UTF-8, a byte order mark, nesting past the interpreter's bound.
     Raises BadJson.
     """
     try:
@@ -68,21 +72,22 @@ def _accounts_for(text: bytes, found: Members) -> bool:
 
 
 def _refuse_duplicates(text: bytes) -> None:
-    def unique(pairs: list[tuple[str, object]]) -> None:
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise BadJson(f"it has the name {name[:64]!r} twice in one object")
-            seen.add(name)
+    names: list[str] = []
+
+    def note(pairs: list[tuple[str, object]]) -> None:
+        names[:] = [name for name, _ in pairs]  # the outermost object is the last to end
 
     try:
-        json.loads(text, object_pairs_hook=unique, parse_int=len, parse_float=len)
+        json.loads(text, object_pairs_hook=note, parse_int=len, parse_float=len)
     except RecursionError:
         raise BadJson("it is nested too deeply") from None
     except ValueError as error:
-        if isinstance(error, BadJson):
-            raise
         raise BadJson(str(error)) from None
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise BadJson(f"it has the name {name[:64]!r} twice")
+        seen.add(name)
 
 
 def replaced(text: bytes, found: Members, changes: Mapping[str, bytes]) -> bytes:
@@ -106,7 +111,8 @@ def _replace_one(text: bytes, found: Members, name: str, new: bytes) -> bytes | 
     """Changes the one place that changes this member and no other; None where no plain spelling of the name has it."""
     old = bytes(found[name])
     wanted = {**{key: bytes(value) for key, value in found.items()}, name: new}
-    for match in re.finditer(re.escape(msgspec.json.encode(name)) + rb"\s*:\s*" + re.escape(old), text):
+    spelled = re.finditer(re.escape(msgspec.json.encode(name)) + rb"\s*:\s*" + re.escape(old), text)
+    for match in islice(spelled, _TRIES):
         changed = text[: match.end() - len(old)] + new + text[match.end() :]
         try:
             left = _decode_members(changed)
@@ -133,7 +139,7 @@ def without(text: bytes, name: str) -> bytes:
     rest = {key: bytes(value) for key, value in found.items() if key != name}
     member = re.escape(msgspec.json.encode(name)) + rb"\s*:\s*" + re.escape(bytes(found[name]))
     for pattern in (rb",\s*" + member, member + rb"\s*,\s*", member):
-        for match in re.finditer(pattern, text):
+        for match in islice(re.finditer(pattern, text), _TRIES):
             shorter = text[: match.start()] + text[match.end() :]
             try:
                 left = _decode_members(shorter)

@@ -1,6 +1,7 @@
 """Server-sent events: raw bytes in, whole raw events out, cut anywhere.
 
-Rule 1: bytes are never changed, only grouped. What comes out, joined, is what went in.
+Rule 1: bytes are never changed, only grouped. What comes out, joined, is what went in, and how it was cut on its way
+        does not show: a CR that could be half of a CR LF waits for the byte after it.
 Rule 2: lines end at CR LF, LF or CR and nowhere else: U+2028, U+0085 and the like occur inside JSON
         (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 """
@@ -28,6 +29,8 @@ class EventScanner:
         start = 0
         for match in _BOUNDARY.finditer(pending, searched):
             end = match.end()
+            if end == len(pending) and pending[-1] == 13:
+                break
             events.append(bytes(pending[start:end]))
             start = end
         if start:

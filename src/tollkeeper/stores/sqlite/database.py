@@ -10,7 +10,7 @@ FILE = "tollkeeper.db"
 VERSION = 1
 
 
-def connect(home: Path, *, create: bool = True) -> sqlite3.Connection:
+def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Connection:
     """A connection in autocommit mode to HOME/tollkeeper.db: WAL, synchronous=FULL (read back), foreign writers waited for.
 
     Any thread may use it, one at a time. Raises GateError where the file cannot be opened, is not ours or is newer than us.
@@ -19,7 +19,7 @@ def connect(home: Path, *, create: bool = True) -> sqlite3.Connection:
     if not create and not path.exists():
         raise GateError(f"There is no store at {path}. Start the gate once, or name its home with --home.")
     try:
-        database = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+        database = sqlite3.connect(path, isolation_level=None, timeout=wait, check_same_thread=False)
         mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         database.execute("PRAGMA synchronous = FULL")
         level = database.execute("PRAGMA synchronous").fetchone()[0]

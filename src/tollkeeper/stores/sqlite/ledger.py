@@ -3,16 +3,20 @@
 Rule 1: a hold is on disk before `hold` returns.
 Rule 2: an event and the end of its hold are one transaction; an attempt has one event, whoever says it twice.
 Rule 3: nobody waits for an end. Ends ride with the next transaction, in order, and are kept until one succeeds.
-Rule 4: one thread writes. Whatever arrived while it was busy, or within a millisecond under load, is one transaction.
+Rule 4: one transaction at a time. Its rows are put in on the event loop, microseconds each in memory; what waits for the
+        disk (the lock, the commit) is done by one thread, and whatever arrives meanwhile is the next transaction.
+
+Rows are not put in by that thread: sqlite3 gives up the interpreter's lock at every step, and taking it back from a busy
+event loop cost more than the rows themselves.
 """
 
 import asyncio
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
+from threading import Thread
 
 import msgspec
 
@@ -25,158 +29,196 @@ _INSERT_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?)"
 _DELETE_HOLD = "DELETE FROM holds WHERE request_id = ? AND attempt = ?"
 _INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 31)})"
 _MOST = 512
+_ENDS_WAIT = 0.005
+"""Seconds that an end waits for a hold to ride with."""
 _GATHER = 0.001
+"""Seconds that a hold waits for others when the last transaction had several: fewer syncs, each of more rows."""
+_NEVER = float("inf")
 _RETRY = 0.5
+_LOCK_WAIT = 5.0
+"""Seconds to wait for another process's transaction."""
 
-_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
-_encode = msgspec.json.encode
-
-
-class _Stop:
-    """The last thing the writer thread reads."""
+_HoldRow = tuple[str, int, int, str]
+_Ends = list[Event | tuple[str, int]]
+_Work = tuple[Callable[[], None], list["asyncio.Future[None]"], _Ends]
+_encode = msgspec.json.Encoder().encode
 
 
 class SqliteLedger:
-    """Implements `core.ports.Ledger`. One per process and home."""
+    """Implements `core.ports.Ledger`. One per process and home; used from one event loop."""
 
     def __init__(self, home: Path, on_trouble: Callable[[str], None]) -> None:
         self._home = home
         self._on_trouble = on_trouble
-        self._queue: SimpleQueue[tuple[Hold, _Waiter] | Event | tuple[str, int] | _Stop] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._database = database.connect(home)
-        self._healthy = True
-        self._unwritten = 0
-
-    def start(self) -> None:
-        """Begins to write."""
+        self._loop = asyncio.get_running_loop()
+        self._database = database.connect(home, wait=0)
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
-
-    @property
-    def healthy(self) -> bool:
+        self._holds: list[_HoldRow] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._ends: _Ends = []
+        self._busy = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = _NEVER
+        self._crowded = False
+        self.healthy = True
         """Whether the last transaction succeeded."""
-        return self._healthy
 
     async def hold(self, hold: Hold) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        self._queue.put((hold, (loop, waiter)))
+        waiter = self._loop.create_future()
+        self._holds.append((hold.request_id, hold.attempt, hold.expires_at, _encode(hold).decode()))
+        self._waiters.append(waiter)
+        if len(self._holds) == 1:
+            self._schedule(_GATHER if self._crowded else 0)
         await waiter
 
     def settle(self, event: Event) -> None:
-        self._queue.put(event)
+        self._ends.append(event)
+        if len(self._ends) == 1:
+            self._schedule(_ENDS_WAIT)
 
     def release(self, request_id: str, attempt: int) -> None:
-        self._queue.put((request_id, attempt))
+        self._ends.append((request_id, attempt))
+        if len(self._ends) == 1:
+            self._schedule(_ENDS_WAIT)
 
-    def close(self, seconds: float = 10.0) -> bool:
+    async def close(self, seconds: float = 10.0) -> bool:
         """Writes all that is queued and ends. False where something could not be written in `seconds`."""
-        if self._thread.is_alive():
-            self._queue.put(_Stop())
-            self._thread.join(seconds)
-        done = not self._thread.is_alive() and self._unwritten == 0
-        if not self._thread.is_alive():
+        until = self._loop.time() + seconds
+        while (self._busy or self._ends or self._holds) and self._loop.time() < until:
+            self._schedule(0)
+            await asyncio.sleep(0.005)
+        written = not self._busy and not self._ends
+        self._work.put(None)
+        if written:
+            self._thread.join()
             self._database.close()
-        return done
+        return written
 
-    # --- the writer thread ------------------------------------------------------------------------------------------
+    def _schedule(self, seconds: float) -> None:
+        """The next transaction begins in `seconds`, or when the one under way has ended."""
+        if self._busy:
+            return
+        at = self._loop.time() + seconds
+        if at < self._due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = at
+            self._timer = self._loop.call_later(seconds, self._begin) if seconds else None
+            if not seconds:
+                self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._due = _NEVER
+        if self._busy or not (self._holds or self._ends):
+            return
+        self._busy = True
+        holds, self._holds = self._holds[:_MOST], self._holds[_MOST:]
+        waiters, self._waiters = self._waiters[:_MOST], self._waiters[_MOST:]
+        ends, self._ends = self._ends[:_MOST], self._ends[_MOST:]
+        self._crowded = len(holds) > 1
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._put(holds, ends)
+        except sqlite3.Error:
+            # The lock is another process's (a key is being made), or the disk is in trouble: the thread can wait for it.
+            self._roll_back()
+            self._work.put((lambda: self._all_of_it(holds, ends), waiters, ends))
+        else:
+            self._work.put((self._commit, waiters, ends))
+
+    def _put(self, holds: list[_HoldRow], ends: _Ends) -> None:
+        executemany = self._database.executemany
+        if holds:
+            executemany(_INSERT_HOLD, holds)
+        if ends:
+            events = [end for end in ends if isinstance(end, Event)]
+            executemany(_DELETE_HOLD, [(event.request_id, event.attempt) for event in events])
+            if len(events) < len(ends):
+                executemany(_DELETE_HOLD, [end for end in ends if isinstance(end, tuple)])
+            executemany(_INSERT_EVENT, [row_of(event) for event in events])
+
+    def _ended(self, error: BaseException | None, waiters: list["asyncio.Future[None]"], ends: _Ends) -> None:
+        self._busy = False
+        if error is None:
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            if not self.healthy:
+                self.healthy = True
+                self._on_trouble("")
+            if self._holds:
+                self._schedule(_GATHER if self._crowded else 0)
+            elif self._ends:
+                self._schedule(_ENDS_WAIT)
+            return
+        self._ends = ends + self._ends
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(
+                    GateError(
+                        "The ledger cannot be written; calls are refused until it can.",
+                        code="ledger_unavailable",
+                        headers=((b"retry-after", b"5"),),
+                    )
+                )
+        if self.healthy:
+            self.healthy = False
+            self._on_trouble(str(error))
+        self._schedule(0 if self._holds else _RETRY)
+
+    # --- on the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        ends: list[Event | tuple[str, int]] = []
-        stopping = False
-        batch = 1
-        while not stopping:
-            holds: list[tuple[Hold, _Waiter]] = []
+        while (work := self._work.get()) is not None:
+            task, waiters, ends = work
+            failed: Exception | None = None
             try:
-                item = self._queue.get(timeout=_RETRY) if ends else self._queue.get()
-                if batch > 3:
-                    time.sleep(_GATHER)
-                while True:
-                    if isinstance(item, _Stop):
-                        stopping = True
-                    elif isinstance(item, tuple) and isinstance(item[0], Hold):
-                        holds.append(item)
-                    else:
-                        ends.append(item)
-                    if len(holds) + len(ends) >= _MOST:
-                        break
-                    item = self._queue.get_nowait()
-            except Empty:
-                pass
-            batch = len(holds)
+                task()
+            except Exception as error:
+                failed = error
+                self._reopen()
             try:
-                self._write(holds, ends)
-            except sqlite3.Error as error:
-                self._failed(holds, error)
-            else:
-                ends.clear()
-                if not self._healthy:
-                    self._healthy = True
-                    self._on_trouble("")
-                _resolve(holds, None)
-        self._unwritten = len(ends)
+                self._loop.call_soon_threadsafe(self._ended, failed, waiters, ends)
+            except RuntimeError:
+                return  # the loop has ended, and with it everyone who waited
 
-    def _write(self, holds: list[tuple[Hold, _Waiter]], ends: list[Event | tuple[str, int]]) -> None:
-        execute, executemany = self._database.execute, self._database.executemany
-        execute("BEGIN IMMEDIATE")
-        try:
-            if holds:
-                executemany(
-                    _INSERT_HOLD, [(h.request_id, h.attempt, h.expires_at, _encode(h).decode()) for h, _ in holds]
-                )
-            if ends:
-                events = [end for end in ends if isinstance(end, Event)]
-                executemany(
-                    _DELETE_HOLD, [end if isinstance(end, tuple) else (end.request_id, end.attempt) for end in ends]
-                )
-                executemany(_INSERT_EVENT, [row_of(event) for event in events])
-            execute("COMMIT")
-        except sqlite3.Error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
+    def _commit(self) -> None:
+        self._database.execute("COMMIT")
 
-    def _failed(self, holds: list[tuple[Hold, _Waiter]], error: sqlite3.Error) -> None:
-        if self._healthy:
-            self._healthy = False
-            self._on_trouble(str(error))
-        _resolve(holds, error)
-        # After a failed write or sync the old descriptor's state is unknown (fsync's error is told once, to one caller):
-        # only a fresh one may report success.
+    def _all_of_it(self, holds: list[_HoldRow], ends: _Ends) -> None:
+        until = time.monotonic() + _LOCK_WAIT
+        while True:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+            time.sleep(0.005)
+        self._put(holds, ends)
+        self._database.execute("COMMIT")
+
+    def _reopen(self) -> None:
+        """After a failed write or sync the old descriptor's state is unknown (fsync's error is told once, to one caller):
+        only a fresh one may report success.
+        """
+        self._roll_back()
         try:
-            fresh = database.connect(self._home)
+            fresh = database.connect(self._home, wait=0)
         except (GateError, sqlite3.Error, OSError):
             time.sleep(_RETRY)
             return
         self._database.close()
         self._database = fresh
 
-
-def _resolve(holds: list[tuple[Hold, _Waiter]], error: sqlite3.Error | None) -> None:
-    if not holds:
-        return
-    waiters = [waiter for _, (_, waiter) in holds]
-    loop = holds[0][1][0]
-    try:
-        loop.call_soon_threadsafe(_wake, waiters, error)
-    except RuntimeError:
-        return  # the loop has ended, and with it everyone who waited
-
-
-def _wake(waiters: list["asyncio.Future[None]"], error: sqlite3.Error | None) -> None:
-    for waiter in waiters:
-        if waiter.done():
-            continue
-        if error is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(
-                GateError(
-                    "The ledger cannot be written; calls are refused until it can.",
-                    code="ledger_unavailable",
-                    headers=((b"retry-after", b"5"),),
-                )
-            )
+    def _roll_back(self) -> None:
+        try:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+        except sqlite3.Error:
+            return
 
 
 def row_of(event: Event) -> tuple[object, ...]:
