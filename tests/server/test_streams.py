@@ -142,7 +142,7 @@ def test_a_cut_stream_ends_in_an_error_event_and_an_aborted_connection(
 def test_a_clean_end_without_the_dialects_end_is_a_cut(gate: GateProcess, upstream: ScriptedUpstream, key: str) -> None:
     upstream.script = event_stream(b"".join(chat_events(["one", "two"], None, finish=False)))
 
-    body, ended, request_id = _broken(gate, key)
+    body, ended, _ = _broken(gate, key)
 
     assert not ended
     assert _error_of(body) == "upstream_cut"
@@ -161,7 +161,7 @@ def test_a_stalled_stream_is_an_error_after_the_idle_time(
     upstream.script = script
     began = time.monotonic()
 
-    body, ended, request_id = _broken(gate, key)
+    body, ended, _ = _broken(gate, key)
 
     assert not ended
     assert _error_of(body) == "upstream_stalled"
@@ -182,7 +182,7 @@ def test_a_garbled_stream_is_an_error_and_the_garbage_does_not_arrive(
 
     upstream.script = script
 
-    body, ended, request_id = _broken(gate, key)
+    body, ended, _ = _broken(gate, key)
 
     assert not ended
     assert _error_of(body) == "upstream_garbled"

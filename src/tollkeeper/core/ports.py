@@ -112,8 +112,11 @@ class Ledger(Protocol):
         """Returns when the hold is on disk. Raises GateError when it cannot be written."""
         ...
 
-    def settle(self, event: Event) -> None:
-        """Queues the event and the end of its hold, both in one transaction. A second event of one attempt is ignored."""
+    def settle(self, event: Event, once: str | None = None, *, look: bool = False) -> None:
+        """Queues the event and the end of its hold, both in one transaction. A second event of one attempt is ignored.
+
+        `once` names what the usage is of. A mere `look` at what has been charged is written without usage and cost.
+        """
         ...
 
     def release(self, request_id: str, attempt: int) -> None:

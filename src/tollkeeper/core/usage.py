@@ -38,4 +38,4 @@ class Heard(Struct, frozen=True):
     tier: str | None = None
     """The service tier that it was served in, as the provider names it; prices differ by it."""
     once: str | None = None
-    """A request id made of the answer's own id, under which its usage is charged once however often it is reported."""
+    """The answer's own id, where its usage is reported whenever it is looked at and must be charged only once."""

@@ -1,6 +1,5 @@
 """The Responses API: /responses and what lies below it (https://platform.openai.com/docs/api-reference/responses)."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,6 @@ from tollkeeper.wire import sse
 
 class _Response(Struct):
     id: str | None = None
-    created_at: int | None = None
     background: bool | None = None
     model: str | None = None
     service_tier: str | None = None
@@ -92,11 +90,8 @@ class ResponsesReader:
 
 
 def _once(response: _Response) -> str | None:
-    """A background response reports its usage whenever it is looked at: it is charged under its own id, once."""
-    if not response.background or response.id is None:
-        return None
-    mark = hashlib.blake2b(response.id.encode(), digest_size=10).hexdigest()
-    return f"{(response.created_at or 0) * 1000:012x}7{mark[:19]}"
+    """A background response reports its usage whenever it is looked at: it is charged once."""
+    return response.id if response.background else None
 
 
 def _decode(data: bytes) -> _Event:

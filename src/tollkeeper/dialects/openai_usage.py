@@ -25,15 +25,15 @@ def reported(raw: bytes) -> Reported | None:
     prompt = _first(usage, "prompt_tokens", "input_tokens")
     completion = _first(usage, "completion_tokens", "output_tokens")
     total = _first(usage, "total_tokens")
-    if prompt is None and completion is None:
-        if total is None:
+    if prompt is None:
+        if completion is None and total is None:
             return None
-        prompt = total
+        prompt = max(0, (total or 0) - (completion or 0))
     inside = _details(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     outside = _details(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
     reasoning = _first(outside, "reasoning_tokens") or 0
     output = completion or 0
-    thoughts = (total or 0) - (prompt or 0) - output
+    thoughts = (total or 0) - prompt - output
     if thoughts > 0 and completion is not None and reasoning in (0, thoughts):
         output += thoughts
         reasoning = thoughts
@@ -43,7 +43,7 @@ def reported(raw: bytes) -> Reported | None:
     written = _first(inside, "cache_write_tokens") or 0
     return Reported(
         Usage(
-            input_tokens=max(prompt or 0, (cached or 0) + written),
+            input_tokens=max(prompt, (cached or 0) + written),
             cached_input_tokens=cached or 0,
             cache_write_tokens=written,
             audio_input_tokens=_first(inside, "audio_tokens") or 0,

@@ -131,7 +131,8 @@ class Attempt:
         if self._settled:
             return
         self._settled = True
-        reported = self.heard.reported if self.call.metered and self.heard.once is None else None
+        once = self.heard.once
+        reported = self.heard.reported if self.call.metered or once is not None else None
         usage = reported.usage if reported is not None else counted
         price = self._price()
         quality: Quality = "reported" if reported is not None else "counted"
@@ -177,25 +178,8 @@ class Attempt:
             duration_ms=(ended - self.started) * 1000,
             overhead_ms=self.overhead_ms,
         )
-        self._ledger.settle(event)
-        self._observe(event)
-        if self.heard.once is not None and self.heard.reported is not None:
-            self._charge_once(event, self.heard.once, self.heard.reported)
-
-    def _charge_once(self, looked: Event, request_id: str, reported: Reported) -> None:
-        """What may be looked at many times is charged under an id of its own, which the ledger takes only once."""
-        price = self._price()
-        event = msgspec.structs.replace(
-            looked,
-            request_id=request_id,
-            attempt=0,
-            quality="reported" if price is not None else "unpriced",
-            usage=reported.usage,
-            cost_nano=None if price is None else price.cost(reported.usage),
-            price_version=None if price is None else price.version,
-            usage_raw=_kept(reported),
-        )
-        self._ledger.settle(event)
+        self._ledger.settle(event, once if reported is not None else None, look=not self.call.metered)
+        self._observe(event if self.call.metered else msgspec.structs.replace(event, usage=NOTHING, cost_nano=0))
 
 
 def _kept(reported: Reported) -> str:

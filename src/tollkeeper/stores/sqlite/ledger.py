@@ -22,7 +22,7 @@ import msgspec
 
 from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Event, Hold
-from tollkeeper.core.usage import Usage
+from tollkeeper.core.usage import NOTHING, Usage
 from tollkeeper.stores.sqlite import database
 
 _INSERT_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?)"
@@ -39,7 +39,17 @@ _LOCK_WAIT = 5.0
 """Seconds to wait for another process's transaction."""
 
 _HoldRow = tuple[str, int, int, str]
-_Ends = list[Event | tuple[str, int]]
+
+
+class _Once(msgspec.Struct, frozen=True):
+    """An event whose usage is charged under `id`; a mere `look` at it only if that has not been charged before."""
+
+    event: Event
+    id: str
+    look: bool
+
+
+_Ends = list[Event | _Once | tuple[str, int]]
 _Work = tuple[Callable[[], None], list["asyncio.Future[None]"], _Ends]
 _encode = msgspec.json.Encoder().encode
 
@@ -73,8 +83,8 @@ class SqliteLedger:
             self._schedule(_GATHER if self._crowded else 0)
         await waiter
 
-    def settle(self, event: Event) -> None:
-        self._ends.append(event)
+    def settle(self, event: Event, once: str | None = None, *, look: bool = False) -> None:
+        self._ends.append(event if once is None else _Once(event, once, look))
         if len(self._ends) == 1:
             self._schedule(_ENDS_WAIT)
 
@@ -133,11 +143,18 @@ class SqliteLedger:
         if holds:
             executemany(_INSERT_HOLD, holds)
         if ends:
-            events = [end for end in ends if isinstance(end, Event)]
+            events = [end if isinstance(end, Event) else self._once(end) for end in ends if not isinstance(end, tuple)]
             executemany(_DELETE_HOLD, [(event.request_id, event.attempt) for event in events])
             if len(events) < len(ends):
                 executemany(_DELETE_HOLD, [end for end in ends if isinstance(end, tuple)])
             executemany(_INSERT_EVENT, [row_of(event) for event in events])
+
+    def _once(self, end: "_Once") -> Event:
+        event = end.event
+        marked = self._database.execute("INSERT OR IGNORE INTO charged VALUES (?, ?)", (event.provider, end.id))
+        if marked.rowcount or not end.look:
+            return event
+        return msgspec.structs.replace(event, usage=NOTHING, cost_nano=0, usage_raw=None, quality="counted")
 
     def _ended(self, error: BaseException | None, waiters: list["asyncio.Future[None]"], ends: _Ends) -> None:
         self._busy = False

@@ -57,4 +57,11 @@ CREATE TABLE events (
     PRIMARY KEY (request_id, attempt)
 ) STRICT, WITHOUT ROWID;
 
+-- Ids of the provider's whose usage has been charged and may be reported again.
+CREATE TABLE charged (
+    provider TEXT NOT NULL,
+    id       TEXT NOT NULL,
+    PRIMARY KEY (provider, id)
+) STRICT, WITHOUT ROWID;
+
 PRAGMA user_version = 1;
