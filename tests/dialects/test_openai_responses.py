@@ -101,6 +101,26 @@ def test_what_is_no_json_object_is_not_of_this_dialect(data: bytes) -> None:
         ResponsesReader().read(b"data: " + data + b"\n\n")
 
 
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        ({"id": "resp_1", "background": True}, "resp_1"),
+        ({"id": "resp_1", "background": True, "model": 7}, "resp_1"),
+        ({"id": "resp_1", "background": False}, None),
+        ({"id": "resp_1"}, None),
+        ({"background": True}, None),
+    ],
+)
+def test_a_background_response_is_charged_under_its_own_id(response: dict[str, Any], expected: str | None) -> None:
+    reader = ResponsesReader()
+    reader.read(event("response.completed", response={**response, "usage": USAGE}))
+    reader.read(b'data: {"type":null}\n\n')
+
+    assert expected == reader.once
+    if "model" not in response:
+        assert expected == DIALECT.read_answer(json.dumps({**response, "usage": USAGE}).encode()).once
+
+
 def test_a_whole_answer_tells_usage_model_and_text() -> None:
     output = [{"type": "message", "content": [{"type": "output_text", "text": "hello"}]}]
     body = json.dumps(

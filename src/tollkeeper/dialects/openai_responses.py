@@ -105,18 +105,21 @@ def _decode(data: bytes) -> _Event:
 
 
 def _tightened(loose: _LooseEvent) -> _Event:
-    found = loose.response if isinstance(loose.response, dict) else {}
-    model, tier, usage = found.get("model"), found.get("service_tier"), found.get("usage")
     return _Event(
         type=loose.type if isinstance(loose.type, str) else "",
-        response=_Response(
-            id=found["id"] if isinstance(found.get("id"), str) else None,
-            background=found.get("background") is True,
-            model=model if isinstance(model, str) else None,
-            service_tier=tier if isinstance(tier, str) else None,
-            usage=Raw(msgspec.json.encode(usage)) if usage is not None else UNSET,
-        ),
+        response=_tightened_response(loose.response) if isinstance(loose.response, dict) else None,
         code=str(loose.code) if isinstance(loose.code, (str, int)) else None,
+    )
+
+
+def _tightened_response(found: dict[str, Any]) -> _Response:
+    name, model, tier, usage = found.get("id"), found.get("model"), found.get("service_tier"), found.get("usage")
+    return _Response(
+        id=name if isinstance(name, str) else None,
+        background=found.get("background") is True,
+        model=model if isinstance(model, str) else None,
+        service_tier=tier if isinstance(tier, str) else None,
+        usage=Raw(msgspec.json.encode(usage)) if usage is not None else UNSET,
     )
 
 
