@@ -1,6 +1,7 @@
 """`tollkeeper serve`: both ports, until a signal."""
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -55,6 +56,8 @@ async def run(app: App, gate: Listener, operator: Listener, announce: str) -> in
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, app.reload)
     app.start()
+    gc.collect()
+    gc.freeze()  # what start-up made stays: a collection need not look at it again and again
     serving = loop.create_task(operator.run_until_told())
     click.echo(announce)
     sys.stdout.flush()

@@ -61,6 +61,8 @@ class Relay:
         self._counting = counting
         self._departures = departures
         self._options = options
+        secret = attempt.target.account.secret
+        self._secret = secret.encode() if secret else None
         self._drain: Drain | None = None
         self._cancelled = False
         self._worth_draining = True
@@ -130,9 +132,6 @@ class Relay:
                 retryable=False,
                 headers=((b"x-should-retry", b"false"),),
             )
-        secret = attempt.target.account.secret
-        if secret:
-            body = body.replace(secret.encode(), b"[redacted]")
         failed = answer.status >= 500
         self._end("upstream_error" if failed else "error", f"upstream_{answer.status}")
         return self._reply(body, answer.last_byte_at)
@@ -209,7 +208,7 @@ class Relay:
         error: TollkeeperError
         try:
             if first:
-                yield first
+                yield self._without_secret(first)
             while True:
                 try:
                     chunk = await answer.next_chunk(_AFTER_DONE if reader.done else silence)
@@ -225,7 +224,7 @@ class Relay:
                 if self._draining:
                     self._drained(events.seen)
                 elif out:
-                    yield out
+                    yield self._without_secret(out)
                 if events.garbled:
                     raise UpstreamError("The provider's stream was garbled.", code="upstream_garbled")
             rest = events.end()
@@ -305,11 +304,19 @@ class Relay:
     def _reply(self, body: bytes | AsyncIterator[bytes], waited_until: float) -> Reply:
         attempt = self._attempt
         attempt.replying(waited_until)
-        relayed: Headers = answer_headers.relayed(self._answer.headers)
+        relayed: Headers = [
+            (name, self._without_secret(value)) for name, value in answer_headers.relayed(self._answer.headers)
+        ]
         relayed += attempt.headers()
         if isinstance(body, bytes):
-            return Reply(self._answer.status, relayed, body)
+            return Reply(self._answer.status, relayed, self._without_secret(body))
         return Reply(self._answer.status, relayed, chunks=body)
+
+
+    def _without_secret(self, data: bytes) -> bytes:
+        """Our key with the provider, which a careless one puts into errors, must not reach a client."""
+        secret = self._secret
+        return data if secret is None or secret not in data else data.replace(secret, b"[redacted]")
 
 
 def _nothing() -> str:

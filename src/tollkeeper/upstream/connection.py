@@ -126,6 +126,33 @@ class Connection(asyncio.Protocol):
 class Answer:
     """The answer to one request, as it comes in. Implements `core.ports.Sent`."""
 
+    __slots__ = (
+        "_begun",
+        "_complete",
+        "_connection",
+        "_deadline",
+        "_error",
+        "_first_byte",
+        "_head_ready",
+        "_head_size",
+        "_idle",
+        "_last",
+        "_loop",
+        "_now",
+        "_parser",
+        "_parts",
+        "_paused",
+        "_reusable",
+        "_size",
+        "_total",
+        "_upload",
+        "_waiter",
+        "first_byte_at",
+        "headers",
+        "sent_at",
+        "status",
+    )
+
     def __init__(
         self,
         connection: Connection,
