@@ -51,7 +51,6 @@ def test_azures_paths_and_version_are_used_behind_the_gate_only(
     assert paths[-1] == f"/openai/deployments/gpt-4o-mini/chat/completions?api-version={VERSION}"
 
 
-@pytest.mark.xfail(reason="api-version is passed on as it came")
 def test_azures_version_does_not_reach_a_provider_that_is_not_azure(
     client: AzureOpenAI, caller: Caller, aimock: Aimock
 ) -> None:

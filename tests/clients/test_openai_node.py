@@ -12,6 +12,7 @@ import pytest
 from clients.aimock import FIXTURES, HELLO, HELLO_TOKENS, HELLO_USD
 from clients.caller import Caller, tokens
 from clients.environments import HERE, answer_of, needs_node
+from clients.talking import TalkingOn
 from kit.scripted import (
     SSE_HEAD,
     Connection,
@@ -174,10 +175,10 @@ def test_an_error_event_in_a_stream_raises_what_the_provider_said(
 def test_a_client_that_leaves_a_stream_midway_is_charged_once_for_all_that_the_provider_reports(
     scripted_caller: Caller, upstream: ScriptedUpstream
 ) -> None:
-    events = chat_events(["one ", "two ", "three ", "four "], usage_of(9, 4))
-    upstream.script = event_stream(b"".join(events), cut=len(events[0]), pace=0.1)
+    upstream.script = talking = TalkingOn(chat_events(["one ", "two ", "three ", "four "], usage_of(9, 4)))
 
     assert node(scripted_caller, "leave", **ASK)["answer"]["choices"][0]["delta"]["content"] == "one "
 
+    talking.listener_has_gone()
     event = scripted_caller.event()
     assert (tokens(event), event["outcome"], event["quality"]) == ((9, 4), "client_left", "reported")

@@ -8,7 +8,8 @@ from openai import AsyncOpenAI
 
 from clients.aimock import HELLO, HELLO_TOKENS
 from clients.caller import Caller, tokens
-from kit.scripted import ScriptedUpstream, chat_events, event_stream, usage_of
+from clients.talking import TalkingOn
+from kit.scripted import ScriptedUpstream, chat_events, usage_of
 
 ASK = [{"role": "user", "content": "say hello"}]
 
@@ -87,8 +88,7 @@ def test_files_go_up_and_come_down(caller: Caller) -> None:
 def test_a_client_that_is_cancelled_midway_is_charged_once_for_all_that_the_provider_reports(
     scripted_caller: Caller, upstream: ScriptedUpstream
 ) -> None:
-    events = chat_events(["one ", "two ", "three ", "four "], usage_of(9, 4))
-    upstream.script = event_stream(b"".join(events), cut=len(events[0]), pace=0.1)
+    upstream.script = talking = TalkingOn(chat_events(["one ", "two ", "three ", "four "], usage_of(9, 4)))
 
     async def ask() -> None:
         async with AsyncOpenAI(base_url=scripted_caller.base_url, api_key=scripted_caller.key, max_retries=0) as client:
@@ -99,6 +99,7 @@ def test_a_client_that_is_cancelled_midway_is_charged_once_for_all_that_the_prov
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(ask())
 
+    talking.listener_has_gone()
     event = scripted_caller.event()
     assert tokens(event) == (9, 4)
     assert (event["outcome"], event["quality"]) == ("client_left", "reported")
