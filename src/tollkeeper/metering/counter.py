@@ -7,6 +7,7 @@ The ranks are OpenAI's o200k_base and cl100k_base (published with tiktoken, MIT)
 import base64
 import gzip
 import threading
+from collections.abc import Iterator
 from importlib import resources
 
 import tiktoken
@@ -29,15 +30,19 @@ _PATTERNS = {
         r"""\s+(?!\S)|\s"""
     ),
 }
-_OLDER = ("gpt-4-", "gpt-4", "gpt-3.5", "gpt-35", "text-embedding-")
-_NEWER = ("gpt-4o", "gpt-4.", "gpt-4-o")
+_NEAREST = {"o200k_harmony": "o200k_base"}
+"""gpt-oss's encoding is o200k_base with other special tokens; the other encodings of tiktoken's are of retired models."""
+_PIECE = 32 * 1024
+"""Characters encoded at a time: the patterns' look-ahead overflows the stack on a few hundred thousand spaces."""
 
 
 def encoding_name(model: str | None) -> str:
-    """The encoding of a model; o200k_base for all that are not OpenAI's older ones, where it is an estimate."""
-    if model is not None and model.startswith(_OLDER) and not model.startswith(_NEWER):
-        return "cl100k_base"
-    return "o200k_base"
+    """The encoding of a model by tiktoken's own table; o200k_base for all it does not know, where it is an estimate."""
+    try:
+        name = tiktoken.encoding_name_for_model(model or "")
+    except KeyError:
+        return "o200k_base"
+    return name if name in _PATTERNS else _NEAREST.get(name, "cl100k_base")
 
 
 class TokenCounter:
@@ -49,7 +54,8 @@ class TokenCounter:
 
     def __call__(self, model: str | None, text: str) -> int:
         """Tokens of `text` as `model` would see them, special tokens read as text."""
-        return len(self._encoding(encoding_name(model)).encode_ordinary(text))
+        encoding = self._encoding(encoding_name(model))
+        return sum(len(encoding.encode_ordinary(piece)) for piece in _pieces(text))
 
     def _encoding(self, name: str) -> tiktoken.Encoding:
         with self._lock:
@@ -63,3 +69,14 @@ class TokenCounter:
                     name, pat_str=_PATTERNS[name], mergeable_ranks=ranks, special_tokens={}
                 )
             return self._encodings[name]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text, cut before spaces: a space begins a token, so that cuts change no count but in runs of white space."""
+    at = 0
+    while len(text) - at > _PIECE:
+        space = text.rfind(" ", at + 1, at + _PIECE)
+        end = space if space > 0 else at + _PIECE
+        yield text[at:end]
+        at = end
+    yield text[at:]
