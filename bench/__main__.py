@@ -13,21 +13,26 @@ import tempfile
 from pathlib import Path
 
 from bench import latency, memory, peers, report, rounds, servers, startup
+from bench.processes import Unready
 from bench.workloads import workloads
 
 PARTS = ("small", "large", "fast", "paced", "latency", "memory", "start")
 
 
 def main() -> int:
-    """Runs from the command line. Exit codes: 0 measured, 1 some calls failed, 2 something needed is not installed."""
+    """Runs from the command line. Exit codes: 0 measured, 1 calls failed, 2 something needed is not installed."""
     given = _options()
     _end_in_time(given)
     missing = [name for name in ("nginx", "wrk") if shutil.which(name) is None]
     if missing:
         print(f"Not installed: {', '.join(missing)}. On Debian: apt-get install nginx-light wrk", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-") as folder:
-        found = _measured(given, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-") as folder:
+            found = _measured(given, Path(folder))
+    except Unready as error:
+        print(error, file=sys.stderr)
+        return 1
     print(report.as_json(found) if given.json else report.as_text(found))
     return 1 if found.failed else 0
 
@@ -37,6 +42,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--rounds", type=int, default=3, help="rounds of which the median is taken [default: 3]")
     options.add_argument("--seconds", type=float, default=4, help="length of one measurement [default: 4]")
     options.add_argument("--only", choices=PARTS, action="append", help="only this part; may be given again")
+    options.add_argument("--open", type=int, default=400, help="paced streams that are open [default: 400]")
     options.add_argument("--hidden-usage", action="store_true", help="streams whose client did not ask for usage")
     options.add_argument("--install", action="store_true", help="also weigh a default install, in a new environment")
     options.add_argument("--peers", action="store_true", help="also small JSON through other gateways, from .peers")
@@ -65,9 +71,11 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
         mock = stack.enter_context(servers.mock(folder))
         nginx = stack.enter_context(servers.nginx(folder, mock.port))
         gate = stack.enter_context(servers.tollkeeper(folder, mock.port))
+        for server in (mock, nginx, gate):
+            servers.check(server)
         if "memory" in asked:
             found.memory = [memory.measure(folder, server) for server in (nginx, gate)]
-        for name, (words, measure) in workloads(given.hidden_usage).items():
+        for name, (words, measure) in workloads(given.open, given.hidden_usage).items():
             if name in asked:
                 found.lines += rounds.alternate(folder, words, measure, (nginx, gate), given.rounds, given.seconds)
         if "latency" in asked:
@@ -75,7 +83,7 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
         if "start" in asked:
             found.start_seconds = startup.seconds_to_first_answer(folder, mock.port, given.rounds)
         if given.peers:
-            words, measure = workloads(False)["small"]
+            words, measure = workloads(given.open, False)["small"]
             for peer in (peers.tutorial, peers.litellm):
                 with peer(folder, mock.port) as server:
                     title, pair = f"{words}: {server.name}", (nginx, server)

@@ -1,6 +1,7 @@
 """The mock provider, nginx in front of it, and the gate in front of it: each a process of its own on a free port."""
 
 import contextlib
+import http.client
 import json
 import os
 import subprocess
@@ -12,7 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from bench.processes import first_line, free_port, running, wait_for_port
+from bench import calls
+from bench.processes import Unready, first_line, free_port, running, wait_for_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -127,6 +129,17 @@ def tollkeeper_process(folder: Path, mock_port: int, gate_port: int) -> Iterator
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     with running(command, folder / "gate.log", environment=environment, cwd=folder) as process:
         yield process
+
+
+def check(server: Server) -> None:
+    """Raises Unready where a call is not answered well: a load of refusals measures nothing."""
+    asked = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    asked.request("POST", "/v1/chat/completions", calls.small(), calls.headers(server.key))
+    answer = asked.getresponse()
+    body = answer.read()
+    asked.close()
+    if answer.status != 200:
+        raise Unready(f"{server.name} answers {answer.status}: {body[:500].decode('utf-8', 'replace')}")
 
 
 def _new_key(home: Path, operator: str) -> str:

@@ -82,11 +82,11 @@ def next_mark(client: "subprocess.Popen[bytes]") -> dict[str, int]:
     return found
 
 
-def workloads(hidden_usage: bool) -> dict[str, tuple[str, Measure]]:
+def workloads(paced: int, hidden_usage: bool) -> dict[str, tuple[str, Measure]]:
     """By name: what one is, and how it is measured."""
     return {
         "small": ("small JSON, 32 connections", json_calls(calls.small())),
         "large": ("100 KB JSON, 32 connections", json_calls(calls.large())),
         "fast": ("68-event streams as fast as they come, 32 open", streams("gpt-4o-mini", 32, 0.1, hidden_usage)),
-        "paced": ("68-event streams paced at 10 ms, 400 open", streams("paced", 400, 1.0, hidden_usage)),
+        "paced": (f"68-event streams paced at 10 ms, {paced} open", streams("paced", paced, 1.0, hidden_usage)),
     }
