@@ -39,6 +39,12 @@ price = {{ input = 0.02 }}
 [models.whisper-1]
 targets = ["mock/whisper-1"]
 
+[models."team/ears"]
+targets = ["mock/whisper-1"]
+
+[models.gpt-image-1]
+targets = ["mock/gpt-image-1"]
+
 [models.tts-1]
 targets = ["mock/tts-1"]
 """

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from openai import OpenAI, pydantic_function_tool
+from openai import APIError, NotFoundError, OpenAI, PermissionDeniedError, pydantic_function_tool
 from pydantic import BaseModel
 
 from clients.aimock import HELLO, HELLO_TOKENS, HELLO_USD, Aimock
-from clients.caller import Caller, tokens
+from clients.caller import Caller, new_caller, tokens
+from kit.gate import GateProcess
 
 ASK = [{"role": "user", "content": "say hello"}]
 
@@ -197,10 +198,43 @@ def test_a_moderation_without_a_model_is_answered(client: OpenAI, caller: Caller
     assert (caller.event()["operation"], caller.event()["outcome"]) == ("moderation", "ok")
 
 
-def test_the_models_are_those_that_the_gate_has(client: OpenAI, aimock_gate: object) -> None:
+def test_the_models_are_those_that_the_gate_has(client: OpenAI) -> None:
     listed = [model.id for model in client.models.list()]
 
     assert listed == sorted(listed)
-    assert {"gpt-4o-mini", "team/quick", "deployed", "text-embedding-3-small", "whisper-1", "tts-1"} == set(listed)
+    assert {"gpt-4o-mini", "team/quick", "deployed", "text-embedding-3-small", "whisper-1", "team/ears"} <= set(listed)
+    assert "mock/gpt-4o-mini" not in listed
     assert client.models.retrieve("gpt-4o-mini").owned_by == "mock"
     assert client.models.retrieve("team/quick").id == "team/quick"
+
+
+def test_a_key_that_is_limited_to_a_model_sees_and_gets_that_one_alone(aimock_gate: GateProcess) -> None:
+    caller = new_caller(aimock_gate, models=["team/quick"])
+    with OpenAI(base_url=caller.base_url, api_key=caller.key, max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == ["team/quick"]
+        assert client.chat.completions.create(model="team/quick", messages=ASK).choices[0].message.content == HELLO
+        with pytest.raises(NotFoundError):
+            client.chat.completions.create(model="gpt-4o-mini", messages=ASK)
+        with pytest.raises(NotFoundError):
+            client.chat.completions.create(model="mock/gpt-4o-mini", messages=ASK)
+        with pytest.raises(PermissionDeniedError):
+            client.files.list()
+
+    assert caller.event()["model_asked"] == "team/quick"
+
+
+def test_a_stream_that_the_provider_breaks_off_raises_and_what_came_is_counted(client: OpenAI, caller: Caller) -> None:
+    words: list[str] = []
+    ask = [{"role": "user", "content": "break off"}]
+    with (
+        client.chat.completions.create(model="gpt-4o-mini", messages=ask, stream=True) as stream,
+        pytest.raises(APIError) as caught,
+    ):
+        words.extend(chunk.choices[0].delta.content or "" for chunk in stream)
+
+    assert "".join(words).startswith("This sentence")
+    assert caught.value.code in ("upstream_cut", "upstream_reset")
+    event = caller.event()
+    assert (event["outcome"], event["quality"]) == ("upstream_cut", "counted")
+    assert event["output_tokens"] >= 2
+    assert event["cost_usd"] != "0"

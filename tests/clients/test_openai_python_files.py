@@ -112,7 +112,30 @@ def test_a_recording_is_uploaded_and_its_words_come_back(client: OpenAI, caller:
     assert answer.text == "A cat sat on a mat."
     event = caller.event()
     assert (event["operation"], event["model"], event["outcome"]) == ("transcription", "whisper-1", "ok")
-    assert aimock.journal(path="/v1/audio/transcriptions")[-1]["body"]["model"] == "whisper-1"
+    assert aimock.journal(path="/v1/audio/transcriptions", limit="1000")[-1]["body"]["model"] == "whisper-1"
+
+
+def test_a_models_name_of_the_gates_own_is_replaced_in_a_form_too(
+    client: OpenAI, caller: Caller, aimock: Aimock
+) -> None:
+    answer = client.audio.transcriptions.create(model="team/ears", file=("cat.mp3", b"not really" * 1000))
+
+    assert answer.text == "A cat sat on a mat."
+    assert (caller.event()["model_asked"], caller.event()["model"]) == ("team/ears", "whisper-1")
+    assert aimock.journal(path="/v1/audio/transcriptions", limit="1000")[-1]["body"]["model"] == "whisper-1"
+
+
+def test_an_image_is_made_and_changed(client: OpenAI, caller: Caller) -> None:
+    made = client.images.generate(model="gpt-image-1", prompt="a cat")
+    changed = client.images.edit(
+        model="gpt-image-1", prompt="a hat", image=[("cat.png", b"\x89PNG" * 1000, "image/png")]
+    )
+
+    assert [one.data[0].b64_json for one in (made, changed) if one.data] == ["iVBORw0KGgo="] * 2
+    events = caller.events(2)
+    assert [(event["operation"], event["outcome"], event["model"]) for event in events] == [
+        ("image_generation", "ok", "gpt-image-1")
+    ] * 2
 
 
 def test_a_speech_is_downloaded_byte_for_byte(client: OpenAI, caller: Caller) -> None:
