@@ -32,6 +32,10 @@ class Presence:
         else:
             self._callbacks.append(callback)
 
+    def settled(self) -> None:
+        """Nobody need be told any more."""
+        self._callbacks = None
+
     def leave(self) -> None:
         """The client's connection is gone."""
         if self.gone:

@@ -1,8 +1,9 @@
 """OpenAI's usage objects, of every endpoint and of the providers who imitate them, in our normal form."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta, Struct
 
 from tollkeeper.core.usage import Reported, Usage
 
@@ -16,6 +17,64 @@ def reported(raw: bytes) -> Reported | None:
     prompt_cache_hit_tokens, Moonshot's cached_tokens, and the completion_tokens of xAI and Gemini, which leave thoughts
     out though total_tokens has them (https://discuss.ai.google.dev/t/127400).
     """
+    try:
+        return _plain(_decode_plainly(raw), raw)
+    except (msgspec.DecodeError, RecursionError):
+        return _odd(raw)
+
+
+class _Details(Struct, frozen=True, forbid_unknown_fields=True):
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_tokens: int = 0
+    image_tokens: int = 0
+    text_tokens: int = 0
+    reasoning_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
+
+
+_NOTHING_MORE = _Details()
+
+
+class _Plain(Struct, forbid_unknown_fields=True):
+    """OpenAI's own chat usage and nothing beside it: most answers, read in a tenth of the time of an odd one."""
+
+    prompt_tokens: Annotated[int, Meta(ge=0)]
+    completion_tokens: Annotated[int, Meta(ge=0)]
+    total_tokens: int
+    prompt_tokens_details: _Details = _NOTHING_MORE
+    completion_tokens_details: _Details = _NOTHING_MORE
+
+
+_decode_plainly = msgspec.json.Decoder(_Plain).decode
+
+
+def _plain(usage: _Plain, raw: bytes) -> Reported | None:
+    inside, outside = usage.prompt_tokens_details, usage.completion_tokens_details
+    if usage.total_tokens != usage.prompt_tokens + usage.completion_tokens:
+        return _odd(raw)
+    if min(inside.cached_tokens, inside.cache_write_tokens, inside.audio_tokens, outside.audio_tokens) < 0:
+        return _odd(raw)
+    if not 0 <= outside.reasoning_tokens <= usage.completion_tokens:
+        return _odd(raw)
+    if inside.cached_tokens + inside.cache_write_tokens > usage.prompt_tokens or usage.total_tokens >= 2**53:
+        return _odd(raw)
+    return Reported(
+        Usage(
+            input_tokens=usage.prompt_tokens,
+            cached_input_tokens=inside.cached_tokens,
+            cache_write_tokens=inside.cache_write_tokens,
+            audio_input_tokens=inside.audio_tokens,
+            output_tokens=usage.completion_tokens,
+            reasoning_tokens=outside.reasoning_tokens,
+            audio_output_tokens=outside.audio_tokens,
+        ),
+        raw,
+    )
+
+
+def _odd(raw: bytes) -> Reported | None:
     try:
         usage = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError):

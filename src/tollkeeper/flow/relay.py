@@ -120,7 +120,7 @@ class Relay:
     # --- whole answers ----------------------------------------------------------------------------------------------
 
     async def _refusal(self) -> Reply:
-        answer, attempt = self._answer, self._attempt
+        answer = self._answer
         body, whole = await answer.read(_ERROR_BODY)
         if not whole:
             answer.close()
@@ -291,6 +291,7 @@ class Relay:
         if self._ended:
             return
         self._ended = True
+        self._attempt.call.presence.settled()  # which also ends the circle presence, relay, attempt, call, presence
         if self._drain is not None:
             self._drain.end()
             if outcome in ("ok", "upstream_cut"):
@@ -311,7 +312,6 @@ class Relay:
         if isinstance(body, bytes):
             return Reply(self._answer.status, relayed, self._without_secret(body))
         return Reply(self._answer.status, relayed, chunks=body)
-
 
     def _without_secret(self, data: bytes) -> bytes:
         """Our key with the provider, which a careless one puts into errors, must not reach a client."""

@@ -308,6 +308,7 @@ class Answer:
         self._wake()
 
     def _release(self, reusable: bool) -> None:
+        del self._parser  # it refers back to this answer: a circle for each request would be the collector's to find
         connection = self._connection
         if connection.answer is self:
             if self._upload is not None and not self._upload.done():
