@@ -3,15 +3,16 @@
 Where a value is a secret it may be `env:NAME` or `file:PATH`; it is looked up when the config is loaded.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tollkeeper.core.account import Account, Leave, Patience, Target
 from tollkeeper.core.errors import ConfigError
@@ -23,6 +24,7 @@ from tollkeeper.flow.relay import RelayOptions
 from tollkeeper.providers import PROVIDERS
 
 DEFAULT_FILE = "tollkeeper.toml"
+Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
 _DEMO_PRICE = Price(version="demo", input=150_000_000, output=600_000_000)
@@ -33,12 +35,12 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """[server]"""
 
     host: str = "127.0.0.1"
-    port: int = 9080
+    port: Port = 9080
     operator_host: str = "127.0.0.1"
-    operator_port: int = 9180
+    operator_port: Port = 9180
     home: str = "~/.tollkeeper"
     """Where the store, the pepper and the operator key live."""
-    shutdown_seconds: float = 30.0
+    shutdown_seconds: Annotated[float, Meta(ge=0)] = 30.0
     """How long calls may go on after SIGTERM."""
     limits: DoorLimits = DoorLimits()
 
@@ -136,40 +138,68 @@ def _parsed(text: str, name: str) -> Config:
         at = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
         line = at.group(1) if at and at.group(1) else str(text.count("\n") + 1)
         raise ConfigError([f"{name}:{line}: not valid TOML: {str(error).partition(' (at')[0]}"]) from None
-    try:
-        return msgspec.convert(found, Config, strict=True, dec_hook=None)
-    except msgspec.ValidationError as error:
-        dotted, words = _plain(str(error), found)
-        raise ConfigError([f"{_where(text, name, dotted)}{dotted}: {words}"]) from None
+    return _converted(found, name, text)
 
 
-def _plain(message: str, found: Any) -> tuple[str, str]:
-    """msgspec's words to ours: "Expected `int`, got `str` - at `$.server.port`" -> ("server.port", "expected …")."""
+_TABLES: dict[str, type[Struct]] = {
+    "server": ServerConfig,
+    "log": LogConfig,
+    "relay": RelayOptions,
+    "drain": DrainBounds,
+}
+_NAMED_TABLES: dict[str, type[Struct]] = {"providers": ProviderConfig, "models": ModelConfig}
+
+
+def _converted(found: dict[str, Any], name: str, text: str) -> Config:
+    """Each table for itself, so that one table's mistake does not hide another's. Raises ConfigError."""
+    problems: list[str] = []
+
+    def convert(value: Any, kind: type[Struct], dotted: str) -> Any:
+        try:
+            return _finite(msgspec.convert(value, kind, strict=True))
+        except msgspec.ValidationError as error:
+            where, words = _plain(str(error), dotted)
+            problems.append(f"{_where(text, name, where)}{where}: {words}")
+            return None
+
+    values: dict[str, Any] = {}
+    for table, value in found.items():
+        if table in _TABLES:
+            values[table] = convert(value, _TABLES[table], table)
+        elif table in _NAMED_TABLES and isinstance(value, dict):
+            kind = _NAMED_TABLES[table]
+            values[table] = {entry: convert(given, kind, f"{table}.{_quoted(entry)}") for entry, given in value.items()}
+        else:
+            known = ", ".join((*_TABLES, *_NAMED_TABLES))
+            problems.append(f"{_where(text, name, table)}{table}: there is no such table; expected one of: {known}")
+    if problems:
+        raise ConfigError(problems)
+    return Config(**values)
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name) else f'"{name}"'
+
+
+def _finite(value: Any) -> Any:
+    """TOML has nan and inf, which no bound of ours means. Raises msgspec.ValidationError."""
+    for field in value.__struct_fields__:
+        found = getattr(value, field)
+        if isinstance(found, Struct):
+            _finite(found)
+        elif isinstance(found, (float, Decimal)) and not math.isfinite(found):
+            raise msgspec.ValidationError(f"Expected a finite number - at `$.{field}`")
+    return value
+
+
+def _plain(message: str, dotted: str) -> tuple[str, str]:
+    """msgspec's words to ours: "Expected `int`, got `str` - at `$.port`" -> ("server.port", "expected …")."""
     words, _, at = message.partition(" - at ")
-    path = at.strip("`").removeprefix("$").removeprefix(".")
-    for _ in range(path.count("[...]")):
-        path = _name_blank(path, words, found)
+    path = dotted + at.strip("`").removeprefix("$")
     unknown = re.search(r"unknown field `([^`]+)`", words)
     if unknown:
-        path = f"{path}.{unknown.group(1)}" if path else unknown.group(1)
-        return path, "there is no such field here"
-    return path or "(top level)", words[0].lower() + words[1:]
-
-
-def _name_blank(path: str, words: str, found: Any) -> str:
-    """Puts a name for msgspec's `[...]`: the first entry of that table that cannot be converted."""
-    before, _, after = path.partition("[...]")
-    table = found
-    for part in filter(None, before.split(".")):
-        table = table.get(part, {}) if isinstance(table, dict) else {}
-    kind = {"providers": ProviderConfig, "models": ModelConfig}.get(before.rstrip("."))
-    if kind is not None and isinstance(table, dict):
-        for name, value in table.items():
-            try:
-                msgspec.convert(value, kind, strict=True)
-            except msgspec.ValidationError:
-                return f"{before}.{name}{after}" if re.fullmatch(r"[\w-]+", name) else f'{before}."{name}"{after}'
-    return f"{before}.*{after}"
+        return f"{path}.{unknown.group(1)}", "there is no such field here"
+    return path, words[0].lower() + words[1:]
 
 
 def _where(text: str, name: str, dotted: str) -> str:
@@ -195,16 +225,8 @@ def _where(text: str, name: str, dotted: str) -> str:
 
 
 def _check_server(server: ServerConfig, problem: Any) -> None:
-    for field in ("port", "operator_port"):
-        if not 0 <= getattr(server, field) <= 65535:
-            problem(f"server.{field}", f"expected a port from 0 to 65535, got {getattr(server, field)}")
     if server.port and server.port == server.operator_port and server.host == server.operator_host:
         problem("server.operator_port", "expected another port than server.port")
-    if server.shutdown_seconds < 0:
-        problem("server.shutdown_seconds", "expected seconds, 0 or more")
-    for field in DoorLimits.__struct_fields__:
-        if getattr(server.limits, field) <= 0:
-            problem(f"server.limits.{field}", "expected a number above 0")
 
 
 def _accounts(config: Config, environment: Mapping[str, str], demo: bool, problem: Any) -> dict[str, Account]:
@@ -282,8 +304,8 @@ def _models(config: Config, accounts: Mapping[str, Account], problem: Any) -> di
     if "demo" in accounts and accounts["demo"].provider.name == "demo":
         models["demo"] = (Target(accounts["demo"], "demo", _DEMO_PRICE),)
     for name, given in config.models.items():
-        dotted = f"models.{name}" if re.fullmatch(r"[\w-]+", name) else f'models."{name}"'
-        price = _price(given.price)
+        dotted = f"models.{_quoted(name)}"
+        price = _price(given.price, f"{dotted}.price", problem)
         targets = []
         for target in given.targets:
             provider, slash, model = target.partition("/")
@@ -299,9 +321,12 @@ def _models(config: Config, accounts: Mapping[str, Account], problem: Any) -> di
     return models
 
 
-def _price(given: PriceConfig | None) -> Price | None:
+def _price(given: PriceConfig | None, dotted: str, problem: Any) -> Price | None:
     if given is None:
         return None
+    for field in PriceConfig.__struct_fields__:
+        if (getattr(given, field) or 0) < 0:
+            problem(f"{dotted}.{field}", "expected USD, 0 or more")
 
     def nano(usd: Decimal | None) -> int | None:
         return None if usd is None else nano_from_usd(usd)

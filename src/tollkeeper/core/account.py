@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tollkeeper.core.limits import Seconds
 from tollkeeper.core.money import Price
 from tollkeeper.core.provider import Provider
 
@@ -15,10 +16,10 @@ connection to the provider and count what was delivered."""
 class Patience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds allowed to one attempt: to connect, to the first byte, between bytes, in all."""
 
-    connect: float = 10.0
-    first_byte: float = 600.0
-    idle: float = 120.0
-    total: float = 3600.0
+    connect: Seconds = 10.0
+    first_byte: Seconds = 600.0
+    idle: Seconds = 120.0
+    total: Seconds = 3600.0
 
 
 class Account(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ class Catalog:
         self._routing = routing
         self._outbound = outbound
         self._monotonic = monotonic
-        self._kept: dict[str, tuple[float, list[dict[str, Any]]]] = {}
+        self._kept: dict[str, tuple[Account, float, list[dict[str, Any]]]] = {}
 
     async def __call__(self, key: Key) -> list[dict[str, object]]:
         """OpenAI's model objects, by id. Names of a provider's own are bare, others `provider/model`."""
@@ -51,13 +51,15 @@ class Catalog:
     async def _of(self, account: Account) -> list[dict[str, Any]]:
         now = self._monotonic()
         kept = self._kept.get(account.name)
-        if kept is not None and now - kept[0] < _KEEP:
-            return kept[1]
+        if kept is not None and kept[0] != account:
+            kept = None  # the config has changed: it is another server, or another account with it
+        if kept is not None and now - kept[1] < _KEEP:
+            return kept[2]
         try:
             models = await self._fetch(account)
-        except (TollkeeperError, ValueError):
-            return kept[1] if kept is not None else []
-        self._kept[account.name] = (now, models)
+        except (TollkeeperError, ValueError, RecursionError):
+            return kept[2] if kept is not None else []
+        self._kept[account.name] = (account, now, models)
         return models
 
     async def _fetch(self, account: Account) -> list[dict[str, Any]]:
@@ -77,4 +79,6 @@ class Catalog:
             raise ValueError(f"{urlsplit(url).hostname} lists no models")
         found = msgspec.json.decode(body)
         listed = found.get("data") if isinstance(found, dict) else found
-        return [model for model in listed or () if isinstance(model, dict) and isinstance(model.get("id"), str)]
+        if not isinstance(listed, list):
+            raise ValueError(f"{urlsplit(url).hostname} lists no models")
+        return [model for model in listed if isinstance(model, dict) and isinstance(model.get("id"), str)]

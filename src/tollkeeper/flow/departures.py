@@ -1,19 +1,21 @@
 """What becomes of a provider's answer when its client has left: drain it within bounds, or cancel it."""
 
 from collections.abc import Callable
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tollkeeper.core.account import Leave
+from tollkeeper.core.limits import Positive, Seconds
 
 
 class DrainBounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much may be read for nobody."""
 
-    most: int = 200
+    most: Annotated[int, Meta(ge=0)] = 200
     """Drains at one time; a client that leaves beyond them has its call cancelled."""
-    seconds: float = 120.0
-    tokens: int = 32_000
+    seconds: Seconds = 120.0
+    tokens: Positive = 32_000
     """Stream events read after the client left; providers send about one token an event."""
 
 

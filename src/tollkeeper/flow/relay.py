@@ -7,12 +7,14 @@ Rule 3: whoever stops first (provider, client, gate), the attempt is settled onc
 
 import re
 from collections.abc import AsyncIterator, Callable
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tollkeeper.core.call import Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError, UpstreamError
 from tollkeeper.core.events import Outcome
+from tollkeeper.core.limits import Positive
 from tollkeeper.core.ports import EventReader, Headers, Sent
 from tollkeeper.core.usage import Heard
 from tollkeeper.dialects import openai_usage
@@ -33,12 +35,12 @@ _USAGE_IN_TAIL = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
 class RelayOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How answers are relayed."""
 
-    keep_alive: float = 0.0
+    keep_alive: Annotated[float, Meta(ge=0)] = 0.0
     """Seconds of silence after which a comment goes into an event stream; 0 = never. Before the first event this
     commits the status: an error then comes as an event under a 200."""
-    read_whole: int = 4 * 1024 * 1024
+    read_whole: Positive = 4 * 1024 * 1024
     """A JSON answer of up to this many bytes is read whole and checked before it is passed on; a longer one streams."""
-    longest_event: int = 64 * 1024 * 1024
+    longest_event: Positive = 64 * 1024 * 1024
     """A stream event longer than this is relayed unread."""
 
 
@@ -132,6 +134,14 @@ class Relay:
                 retryable=False,
                 headers=((b"x-should-retry", b"false"),),
             )
+        if answer.status == 409 and self._dialect.needs_model:
+            # openai-python 0.28 takes a 409 for "try again" and does, at once and without end; x-should-retry tells the
+            # newer ones what the status no longer does.
+            self._end("error", "upstream_409")
+            reply = self._reply(body, answer.last_byte_at)
+            reply.status = 400
+            reply.headers.append((b"x-should-retry", b"true"))
+            return reply
         failed = answer.status >= 500
         self._end("upstream_error" if failed else "error", f"upstream_{answer.status}")
         return self._reply(body, answer.last_byte_at)

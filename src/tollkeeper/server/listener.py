@@ -23,9 +23,10 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listening.close()
-        raise GateError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+        reason = error.strerror if isinstance(error, OSError) else "a port is a number from 0 to 65535"
+        raise GateError(f"Cannot listen on {host}:{port}: {reason}.") from None
     listening.setblocking(False)
     return listening
 

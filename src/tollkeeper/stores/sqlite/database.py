@@ -1,5 +1,6 @@
 """Opens the store's file the way that the ledger relies on, and makes its tables."""
 
+import os
 import sqlite3
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,10 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
     if not create and not path.exists():
         raise GateError(f"There is no store at {path}. Start the gate once, or name its home with --home.")
     try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its other files the mode of this one
+    except OSError as error:
+        raise GateError(f"{path}: {error.strerror}.") from error
+    try:
         database = sqlite3.connect(path, isolation_level=None, timeout=wait, check_same_thread=False)
         mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         database.execute("PRAGMA synchronous = FULL")
@@ -29,7 +34,6 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
         _migrate(database)
     except sqlite3.Error as error:
         raise GateError(f"{path}: {error}") from error
-    path.chmod(0o600)
     return database
 
 
