@@ -221,7 +221,6 @@ def test_a_provider_that_stays_on_the_line_after_done_does_not_keep_the_client_w
     assert (scripted_caller.event()["outcome"], tokens(scripted_caller.event())) == ("ok", (9, 1))
 
 
-@pytest.mark.xfail(reason="a 409 is passed on, which this client answers by asking again at once, without end")
 def test_a_providers_409_does_not_send_the_client_round_in_circles(
     scripted_caller: Caller, upstream: ScriptedUpstream
 ) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Raw
 
@@ -84,11 +84,24 @@ class Call:
     """The provider asked for by header, for requests that name no model."""
 
 
+class Sink(Protocol):
+    """Where a reply's pieces go."""
+
+    def write(self, data: bytes) -> None:
+        """Takes them at once, whether or not the client is there and keeps up."""
+        ...
+
+    @property
+    def blocked(self) -> Awaitable[None] | None:
+        """To be awaited before more is written, where the client does not keep up."""
+        ...
+
+
 @dataclass(slots=True)
 class Reply:
-    """What the client gets: a whole body, or chunks. An exception out of `chunks` means: abort the connection."""
+    """What the client gets: a whole body, or pieces poured into a sink. An exception out of `pour` means: abort."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
-    chunks: AsyncIterator[bytes] | None = None
+    pour: Callable[[Sink], Awaitable[None]] | None = None

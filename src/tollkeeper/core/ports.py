@@ -170,6 +170,14 @@ class Sent(Protocol):
         """
         ...
 
+    async def pour(self, push: Callable[[bytes], bool], quiet: float | None = None) -> bool:
+        """Pushes the body's bytes as they arrive, until its proper end (True) or until `push` answers False (False).
+
+        No task is woken for a piece. Raises as `next_chunk`; TimeoutError after `quiet` seconds without bytes, give or
+        take a tenth.
+        """
+        ...
+
     async def read(self, limit: int) -> tuple[bytes, bool]:
         """Up to `limit` bytes or a little more, and whether that is the whole body."""
         ...

@@ -73,6 +73,8 @@ class EventStream:
     def end(self) -> bytes:
         """The rest, at a proper end of bytes: a last event may lack its blank line."""
         rest = self._scanner.take()
+        if self.garbled:
+            return b""
         if not rest.strip():
             return rest[self._early :]
         return self._read(rest)

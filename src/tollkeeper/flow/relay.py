@@ -6,12 +6,12 @@ Rule 3: whoever stops first (provider, client, gate), the attempt is settled onc
 """
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tollkeeper.core.call import Reply
+from tollkeeper.core.call import Reply, Sink
 from tollkeeper.core.errors import ClientLeft, TollkeeperError, UpstreamError
 from tollkeeper.core.events import Outcome
 from tollkeeper.core.limits import Positive
@@ -113,7 +113,7 @@ class Relay:
                 "The provider answered with something other than JSON or an event stream.", code="upstream_bad_answer"
             )
         self._worth_draining = False  # no usage comes with it
-        reply = self._reply(self._through(b""), answer.first_byte_at)
+        reply = self._reply(lambda sink: self._through(sink, b""), answer.first_byte_at)
         length = answer_headers.value_of(answer.headers, b"content-length")
         if length:
             reply.headers.append((b"content-length", length))
@@ -150,7 +150,7 @@ class Relay:
         answer, attempt, dialect = self._answer, self._attempt, self._dialect
         body, whole = await answer.read(self._options.read_whole)
         if not whole:
-            return self._reply(self._through(body), answer.first_byte_at)
+            return self._reply(lambda sink: self._through(sink, body), answer.first_byte_at)
         try:
             attempt.hear(dialect.read_answer(body))
         except ValueError:
@@ -168,16 +168,21 @@ class Relay:
         self._end("ok", None)
         return reply
 
-    async def _through(self, begun: bytes) -> AsyncIterator[bytes]:
+    async def _through(self, sink: Sink, begun: bytes) -> None:
         """Bytes that are not read, but for a usage object near the end of a long JSON answer that has `begun`."""
-        answer = self._answer
-        tail = begun[-_TAIL:]
-        try:
+        tail = begun
+
+        def push(chunk: bytes) -> bool:
+            nonlocal tail
             if begun:
-                yield begun
-            while (chunk := await answer.next_chunk()) is not None:
                 tail = (tail + chunk)[-_TAIL:]
-                yield chunk
+            sink.write(chunk)
+            return sink.blocked is None
+
+        try:
+            sink.write(begun)
+            while not await self._answer.pour(push):
+                await _room(sink)
             found = _USAGE_IN_TAIL.findall(tail) if begun else []
             if found:
                 self._attempt.hear(Heard(openai_usage.reported(found[-1])))
@@ -210,37 +215,40 @@ class Relay:
             first += events.feed(chunk)
             if events.garbled:
                 raise UpstreamError("The provider's stream is not one of JSON events.", code="upstream_bad_answer")
-        return self._reply(self._relayed(events, first), answer.first_byte_at)
+        return self._reply(lambda sink: self._pour_events(sink, events, first), answer.first_byte_at)
 
-    async def _relayed(self, events: EventStream, first: bytes) -> AsyncIterator[bytes]:
+    async def _pour_events(self, sink: Sink, events: EventStream, first: bytes) -> None:
         answer, reader = self._answer, events.reader
         silence = self._options.keep_alive or None
-        error: TollkeeperError
+
+        def push(chunk: bytes) -> bool:
+            out = events.feed(chunk)
+            if self._drain is not None:
+                self._drain.passed(events.seen)
+            elif out:
+                sink.write(self._without_secret(out))
+            return not (events.garbled or reader.done) and (sink.blocked is None or self._drain is not None)
+
         try:
-            if first:
-                yield self._without_secret(first)
+            sink.write(self._without_secret(first))
             while True:
                 try:
-                    chunk = await answer.next_chunk(_AFTER_DONE if reader.done else silence)
+                    if await answer.pour(push, _AFTER_DONE if reader.done else silence):
+                        break
                 except TimeoutError:
                     if reader.done:
                         break
-                    if events.at_boundary and not self._draining:
-                        yield _KEEP_ALIVE
-                    continue
-                if chunk is None:
-                    break
-                out = events.feed(chunk)
-                if self._draining:
-                    self._drained(events.seen)
-                elif out:
-                    yield self._without_secret(out)
+                    if events.at_boundary and self._drain is None:
+                        sink.write(_KEEP_ALIVE)
                 if events.garbled:
-                    raise UpstreamError("The provider's stream was garbled.", code="upstream_garbled")
+                    break
+                await _room(sink)
             rest = events.end()
-            if rest and not self._draining:
-                yield rest
-            if events.garbled or not reader.finished:
+            if self._drain is None:
+                sink.write(self._without_secret(rest))
+            if events.garbled:
+                raise UpstreamError("The provider's stream was garbled.", code="upstream_garbled")
+            if not reader.finished:
                 raise UpstreamError("The provider's stream ended before it was finished.", code="upstream_cut")
             self._heard(reader)
             self._end("error" if reader.error_code else "ok", reader.error_code, reader.delivered)
@@ -250,7 +258,7 @@ class Relay:
             self._heard(reader)
             error = self._failed(broken, reader)
             if not isinstance(error, ClientLeft):
-                yield events.break_off() + self._dialect.render_error_event(error)
+                sink.write(events.break_off() + self._dialect.render_error_event(error))
             raise error from None
         finally:
             if not self._ended:
@@ -262,14 +270,6 @@ class Relay:
         """Whether tokens are to be counted where none are reported."""
         call, heard = self._attempt.call, self._attempt.heard
         return self._dialect.counts_text and call.metered and bool(call.members) and heard.once is None
-
-    @property
-    def _draining(self) -> bool:
-        return self._drain is not None
-
-    def _drained(self, seen: int) -> None:
-        if self._drain is not None:
-            self._drain.passed(seen)
 
     def _heard(self, reader: EventReader) -> None:
         self._attempt.hear(Heard(reader.reported, reader.model, reader.tier, reader.once))
@@ -312,7 +312,7 @@ class Relay:
         else:
             attempt.settle(outcome, code)
 
-    def _reply(self, body: bytes | AsyncIterator[bytes], waited_until: float) -> Reply:
+    def _reply(self, body: bytes | Callable[[Sink], Awaitable[None]], waited_until: float) -> Reply:
         attempt = self._attempt
         attempt.replying(waited_until)
         relayed: Headers = [
@@ -321,12 +321,18 @@ class Relay:
         relayed += attempt.headers()
         if isinstance(body, bytes):
             return Reply(self._answer.status, relayed, self._without_secret(body))
-        return Reply(self._answer.status, relayed, chunks=body)
+        return Reply(self._answer.status, relayed, pour=body)
 
     def _without_secret(self, data: bytes) -> bytes:
         """Our key with the provider, which a careless one puts into errors, must not reach a client."""
         secret = self._secret
         return data if secret is None or secret not in data else data.replace(secret, b"[redacted]")
+
+
+async def _room(sink: Sink) -> None:
+    blocked = sink.blocked
+    if blocked is not None:
+        await blocked
 
 
 def _nothing() -> str:

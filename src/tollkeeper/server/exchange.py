@@ -137,6 +137,25 @@ class Exchange:
             self.complete = True
             connection.answered(self)
 
+    # --- core.call.Sink ---------------------------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> "asyncio.Future[None] | None":
+        return None if self.disconnected else self._connection.blocked
+
+    def write(self, data: bytes) -> None:
+        """A piece of an answer whose head was sent, without an ASGI message for it."""
+        if self.disconnected or not data:
+            return
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        elif self._left is not None:
+            self._left -= len(data)
+        if self._head is not None:
+            data = self._head + data
+            self._head = None
+        self._connection.write(data)
+
     def _render_head(self, message: dict[str, Any]) -> bytes:
         status: int = message["status"]
         parts = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]

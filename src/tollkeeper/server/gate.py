@@ -3,8 +3,6 @@
 Plain ASGI, so that it runs under any ASGI server. Two extensions of our own door make it cheaper there: see protocol.py.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from urllib.parse import unquote
@@ -21,7 +19,8 @@ from tollkeeper.dialects import openai_errors, openai_request
 from tollkeeper.dialects.openai_paths import Endpoint, endpoint
 from tollkeeper.server import bodies
 from tollkeeper.server.bodies import Message, Receive
-from tollkeeper.server.protocol import ABORT, LEAVING
+from tollkeeper.server.pouring import pour_over_asgi
+from tollkeeper.server.protocol import ABORT, LEAVING, SINK
 from tollkeeper.wire import json_text
 
 Send = Callable[[Message], Awaitable[None]]
@@ -68,7 +67,6 @@ class Gate:
         accepted_at = self._monotonic()
         request_id = self._new_id()
         presence = Presence()
-        watcher: asyncio.Task[None] | None = None
         try:
             reply = await self._answer(scope, receive, request_id, accepted_at, presence)
         except ClientLeft:
@@ -81,25 +79,23 @@ class Gate:
             reply = _error(TollkeeperError(f"The gate failed. Request id: {request_id}.", code="internal_error"))
         headers = reply.headers
         headers.append((b"x-request-id", request_id.encode()))
-        if reply.chunks is None:
+        if reply.pour is None:
             headers.append((b"content-length", b"%d" % len(reply.body)))
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             await send({"type": "http.response.body", "body": reply.body})
             return
-        if LEAVING not in scope.get("extensions", ()):
-            watcher = asyncio.ensure_future(_watch(receive, presence))
+        headers += ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        extensions = scope.get("extensions") or {}
         try:
-            headers += ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
-            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-            async with contextlib.aclosing(reply.chunks) as chunks:  # type: ignore[type-var]
-                async for chunk in chunks:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            if SINK in extensions:
+                await reply.pour(extensions[SINK]())
+            else:
+                await pour_over_asgi(reply.pour, receive, send, presence)
         except TollkeeperError:
             _abort(scope)
-        finally:
-            if watcher is not None:
-                watcher.cancel()
+        else:
+            await send({"type": "http.response.body", "body": b""})
 
     async def _answer(
         self, scope: Message, receive: Receive, request_id: str, accepted_at: float, presence: Presence
@@ -271,12 +267,3 @@ def _abort(scope: Message) -> None:
         return
     # Any other server: an app that ends inside its answer makes it drop the connection.
     raise ConnectionAbortedError("the answer broke off")
-
-
-async def _watch(receive: Receive, presence: Presence) -> None:
-    """For servers without our extension: waits for the client's leaving."""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            presence.leave()
-            return

@@ -23,7 +23,9 @@ from tollkeeper.server.exchange import STATUS_LINES, Exchange
 
 LEAVING = "tollkeeper.leaving"
 ABORT = "tollkeeper.abort"
-"""ASGI extensions: `leaving(callback)` calls back when the client's connection is lost; `abort()` ends it unfinished."""
+SINK = "tollkeeper.sink"
+"""ASGI extensions: `leaving(callback)` calls back when the client's connection is lost; `abort()` ends it unfinished;
+`sink()` gives a `core.call.Sink` for the answer's pieces once its head was sent."""
 
 MOST_DISCARDED = 16 * 1024 * 1024
 LINGER = 2.0
@@ -52,7 +54,7 @@ class DoorProtocol(asyncio.Protocol):
         # So that an answer to a first request can be sent before an invalid one behind it is refused.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
-        self._extensions = {LEAVING: self._leaving, ABORT: self.abort}
+        self._extensions = {LEAVING: self._leaving, ABORT: self.abort, SINK: self._sink}
         self._current: Exchange | None = None
         """The exchange whose answer is under way."""
         self._newest: Exchange | None = None
@@ -273,6 +275,10 @@ class DoorProtocol(asyncio.Protocol):
         if self._transport.is_closing():
             self._on_leave = None
             callback()
+
+    def _sink(self) -> Exchange:
+        assert self._current is not None
+        return self._current
 
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange

@@ -142,6 +142,9 @@ class Answer:
         "_parser",
         "_parts",
         "_paused",
+        "_push",
+        "_quiet",
+        "_quiet_since",
         "_reusable",
         "_size",
         "_total",
@@ -170,6 +173,9 @@ class Answer:
         self._parts: list[bytes] = []
         self._size = 0
         self._paused = False
+        self._push: Callable[[bytes], bool] | None = None
+        self._quiet: float | None = None
+        self._quiet_since = 0.0
         self._complete = False
         self._begun = False
         self._reusable = False
@@ -235,6 +241,11 @@ class Answer:
             return
         if not self._head_ready.done():
             self._head_ready.set_result(None)
+        push = self._push
+        if push is not None and self._parts:
+            if push(self.take()) and not self._complete:
+                return
+            self._push = None
         if self._complete:
             self._release(self._reusable and (self._upload is None or self._upload.done()))
         elif self._size > HIGH_WATER and not self._paused:
@@ -280,6 +291,9 @@ class Answer:
                 self._fail(failures.silent(host, self._first_byte))
         elif now - self._last >= self._idle and not self._paused:
             self._fail(failures.stalled(host, self._idle))
+        elif self._quiet is not None and now - max(self._last, self._quiet_since) >= self._quiet:
+            self._push = None
+            self._wake()
 
     def upload(self, task: asyncio.Task[None]) -> None:
         """The task that still sends the request's body."""
@@ -356,6 +370,29 @@ class Answer:
             else:
                 async with asyncio.timeout(timeout):
                     await self._waiter
+
+    async def pour(self, push: Callable[[bytes], bool], quiet: float | None = None) -> bool:
+        if self._parts and not push(self.take()):
+            return False
+        if not self._complete and self._error is None:
+            self._push = push
+            self._quiet = quiet
+            self._quiet_since = self._now()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                stopped, self._push = self._push is None, None
+                self._quiet = None
+            if quiet is not None and self._now() - max(self._last, self._quiet_since) >= quiet:
+                raise TimeoutError
+            if stopped and not self._complete and self._error is None:
+                return False
+        if self._parts:
+            return push(self.take()) and self._complete
+        if self._error is not None:
+            raise self._error
+        return True
 
     async def read(self, limit: int) -> tuple[bytes, bool]:
         if self._complete:

@@ -194,6 +194,12 @@ class DemoAnswer:
         self.last_byte_at = self._monotonic()
         return part
 
+    async def pour(self, push: Callable[[bytes], bool], quiet: float | None = None) -> bool:
+        while (part := await self.next_chunk()) is not None:
+            if not push(part):
+                return False
+        return True
+
     async def read(self, limit: int) -> tuple[bytes, bool]:
         parts = []
         while (part := await self.next_chunk()) is not None:
