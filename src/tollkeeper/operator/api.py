@@ -1,7 +1,10 @@
 """The operator port's ASGI app: Starlette routes, one guard, our errors in one envelope."""
 
 import hmac
+import sqlite3
+import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 from starlette.applications import Starlette
@@ -9,56 +12,74 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
 from tollkeeper.operator import keys, usage
+from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]
 _OPEN = ("/healthz", "/readyz")
+_ID = "tollkeeper.request_id"
 
 
 def operator_app(app: App) -> ASGIApp:
     """The routes over `app`, guarded."""
 
-    def route(path: str, endpoint: Endpoint, method: str) -> Route:
+    def route(path: str, **by_method: Endpoint) -> Route:
         async def answer(request: Request) -> Response:
-            return _response(await endpoint(request, app))
+            return _response(await by_method["GET" if request.method == "HEAD" else request.method](request, app))
 
-        return Route(path, answer, methods=[method])
+        return Route(path, answer, methods=list(by_method))
+
+    async def failed(request: Request, error: Exception) -> Response:
+        trace = traceback.extract_tb(error.__traceback__)
+        at = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else "?"
+        app.log.say("internal_error", request_id=request.scope[_ID], error=type(error).__name__, at=at)
+        return _rendered(
+            TollkeeperError(f"The operator port failed. Request id: {request.scope[_ID]}.", code="internal_error")
+        )
 
     starlette = Starlette(
         routes=[
-            route("/healthz", _alive, "GET"),
-            route("/readyz", _ready, "GET"),
-            route("/metrics", _metrics, "GET"),
-            route("/api/keys", keys.list_all, "GET"),
-            route("/api/keys", keys.create, "POST"),
-            route("/api/keys/{key}", keys.show, "GET"),
-            route("/api/keys/{key}", keys.revoke, "DELETE"),
-            route("/api/keys/{key}/rotate", keys.rotate, "POST"),
-            route("/api/usage", usage.usage, "GET"),
-            route("/api/events", usage.events, "GET"),
+            route("/healthz", GET=_alive),
+            route("/readyz", GET=_ready),
+            route("/metrics", GET=_metrics),
+            route("/api/keys", GET=keys.list_all, POST=keys.create),
+            route("/api/keys/{key}", GET=keys.show, DELETE=keys.revoke),
+            route("/api/keys/{key}/rotate", POST=keys.rotate),
+            route("/api/usage", GET=usage.usage),
+            route("/api/events", GET=usage.events),
         ],
         exception_handlers={
             TollkeeperError: _refused,
             HTTPException: _http_refused,
-            Exception: _failed,
+            sqlite3.Error: _store_failed,
+            Exception: failed,
         },
     )
-    return _Guard(starlette, app.operator_key)
+    starlette.router.redirect_slashes = False
+    return _Guard(starlette, app.operator_key, app.new_id)
 
 
 class _Guard:
-    """Lets nobody through without the operator key, but for the two probes."""
+    """Lets nobody through without the operator key, but for the two probes; gives every request an id."""
 
-    def __init__(self, inner: ASGIApp, operator_key: str) -> None:
+    def __init__(self, inner: ASGIApp, operator_key: str, new_id: Callable[[], str]) -> None:
         self._inner = inner
         self._key = operator_key.encode()
+        self._new_id = new_id
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send_on: Send) -> None:
+        request_id = scope[_ID] = self._new_id()
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send_on(message)
+
         if scope["type"] != "http" or scope["path"] in _OPEN or self._admits(dict(scope["headers"])):
             await self._inner(scope, receive, send)
             return
@@ -126,5 +147,6 @@ async def _http_refused(request: Request, error: Exception) -> Response:
     )
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    return _rendered(TollkeeperError("The operator port failed; see the gate's log.", code="internal_error"))
+async def _store_failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, sqlite3.Error)
+    return _rendered(raised(error))

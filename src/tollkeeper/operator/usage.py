@@ -1,7 +1,7 @@
 """/api/usage and /api/events: what the ledger says."""
 
 import asyncio
-import sqlite3
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -13,10 +13,12 @@ from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.events import Event
 from tollkeeper.core.money import usd_from_nano
-from tollkeeper.stores.sqlite.reports import Reports, raised
+from tollkeeper.stores.sqlite.reports import Reports
 
 T = TypeVar("T")
 _MOST = 1000
+_LAST = 253_402_300_799_999
+"""The end of the year 9999, in Unix milliseconds."""
 
 
 async def usage(request: Request, app: App) -> object:
@@ -32,7 +34,7 @@ async def events(request: Request, app: App) -> object:
     """?key=&since=&until=&request_id=&before=&limit=; newest first; `next` is the `before` of the page that follows."""
     asked = request.query_params
     limit = asked.get("limit", "100")
-    if not limit.isdigit() or not 1 <= int(limit) <= _MOST:
+    if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= _MOST:
         raise CallerError(f"limit must be 1 to {_MOST}.", code="invalid_value", param="limit")
     found = await _asked(
         app,
@@ -42,11 +44,12 @@ async def events(request: Request, app: App) -> object:
             until=moment(asked.get("until"), "until"),
             request_id=asked.get("request_id"),
             before=asked.get("before"),
-            limit=int(limit),
+            limit=int(limit) + 1,
         ),
     )
-    following = found[-1].request_id if len(found) == int(limit) else None
-    return {"data": [event_dict(event) for event in found], "next": following}
+    page = found[: int(limit)]
+    following = f"{page[-1].request_id}:{page[-1].attempt}" if len(found) > len(page) else None
+    return {"data": [event_dict(event) for event in page], "next": following}
 
 
 def event_dict(event: Event) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def moment(given: str | None, name: str) -> int | None:
     """ISO 8601 (a date alone is its midnight, no zone is UTC) or Unix milliseconds. Raises CallerError."""
     if given is None or given == "":
         return None
-    if given.isdigit() and len(given) > 8:
+    if re.fullmatch("[0-9]{9,15}", given) and int(given) <= _LAST:
         return int(given)
     try:
         when = datetime.fromisoformat(given)
@@ -81,8 +84,6 @@ async def _asked(app: App, question: Callable[[Reports], T]) -> T:
         reports = Reports(app.home)
         try:
             return question(reports)
-        except sqlite3.Error as error:
-            raise raised(error) from error
         finally:
             reports.close()
 

@@ -25,6 +25,9 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
         raise GateError(f"{path}: {error.strerror}.") from error
     try:
         database = sqlite3.connect(path, isolation_level=None, timeout=wait, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise GateError(f"{path}: {error}") from error
+    try:
         mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         database.execute("PRAGMA synchronous = FULL")
         level = database.execute("PRAGMA synchronous").fetchone()[0]
@@ -32,8 +35,11 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
             raise GateError(f"{path}: the file system does not allow WAL with synchronous=FULL (got {mode}, {level}).")
         database.execute("PRAGMA journal_size_limit = 67108864")
         _migrate(database)
-    except sqlite3.Error as error:
-        raise GateError(f"{path}: {error}") from error
+    except BaseException as error:
+        database.close()
+        if isinstance(error, sqlite3.Error):
+            raise GateError(f"{path}: {error}") from error
+        raise
     return database
 
 

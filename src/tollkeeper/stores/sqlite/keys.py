@@ -14,13 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from tollkeeper.core.errors import CallerError
+from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.ids import Clock, Randomness
 from tollkeeper.core.keys import PREFIX, SHOWN, Key
 from tollkeeper.stores.sqlite import database
 
 _COLUMNS = "id, name, shown, digest, created_at, owner, team, models, expires_at, revoked_at"
 _NOBODY = bytes(32)
+_MOST_MODELS = 1000
+_LAST = 253_402_300_799_999
+"""The end of the year 9999."""
 
 
 class KeyStore:
@@ -28,7 +31,10 @@ class KeyStore:
 
     def __init__(self, home: Path, now: Clock, randomness: Randomness, *, create: bool = True) -> None:
         if create:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise GateError(f"{home} cannot be a home: {error.strerror}.") from None
         self._database = database.connect(home, create=create)
         self._pepper = secret_file(home / "pepper", lambda: randomness(32).hex()).encode()
         self._now = now
@@ -46,12 +52,15 @@ class KeyStore:
         models: Sequence[str] | None = None,
         expires_at: int | None = None,
     ) -> tuple[Key, str]:
-        """A new key and its secret, which is shown this once. Raises CallerError for a name that is empty or not text."""
-        for field, value in (("name", name), ("owner", owner), ("team", team)):
+        """A new key and its secret, which is shown this once. Raises CallerError for what a key cannot have."""
+        given = [("name", name), ("owner", owner), ("team", team), *(("models", model) for model in models or ())]
+        for field, value in given:
             if value is not None and (not value.strip() or not value.isprintable() or len(value) > 200):
-                raise CallerError(
-                    f"'{field}' must be 1 to 200 printable characters.", code="invalid_value", param=field
-                )
+                raise _invalid(field, f"'{field}' must be 1 to 200 printable characters{_EACH.get(field, '')}.")
+        if models is not None and len(models) > _MOST_MODELS:
+            raise _invalid("models", f"'models' must be {_MOST_MODELS} names at most.")
+        if expires_at is not None and not self._now() * 1000 < expires_at <= _LAST:
+            raise _invalid("expires_at", "'expires_at' must lie in the future, in Unix milliseconds.")
         secret = self._new_secret()
         key = Key(
             id="key_" + self._randomness(8).hex(),
@@ -163,11 +172,22 @@ class KeyRing:
 
 
 def secret_file(path: Path, make: Callable[[], str]) -> str:
-    """The secret in `path`; made by `make` and written with mode 600 where there is none. Two makers agree on one."""
+    """The secret in `path`; made by `make` and written with mode 600 where there is none. Two makers agree on one.
+
+    Raises GateError where it cannot be read or is empty: nothing may be guarded by an empty secret.
+    """
     try:
-        return path.read_text("ascii").strip()
-    except FileNotFoundError:
-        pass
+        if not path.exists():
+            _make_secret(path, make)
+        secret = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GateError(f"{path}: {error}") from None
+    if not secret:
+        raise GateError(f"{path} is empty. Restore it, or delete it to have a new one made.")
+    return secret
+
+
+def _make_secret(path: Path, make: Callable[[], str]) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -177,7 +197,13 @@ def secret_file(path: Path, make: Callable[[], str]) -> str:
     with suppress(FileExistsError):
         os.link(fresh, path)
     os.unlink(fresh)
-    return path.read_text("ascii").strip()
+
+
+_EACH = {"models": " each"}
+
+
+def _invalid(field: str, message: str) -> CallerError:
+    return CallerError(message, code="invalid_value", param=field)
 
 
 def _key_of(row: tuple[object, ...]) -> Key:

@@ -1,14 +1,16 @@
 """Questions to the ledger: who used what, which events, and whether it all adds up. Reads only; a connection of its own."""
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from tollkeeper.core.errors import CallerError
+from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.events import Event
 from tollkeeper.core.money import usd_from_nano
+from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.ledger import event_of
 
@@ -21,6 +23,9 @@ _GROUPS = {
     "day": "strftime('%Y-%m-%d', started_at / 1000, 'unixepoch')",
 }
 GROUPS = tuple(_GROUPS)
+_LONGEST_UPLOAD = 86_400_000
+"""Milliseconds between a request's id, made when it began to arrive, and its first attempt: a day covers all of them."""
+_TOKENS = ", ".join(Usage.__struct_fields__)
 _SUMS = (
     "count(DISTINCT request_id), count(*), sum(input_tokens), sum(cached_input_tokens), sum(output_tokens),"
     " sum(reasoning_tokens), coalesce(sum(cost_nano), 0), sum(cost_nano IS NULL)"
@@ -101,12 +106,15 @@ class Reports:
         before: str | None = None,
         limit: int = 100,
     ) -> list[Event]:
-        """The newest events first; `before` is the last request id of the page before."""
+        """The newest events first; `before` is the last `request_id:attempt` of the page before, or a request id."""
         where, values = _between(since, until)
-        for column, value, sign in (("key_id", key, "="), ("request_id", request_id, "="), ("request_id", before, "<")):
+        for column, value in (("key_id", key), ("request_id", request_id)):
             if value is not None:
-                where += f"{' AND' if where else 'WHERE'} {column} {sign} ?"
+                where += f"{' AND' if where else 'WHERE'} {column} = ?"
                 values.append(value)
+        if before is not None:
+            where += f"{' AND' if where else 'WHERE'} (request_id, attempt) < (?, ?)"
+            values += _place(before)
         rows = self._database.execute(
             f"SELECT * FROM events {where} ORDER BY request_id DESC, attempt DESC LIMIT ?", [*values, limit]
         )
@@ -132,9 +140,8 @@ class Reports:
                 (),
             ),
             (
-                "{} events have a part larger than its whole, or a number below zero",
-                "SELECT count(*) FROM events WHERE min(input_tokens, cached_input_tokens, cache_write_tokens,"
-                " output_tokens, reasoning_tokens, coalesce(cost_nano, 0)) < 0",
+                "{} events have a number below zero",
+                f"SELECT count(*) FROM events WHERE min({_TOKENS}, coalesce(cost_nano, 0)) < 0",
                 (),
             ),
             (
@@ -163,18 +170,26 @@ class Reports:
         return int(row[0]), int(row[1]), int(row[2])
 
 
+def _place(before: str) -> tuple[str, int]:
+    """Where a page ended. A request id alone ends it before all of that request's attempts."""
+    request_id, _, attempt = before.partition(":")
+    if attempt and not re.fullmatch("[0-9]{1,9}", attempt):
+        raise CallerError("before must be the `next` of the page before.", code="invalid_value", param="before")
+    return request_id, int(attempt or 0)
+
+
 def _between(since: int | None, until: int | None) -> tuple[str, list[object]]:
-    """Request ids begin with their time, so the primary key finds the range."""
+    """Request ids begin with their time, so the primary key finds the range, less what its bodies took to arrive."""
     conditions, values = [], list[object]()
     if since is not None:
         conditions.append("request_id >= ? AND started_at >= ?")
-        values += [f"{max(0, since - 60_000):012x}", since]
+        values += [f"{max(0, since - _LONGEST_UPLOAD):012x}", since]
     if until is not None:
         conditions.append("started_at < ?")
         values.append(until)
     return ("WHERE " + " AND ".join(conditions) if conditions else ""), values
 
 
-def raised(error: sqlite3.Error) -> CallerError:
-    """A report that could not be made."""
-    return CallerError(f"The store cannot be read: {error}.", status=503, code="store_unavailable")
+def raised(error: sqlite3.Error) -> GateError:
+    """What the store refused, for whoever asked."""
+    return GateError(f"The store cannot be used: {error}.", code="store_unavailable")

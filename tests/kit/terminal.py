@@ -1,0 +1,43 @@
+"""A `tollkeeper` command run as someone at a terminal would run it: its exit code, what it prints, what it complains of."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Ended:
+    """A command that has ended."""
+
+    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
+        self.code = done.returncode
+        self.out = done.stdout.decode()
+        self.error = done.stderr.decode()
+        assert "Traceback" not in self.error, self.error
+
+    def json(self) -> Any:
+        """What it printed, with --json."""
+        return json.loads(self.out)
+
+
+def tollkeeper(
+    *arguments: str | bytes, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Ended:
+    """Runs it to its end in `folder`, without anybody's provider keys. No command may ever show a traceback."""
+    return Ended(
+        subprocess.run(
+            [sys.executable, "-m", "tollkeeper", *arguments],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            env={
+                **{name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")},
+                **(environment or {}),
+            },
+            cwd=folder,
+            check=False,
+            timeout=60,
+        )
+    )
