@@ -251,7 +251,7 @@ def _accounts(config: Config, environment: Mapping[str, str], demo: bool, proble
                 problem(f"{dotted}.api_key", f"expected a key here or in the environment as {provider.key_env}")
         accounts[name] = Account(
             name=name,
-            provider=_provider(provider, name, given, dotted, problem),
+            provider=_provider(provider, given, environment, dotted, problem),
             secret=secret,
             timeouts=given.timeouts,
             leave=given.leave,
@@ -259,13 +259,22 @@ def _accounts(config: Config, environment: Mapping[str, str], demo: bool, proble
     taken = {account.provider.name for account in accounts.values()} | set(accounts)
     for provider in PROVIDERS.values():
         secret = environment.get(provider.key_env) if provider.key_env else None
-        if secret and provider.name not in taken and provider.base_url:
+        base_url = provider.base_url or _endpoint(provider, environment)
+        if secret and provider.name not in taken and base_url:
+            provider = msgspec.structs.replace(provider, base_url=base_url)
             accounts[provider.name] = Account(name=provider.name, provider=provider, secret=secret)
     return accounts
 
 
-def _provider(provider: Provider, name: str, given: ProviderConfig, dotted: str, problem: Any) -> Provider:
-    base_url = (given.base_url or provider.base_url).rstrip("/")
+def _endpoint(provider: Provider, environment: Mapping[str, str]) -> str:
+    found = environment.get(provider.url_env, "") if provider.url_env else ""
+    return found.rstrip("/") + provider.url_path if found else ""
+
+
+def _provider(
+    provider: Provider, given: ProviderConfig, environment: Mapping[str, str], dotted: str, problem: Any
+) -> Provider:
+    base_url = (given.base_url or provider.base_url or _endpoint(provider, environment)).rstrip("/")
     if provider.name != "demo" and not re.match(r"https?://[^/?#\s@]+(/[^?#\s]*)?$", base_url):
         expected = "expected https://HOST/PATH" if base_url else f"expected the URL of your {provider.name} endpoint"
         problem(f"{dotted}.base_url", expected)

@@ -16,7 +16,7 @@ be reached; upstream_cut: its answer broke off, stalled or was garbled; client_l
 gate_stopped: the gate ended first; unknown: found open after a crash."""
 
 
-class Hold(Struct, frozen=True, kw_only=True):
+class Hold(Struct, frozen=True, kw_only=True, array_like=True):
     """One attempt, about to be sent. Its row is on disk before the first byte goes to the provider."""
 
     request_id: str

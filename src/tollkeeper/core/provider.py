@@ -13,6 +13,10 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the paths of the OpenAI surface begin, with its version: https://api.openai.com/v1"""
     key_env: str | None = None
     """The environment variable that its own documentation names for the key; None where it needs none."""
+    url_env: str | None = None
+    """The environment variable that its own documentation names for a customer's own endpoint, without `url_path`."""
+    url_path: str = ""
+    """What follows such an endpoint: /openai"""
     auth: Literal["bearer", "api-key", "none"] = "bearer"
     paths: Literal["openai", "azure"] = "openai"
     """azure: /openai/deployments/{model}/… for calls that name a model, /openai/… for the others."""

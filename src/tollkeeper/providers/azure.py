@@ -5,6 +5,8 @@ from tollkeeper.core.provider import Provider
 PROVIDER = Provider(
     name="azure",
     base_url="",
+    url_env="AZURE_OPENAI_ENDPOINT",
+    url_path="/openai",
     key_env="AZURE_OPENAI_API_KEY",
     auth="api-key",
     paths="azure",

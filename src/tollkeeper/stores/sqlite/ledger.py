@@ -31,7 +31,7 @@ _INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 31)})"
 _MOST = 512
 _ENDS_WAIT = 0.005
 """Seconds that an end waits for a hold to ride with."""
-_GATHER = 0.001
+_GATHER = 0.0015
 """Seconds that a hold waits for others when the last transaction had several: fewer syncs, each of more rows."""
 _NEVER = float("inf")
 _RETRY = 0.5

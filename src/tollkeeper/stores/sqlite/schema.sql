@@ -17,7 +17,7 @@ CREATE TABLE holds (
     request_id TEXT NOT NULL,
     attempt    INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    detail     TEXT NOT NULL,      -- the hold as JSON
+    detail     TEXT NOT NULL,      -- the hold as a JSON array
     PRIMARY KEY (request_id, attempt)
 ) STRICT, WITHOUT ROWID;
 
