@@ -4,7 +4,6 @@ import click
 
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.operator.usage import event_dict, moment
-from tollkeeper.stores.sqlite.reports import Reports
 
 
 @click.command()
@@ -18,7 +17,7 @@ def events(
     options: Common, key: str | None, since: str | None, until: str | None, request: str | None, limit: int
 ) -> None:
     """Show events."""
-    found = Reports(options.home_folder()).events(
+    found = options.reports().events(
         key=key,
         since=moment(since, "--since"),
         until=moment(until, "--until"),

@@ -1,6 +1,7 @@
 """`tollkeeper keys`: make, list, show, revoke and rotate keys; works beside a running gate, which notices at once."""
 
 import os
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +23,9 @@ def keys() -> None:
 
 
 def _store(options: Common) -> KeyStore:
-    return KeyStore(options.home_folder(), time.time, os.urandom)
+    store = KeyStore(options.home_folder(), time.time, os.urandom)
+    click.get_current_context().call_on_close(store.close)
+    return store
 
 
 @keys.command()
@@ -38,7 +41,7 @@ def create(
     """Make a key. Its secret is shown this once."""
     allowed = [model.strip() for model in models.split(",") if model.strip()] if models is not None else None
     key, secret = _store(options).create(
-        name, owner=owner, team=team, models=allowed, expires_at=_expiry(expires) if expires else None
+        name, owner=owner, team=team, models=allowed, expires_at=_expiry(expires) if expires is not None else None
     )
     _print_secret(options, key, secret)
 
@@ -104,11 +107,12 @@ def _state(key: Key) -> str:
 
 
 def _expiry(given: str) -> int:
-    number, unit = given[:-1], given[-1:]
-    if number.isdigit() and unit in _UNITS:
-        when = datetime.now(UTC) + timedelta(**{_UNITS[unit]: int(number)})
-        return int(when.timestamp() * 1000)
-    found = moment(given, "--expires")
+    span = re.fullmatch(f"([0-9]{{1,5}})([{''.join(_UNITS)}])", given)
+    if span:
+        when = datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})
+        found: int | None = int(when.timestamp() * 1000)
+    else:
+        found = moment(given, "--expires")
     if found is None or found <= time.time() * 1000:
         raise CallerError("--expires must lie in the future.", code="invalid_value", param="expires")
     return found

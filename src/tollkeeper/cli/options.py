@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 
 from tollkeeper import config as configuration
 from tollkeeper.core.errors import ConfigError, TollkeeperError
+from tollkeeper.stores.sqlite.reports import Reports, raised
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 3
@@ -30,6 +32,12 @@ class Common(msgspec.Struct, frozen=True):
             return self.home
         return Path(configuration.load(self.config, os.environ).config.server.home).expanduser()
 
+    def reports(self) -> Reports:
+        """What the store of the home says; closed when the command ends. Raises GateError where there is none."""
+        reports = Reports(self.home_folder())
+        click.get_current_context().call_on_close(reports.close)
+        return reports
+
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options, gives the command one `Common` as its first argument, and turns our errors into exit codes."""
@@ -48,6 +56,9 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         except TollkeeperError as error:
             click.echo(f"Error: {error.message}", err=True)
             raise SystemExit(EXIT_NOT_FOUND if error.status == 404 else EXIT_FAILED) from None
+        except sqlite3.Error as error:
+            click.echo(f"Error: {raised(error).message}", err=True)
+            raise SystemExit(EXIT_FAILED) from None
 
     return wrapped
 

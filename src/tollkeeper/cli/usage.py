@@ -6,7 +6,7 @@ from rich.table import Table
 
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.operator.usage import moment
-from tollkeeper.stores.sqlite.reports import GROUPS, Reports
+from tollkeeper.stores.sqlite.reports import GROUPS
 
 
 @click.command()
@@ -16,7 +16,7 @@ from tollkeeper.stores.sqlite.reports import GROUPS, Reports
 @common
 def usage(options: Common, by: str, since: str | None, until: str | None) -> None:
     """Sum tokens and cost."""
-    reports = Reports(options.home_folder())
+    reports = options.reports()
     rows = reports.usage(by, moment(since, "--since"), moment(until, "--until"))
     if options.json:
         print_json([row.as_dict(by) for row in rows])
@@ -35,4 +35,5 @@ def usage(options: Common, by: str, since: str | None, until: str | None) -> Non
             row.cost_usd,
             str(row.unpriced),
         )
-    Console(highlight=False, width=max(100, Console().width)).print(table)
+    # Names are printed as they are: square brackets and colons in them are not rich's markup.
+    Console(highlight=False, markup=False, emoji=False, width=max(100, Console().width)).print(table)

@@ -6,14 +6,13 @@ import click
 
 from tollkeeper.cli.options import EXIT_FAILED, Common, common, print_json
 from tollkeeper.core.money import usd_from_nano
-from tollkeeper.stores.sqlite.reports import Reports
 
 
 @click.command()
 @common
 def verify(options: Common) -> None:
     """Check that the ledger is whole and adds up. Exits with 1 and says what does not if anything does not."""
-    reports = Reports(options.home_folder())
+    reports = options.reports()
     problems = reports.problems(int(time.time() * 1000))
     events, tokens, nano = reports.totals()
     if options.json:
