@@ -91,6 +91,13 @@ def test_a_key_in_the_environment_turns_its_provider_on(tmp_path: Path) -> None:
     assert found.accounts["groq"].provider == PROVIDERS["groq"]
 
 
+def test_azure_is_on_when_the_environment_has_its_key_and_its_endpoint(tmp_path: Path) -> None:
+    environment = {"AZURE_OPENAI_API_KEY": "az", "AZURE_OPENAI_ENDPOINT": "https://me.openai.azure.com/"}
+    account = loaded(tmp_path, "", environment).accounts["azure"]
+
+    assert (account.secret, account.provider.base_url) == ("az", "https://me.openai.azure.com/openai")
+
+
 def test_a_configured_provider_takes_its_key_from_the_environment_and_is_there_once(tmp_path: Path) -> None:
     found = loaded(
         tmp_path,

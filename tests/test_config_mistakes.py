@@ -8,6 +8,8 @@ from tollkeeper import config
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.providers import PROVIDERS
 
+NO_TABLE = "there is no such table; expected one of: server, log, relay, drain, providers, models"
+
 
 def problems(folder: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
     """The problems found in this text, each with its file's name only."""
@@ -25,16 +27,17 @@ def problems(folder: Path, text: str, environment: dict[str, str] | None = None)
         ("[server]\nport = 'x'\n", "2: server.port", "expected `int`, got `str`"),
         ("\n\n[server]\n# a note\n\tport = 1.5 # here\n", "5: server.port", "expected `int`, got `decimal`"),
         ("server.port = true\n", "1: server.port", "expected `int`, got `bool`"),
-        ("[server]\nport = 70000\n", "2: server.port", "expected a port from 0 to 65535, got 70000"),
+        ("[server]\nport = 70000\n", "2: server.port", "expected `int` <= 65535"),
         ("[server]\noperator_port = 9080\n", "2: server.operator_port", "expected another port than server.port"),
-        ("[server]\nshutdown_seconds = -1\n", "2: server.shutdown_seconds", "expected seconds, 0 or more"),
+        ("[server]\nshutdown_seconds = -1\n", "2: server.shutdown_seconds", "expected `float` >= 0.0"),
         ("[server]\nprot = 1\n", "2: server.prot", "there is no such field here"),
-        ("[srever]\nport = 1\n", "1: srever", "there is no such field here"),
-        ("port = 1\n", "1: port", "there is no such field here"),
+        ("[srever]\nport = 1\n", "1: srever", NO_TABLE),
+        ("port = 1\n", "1: port", NO_TABLE),
         ("[server.limits]\nbdy = 1\n", "2: server.limits.bdy", "there is no such field here"),
-        ("[server.limits]\nbody = 0\n", "2: server.limits.body", "expected a number above 0"),
+        ("[server.limits]\nbody = 0\n", "2: server.limits.body", "expected `int` >= 1"),
         ("[log]\nformat = 'loud'\n", "2: log.format", "invalid enum value 'loud'"),
-        ("models = 1\n", "1: models", "expected `object`, got `int`"),
+        ("[relay]\nkeep_alive = inf\n", "2: relay.keep_alive", "expected a finite number"),
+        ("[drain]\nseconds = 0\n", "2: drain.seconds", "expected `float` > 0.0"),
         ("[server]\nport =\n", "2: not valid TOML", "Invalid value"),
         ("[server]\nport = 1\n\n[server]\n", "4: not valid TOML", "Cannot declare ('server',) twice"),
         ("[server]\n\nhost = 'x", "3: not valid TOML", 'Expected "\'"'),
@@ -52,6 +55,7 @@ def test_a_mistake_is_told_with_its_line_its_name_and_what_was_expected(
         ("", "1: providers.openai.api_key", "expected a key here or in the environment as OPENAI_API_KEY"),
         ("api_key = 3", "2: providers.openai.api_key", "expected `str | null`, got `int`"),
         ("key = 'x'", "2: providers.openai.key", "there is no such field here"),
+        ("api_key = 'k'\ntimeouts.idle = -1", "3: providers.openai.timeouts.idle", "expected `float` > 0.0"),
         ("leave = 'x'", "2: providers.openai.leave", "invalid enum value 'x'"),
         ("timeouts = { connect = 'x' }", "2: providers.openai.timeouts.connect", "expected `float`, got `str`"),
         ("[providers.openai.timeouts]\nidel = 1", "3: providers.openai.timeouts.idel", "there is no such field here"),
@@ -90,6 +94,7 @@ def test_a_provider_s_name_is_one_that_fits_before_a_slash(tmp_path: Path) -> No
             "object missing required field `input`",
         ),
         ("targets = ['ollama/x']\nprice.input = 'much'", ":5: models.a.price.input", "invalid decimal string"),
+        ("targets = ['ollama/x']\nprice = { input = -1 }", ":5: models.a.price.input", "expected USD, 0 or more"),
         ("targets = ['ollama/x']\nprice.inptu = 1", ":5: models.a.price.inptu", "there is no such field here"),
     ],
 )
@@ -117,7 +122,7 @@ def test_an_unknown_provider_is_told_with_those_that_are_known(tmp_path: Path, t
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     text = """
         [server]
-        port = -1
+        operator_port = 9080
         [providers.openai]
         api_key = "env:NOT_THERE"
         base_url = "nowhere"
@@ -129,12 +134,24 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     found = problems(tmp_path, text)
 
     assert [problem.split(": ")[:2] for problem in found] == [
-        ["gate.toml:3", "server.port"],
+        ["gate.toml:3", "server.operator_port"],
         ["gate.toml:5", "providers.openai.api_key"],
         ["gate.toml:6", "providers.openai.base_url"],
         ["gate.toml:8", "models.a.targets"],
         ["gate.toml:8", "models.a.targets"],
         ["gate.toml:10", "models.b.targets"],
+    ]
+
+
+def test_the_shape_of_every_table_is_checked_even_if_another_s_is_wrong(tmp_path: Path) -> None:
+    text = "[server]\nport = 'x'\n[log]\nformat = 1\n[providers.a]\nx = 1\n[providers.b]\ny = 1\n[models.c]\n"
+
+    assert [problem.split(": ")[1] for problem in problems(tmp_path, text)] == [
+        "server.port",
+        "log.format",
+        "providers.a.x",
+        "providers.b.y",
+        "models.c",
     ]
 
 

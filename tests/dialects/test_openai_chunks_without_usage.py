@@ -26,7 +26,11 @@ WORDS = st.text(max_size=8) | st.sampled_from(
 )
 OTHER = st.dictionaries(
     st.sampled_from(["logprobs", "obfuscation", "x", "usag", "Usage"]),
-    WORDS | st.none() | st.fixed_dictionaries({"usage": st.none() | st.just({"a": 1})}) | st.just([{"usage": None}]),
+    WORDS
+    | st.none()
+    | st.fixed_dictionaries({"usage": st.none() | st.just({"a": 1})})
+    | st.just([{"usage": None}])
+    | st.just({"a": 0, "usage": None}),
     max_size=3,
 )
 STYLES = st.sampled_from([(",", ":"), (", ", ": ")])

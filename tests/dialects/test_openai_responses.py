@@ -39,6 +39,8 @@ def test_a_terminal_event_ends_the_stream_and_brings_usage(end: str) -> None:
     assert (usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens) == (36, 8, 2)
     assert (usage.output_tokens, usage.reasoning_tokens) == (87, 64)
     assert reader.error_code == ("response.failed" if end == "response.failed" else None)
+    reader.read(begun)
+    assert reader.reported.usage is usage
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ DETAILS = [f"{of}_tokens_details" for of in ("prompt", "completion", "input", "o
 PLAIN = [f"{of}_tokens" for of in ("prompt", "completion", "input", "output", "total", "cached")]
 FIELDS = st.sampled_from([*PLAIN, *DETAILS, "seconds"])
 COUNTS = st.integers(0, 10**6)
+SMALL = st.integers(-1, 12)
+EXTREME = st.sampled_from([2**53, 2**63, 10**30])
 
 
 def usage_of(said: Any) -> Usage | None:
@@ -114,6 +116,30 @@ def usage_of(said: Any) -> Usage | None:
         ),
         pytest.param({"prompt_tokens": 5.0, "completion_tokens": 0}, Usage(input_tokens=5), id="a float that is whole"),
         pytest.param({"prompt_tokens": -1, "completion_tokens": 2}, Usage(output_tokens=2), id="a negative count"),
+        pytest.param({"prompt_tokens": 3, "completion_tokens": -2}, Usage(input_tokens=3), id="another negative count"),
+        pytest.param(
+            {
+                "prompt_tokens": 3,
+                "completion_tokens": 5,
+                "total_tokens": 8,
+                "prompt_tokens_details": {"audio_tokens": 10**30},
+            },
+            Usage(input_tokens=3, output_tokens=5),
+            id="an absurd detail",
+        ),
+        pytest.param(
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 20,
+                "total_tokens": 100,
+                "completion_tokens_details": {"reasoning_tokens": 5},
+            },
+            Usage(input_tokens=10, output_tokens=20, reasoning_tokens=5),
+            id="a total that nothing explains",
+        ),
+        pytest.param(
+            {"prompt_tokens": 8, "total_tokens": 9}, Usage(input_tokens=8), id="embeddings with a larger total"
+        ),
         pytest.param({"prompt_tokens": True, "completion_tokens": 2}, Usage(output_tokens=2), id="a boolean"),
         pytest.param({"prompt_tokens": 2**60, "completion_tokens": 2}, Usage(output_tokens=2), id="an absurd count"),
         pytest.param(
@@ -139,7 +165,7 @@ def test_the_very_bytes_are_kept() -> None:
     assert found.raw == raw
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 20_000])
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"a":' * 20_000 + b"1" + b"}" * 20_000])
 def test_what_is_not_json_reports_nothing(raw: bytes) -> None:
     assert openai_usage.reported(raw) is None
 
@@ -150,7 +176,7 @@ def test_whatever_a_provider_says_parts_of_the_input_fit_into_it(said: dict[str,
     usage = usage_of(said)
 
     if usage is not None:
-        assert all(count >= 0 for count in (getattr(usage, name) for name in usage.__struct_fields__))
+        assert all(0 <= count < 2**54 for count in (getattr(usage, name) for name in usage.__struct_fields__))
         assert usage.cached_input_tokens + usage.cache_write_tokens <= usage.input_tokens
 
 
@@ -166,3 +192,24 @@ def test_a_total_that_adds_up_changes_nothing(prompt: int, completion: int, data
 
     assert usage_of({**said, "total_tokens": prompt + completion}) == usage_of(said)
     assert usage_of(said) == Usage(input_tokens=prompt, output_tokens=completion, reasoning_tokens=reasoning)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"prompt_tokens": SMALL, "completion_tokens": SMALL, "total_tokens": SMALL},
+        optional={
+            "prompt_tokens_details": st.dictionaries(
+                st.sampled_from(["cached_tokens", "audio_tokens"]), SMALL | EXTREME
+            ),
+            "completion_tokens_details": st.dictionaries(st.sampled_from(["reasoning_tokens", "audio_tokens"]), SMALL),
+        },
+    ),
+    st.booleans(),
+)
+@examples(400)
+def test_the_short_way_for_ordinary_usage_tells_what_the_long_way_tells(said: dict[str, Any], adds_up: bool) -> None:
+    if adds_up:
+        said["total_tokens"] = said["prompt_tokens"] + said["completion_tokens"]
+    raw = json.dumps(said).encode()
+
+    assert openai_usage.reported(raw) == openai_usage._odd(raw)

@@ -106,9 +106,10 @@ def test_no_usage_makes_pricing_fail_however_little_it_adds_up() -> None:
     chance = random.Random(11)
     for provider, model in models():
         price = price_of(model)
-        if isinstance(price, OddPrice):
+        for _ in range(4 if isinstance(price, OddPrice) else 0):
             usage = Usage(**{name: chance.choice((0, 1, 10**6)) for name in Usage.__struct_fields__})
 
+            assert price is not None
             assert price.cost(usage) >= 0, (provider, model.id, usage)
 
 

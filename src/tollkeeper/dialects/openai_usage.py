@@ -56,6 +56,8 @@ def _plain(usage: _Plain, raw: bytes) -> Reported | None:
         return _odd(raw)
     if min(inside.cached_tokens, inside.cache_write_tokens, inside.audio_tokens, outside.audio_tokens) < 0:
         return _odd(raw)
+    if inside.audio_tokens > usage.prompt_tokens or outside.audio_tokens > usage.completion_tokens:
+        return _odd(raw)
     if not 0 <= outside.reasoning_tokens <= usage.completion_tokens:
         return _odd(raw)
     if inside.cached_tokens + inside.cache_write_tokens > usage.prompt_tokens or usage.total_tokens >= 2**53:
