@@ -79,6 +79,8 @@ def show(gate: Gate, once: bool) -> None:
     )
     heading("Your turn (leave out --once, and the gate keeps serving)" if once else "Your turn")
     say(curl_line(gate), "\n")
+    if once:
+        return
     heading("And what it used")
     say(shlex.join([str(Path(sys.executable).with_name("tollkeeper")), "usage", "--home", str(gate.home)]), "\n")
 
