@@ -20,7 +20,7 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
     if not create and not path.exists():
         raise GateError(f"There is no store at {path}. Start the gate once, or name its home with --home.")
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its other files the mode of this one
+        _create(path)
     except OSError as error:
         raise GateError(f"{path}: {error.strerror}.") from error
     try:
@@ -41,6 +41,18 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
             raise GateError(f"{path}: {error}") from error
         raise
     return database
+
+
+def _create(path: Path) -> None:
+    """For its owner only; SQLite gives its other files the mode of this one.
+
+    A file that is there is not opened: closing it would end the locks of every connection that this process has to it
+    (https://www.sqlite.org/howtocorrupt.html, 2.2), and the next process to leave would take the log of ours with it.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
 
 
 def _migrate(database: sqlite3.Connection) -> None:

@@ -131,7 +131,8 @@ class Reports:
 
     def problems(self, now_ms: int) -> list[str]:
         """What does not add up; nothing where the ledger is sound."""
-        found = [row[0] for row in self._database.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        said = "\n".join(row[0] for row in self._database.execute("PRAGMA integrity_check")).splitlines()
+        found = [f"SQLite: {line}" for line in said if line != "ok" and not line.startswith("***")]
         checks: Sequence[tuple[str, str, Sequence[object]]] = (
             ("{} holds outlived their attempts", "SELECT count(*) FROM holds WHERE expires_at < ?", (now_ms,)),
             (
