@@ -8,6 +8,8 @@ from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.operator.usage import moment
 from tollkeeper.stores.sqlite.reports import GROUPS
 
+_NEVER_CUT = 10_000
+
 
 @click.command()
 @click.option("--by", type=click.Choice(GROUPS), default="key", show_default=True)
@@ -35,5 +37,5 @@ def usage(options: Common, by: str, since: str | None, until: str | None) -> Non
             row.cost_usd,
             str(row.unpriced),
         )
-    # Names are printed as they are: square brackets and colons in them are not rich's markup.
-    Console(highlight=False, markup=False, emoji=False, width=max(100, Console().width)).print(table)
+    # Names are printed as they are: brackets and colons in them are not rich's markup. No number is cut to fit a terminal.
+    Console(highlight=False, markup=False, emoji=False, width=_NEVER_CUT).print(table)
