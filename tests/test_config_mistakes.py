@@ -25,6 +25,7 @@ def problems(folder: Path, text: str, environment: dict[str, str] | None = None)
     ("text", "place", "words"),
     [
         ("[server]\nport = 'x'\n", "2: server.port", "expected `int`, got `str`"),
+        ("[server]\nport = '9080'\n", "2: server.port", "expected `int`, got `str`"),
         ("\n\n[server]\n# a note\n\tport = 1.5 # here\n", "5: server.port", "expected `int`, got `decimal`"),
         ("server.port = true\n", "1: server.port", "expected `int`, got `bool`"),
         ("[server]\nport = 70000\n", "2: server.port", "expected `int` <= 65535"),
