@@ -21,6 +21,7 @@ from tollkeeper.operator.api import operator_app
 from tollkeeper.server.gate import Gate
 from tollkeeper.server.listener import Listener, bind
 
+_PORT = click.IntRange(0, 65535)
 _LAST_WORDS = 5.0
 """Seconds that calls have to settle once they were cancelled."""
 
@@ -77,8 +78,8 @@ async def run(app: App, gate: Listener, operator: Listener, announce: str) -> in
 @click.command()
 @click.option("--demo", is_flag=True, help="A built-in `demo` model, a key, and a home that is thrown away.")
 @click.option("--host", help="Address of the gate [default: 127.0.0.1].")
-@click.option("--port", type=int, help="Port of the gate [default: 9080].")
-@click.option("--operator-port", type=int, help="Port for operators [default: 9180].")
+@click.option("--port", type=_PORT, help="Port of the gate [default: 9080].")
+@click.option("--operator-port", type=_PORT, help="Port for operators [default: 9180].")
 @common
 def serve(options: Common, demo: bool, host: str | None, port: int | None, operator_port: int | None) -> None:
     """Run the gate until Ctrl-C or SIGTERM."""

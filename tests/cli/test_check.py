@@ -1,0 +1,105 @@
+"""`tollkeeper check`: a good config is told back, a bad one with every problem's place; nothing is started or made."""
+
+from pathlib import Path
+
+import pytest
+
+from kit.terminal import tollkeeper
+
+GOOD = """
+[providers.local]
+kind = "openai"
+base_url = "http://127.0.0.1:8000/v1"
+leave = "cancel"
+[providers.openai]
+api_key = "env:A_KEY"
+[models."gpt-4o-mini"]
+targets = ["openai/gpt-4o-mini", "local/qwen3"]
+"""
+SECRET = "sk-secret-0123456789"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "tollkeeper.toml"
+    path.write_text(GOOD, "utf-8")
+    return path
+
+
+def test_a_good_file_is_told_back_without_its_secrets(config: Path) -> None:
+    ended = tollkeeper("check", "--config", str(config), environment={"A_KEY": SECRET})
+
+    assert (ended.code, ended.error) == (0, "")
+    assert ended.out.splitlines() == [
+        f"Good: {config}",
+        "  provider local: http://127.0.0.1:8000/v1 without a key",
+        "  provider openai: https://api.openai.com/v1 with a key",
+        "  model gpt-4o-mini: openai/gpt-4o-mini, local/qwen3",
+    ]
+
+
+def test_as_json_also_from_the_folder_it_is_in(config: Path) -> None:
+    ended = tollkeeper("check", "--json", folder=config.parent, environment={"A_KEY": SECRET})
+
+    assert SECRET not in ended.out
+    assert ended.json() == {
+        "config": "tollkeeper.toml",
+        "providers": {
+            "local": {"base_url": "http://127.0.0.1:8000/v1", "key": False, "leave": "cancel"},
+            "openai": {"base_url": "https://api.openai.com/v1", "key": True, "leave": "drain"},
+        },
+        "models": {"gpt-4o-mini": ["openai/gpt-4o-mini", "local/qwen3"]},
+    }
+    assert [path.name for path in config.parent.iterdir()] == ["tollkeeper.toml"]
+
+
+def test_without_a_file_the_environments_providers_are_told(tmp_path: Path) -> None:
+    ended = tollkeeper("check", folder=tmp_path, environment={"OPENAI_API_KEY": SECRET})
+
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        "Good: no file; defaults and the environment",
+        "  provider openai: https://api.openai.com/v1 with a key",
+    ]
+    assert tollkeeper("check", "--json", folder=tmp_path).json() == {"config": None, "providers": {}, "models": {}}
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_bad_file_exits_with_3_and_each_problem_is_a_line(config: Path, form: tuple[str, ...]) -> None:
+    config.write_text(GOOD.replace("local/qwen3", "lokal/qwen3").replace("http://127", "127"), "utf-8")
+
+    ended = tollkeeper("check", "--config", str(config), *form)
+
+    assert (ended.code, ended.out) == (3, "")
+    assert [line.partition(": ")[0] for line in ended.error.splitlines()] == [f"{config}:{n}" for n in (4, 7, 9)]
+    assert [line.split(": ")[1] for line in ended.error.splitlines()] == [
+        "providers.local.base_url",
+        "providers.openai.api_key",
+        "models.gpt-4o-mini.targets",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[server\n", 1, "not valid TOML"),
+        ("\n\n[server]\nport = 'x'\n", 4, "server.port: expected `int`, got `str`"),
+        ("\n[sevrer]\n", 2, "sevrer: there is no such table"),
+        ("[server]\n\n[log]\nfromat = 'json'\n", 4, "log.fromat: there is no such field here"),
+    ],
+)
+def test_where_it_is_and_what_was_expected(config: Path, text: str, line: int, words: str) -> None:
+    config.write_text(text, "utf-8")
+
+    ended = tollkeeper("check", "--config", str(config))
+
+    assert ended.code == 3
+    assert f"{config}:{line}: " in ended.error
+    assert words in ended.error
+
+
+def test_a_file_that_is_not_there_exits_with_3(tmp_path: Path) -> None:
+    ended = tollkeeper("check", "--config", str(tmp_path / "absent.toml"))
+
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.error.startswith(f"{tmp_path}/absent.toml: cannot be read: ")
