@@ -156,7 +156,7 @@ def _converted(found: dict[str, Any], name: str, text: str) -> Config:
 
     def convert(value: Any, kind: type[Struct], dotted: str) -> Any:
         try:
-            return _finite(msgspec.convert(value, kind, strict=True))
+            return _finite(msgspec.convert(value, kind, strict=True), "$")
         except msgspec.ValidationError as error:
             where, words = _plain(str(error), dotted)
             problems.append(f"{_where(text, name, where)}{where}: {words}")
@@ -166,7 +166,10 @@ def _converted(found: dict[str, Any], name: str, text: str) -> Config:
     for table, value in found.items():
         if table in _TABLES:
             values[table] = convert(value, _TABLES[table], table)
-        elif table in _NAMED_TABLES and isinstance(value, dict):
+        elif table in _NAMED_TABLES:
+            if not isinstance(value, dict):
+                problems.append(f"{_where(text, name, table)}{table}: expected tables [{table}.NAME]")
+                continue
             kind = _NAMED_TABLES[table]
             values[table] = {entry: convert(given, kind, f"{table}.{_quoted(entry)}") for entry, given in value.items()}
         else:
@@ -181,14 +184,14 @@ def _quoted(name: str) -> str:
     return name if re.fullmatch(r"[\w-]+", name) else f'"{name}"'
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: Any, path: str) -> Any:
     """TOML has nan and inf, which no bound of ours means. Raises msgspec.ValidationError."""
     for field in value.__struct_fields__:
         found = getattr(value, field)
         if isinstance(found, Struct):
-            _finite(found)
+            _finite(found, f"{path}.{field}")
         elif isinstance(found, (float, Decimal)) and not math.isfinite(found):
-            raise msgspec.ValidationError(f"Expected a finite number - at `$.{field}`")
+            raise msgspec.ValidationError(f"Expected a finite number - at `{path}.{field}`")
     return value
 
 
@@ -246,7 +249,7 @@ def _accounts(config: Config, environment: Mapping[str, str], demo: bool, proble
             problem(dotted, "expected a name of letters, digits, '.', '_' and '-'")
         secret = _secret(given.api_key, environment, f"{dotted}.api_key", problem)
         if secret is None and given.api_key is None and provider.key_env and (given.base_url is None):
-            secret = environment.get(provider.key_env)
+            secret = environment.get(provider.key_env, "").strip() or None
             if secret is None and provider.auth != "none":
                 problem(f"{dotted}.api_key", f"expected a key here or in the environment as {provider.key_env}")
         accounts[name] = Account(
@@ -258,9 +261,12 @@ def _accounts(config: Config, environment: Mapping[str, str], demo: bool, proble
         )
     taken = {account.provider.name for account in accounts.values()} | set(accounts)
     for provider in PROVIDERS.values():
-        secret = environment.get(provider.key_env) if provider.key_env else None
+        secret = environment.get(provider.key_env, "").strip() if provider.key_env else ""
         base_url = provider.base_url or _endpoint(provider, environment)
         if secret and provider.name not in taken and base_url:
+            if not re.fullmatch(r"[\x21-\x7e]+", secret):
+                problem(f"environment.{provider.key_env}", "expected a key of visible ASCII characters")
+                continue
             provider = msgspec.structs.replace(provider, base_url=base_url)
             accounts[provider.name] = Account(name=provider.name, provider=provider, secret=secret)
     return accounts
@@ -303,7 +309,8 @@ def _secret(given: str | None, environment: Mapping[str, str], dotted: str, prob
             secret = Path(given[5:]).expanduser().read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             problem(dotted, f"cannot read {given[5:]}: {error}")
-    if secret and not re.fullmatch(r"[\x21-\x7e]+", secret):
+    secret = (secret or "").strip()
+    if not given or (secret and not re.fullmatch(r"[\x21-\x7e]+", secret)):
         problem(dotted, "expected a key of visible ASCII characters")
     return secret or None
 

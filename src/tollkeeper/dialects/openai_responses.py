@@ -94,6 +94,15 @@ def _once(response: _Response) -> str | None:
     return response.id if response.background else None
 
 
+def _marks(body: bytes) -> _Response:
+    """What tells a background response, though another field be unlike OpenAI's."""
+    try:
+        return _decode_response(body)
+    except msgspec.ValidationError:
+        found = msgspec.json.decode(body)
+        return _tightened(_LooseEvent(response=found)).response or _Response()
+
+
 def _decode(data: bytes) -> _Event:
     try:
         try:
@@ -138,10 +147,7 @@ class OpenAIResponses:
 
     def read_answer(self, body: bytes) -> Heard:
         heard = openai_answers.read(body)
-        try:
-            once = _once(_decode_response(body))
-        except msgspec.ValidationError:
-            return heard
+        once = _once(_marks(body))
         return heard if once is None else msgspec.structs.replace(heard, once=once)
 
     def answer_text(self, body: bytes) -> str:

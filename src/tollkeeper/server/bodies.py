@@ -82,18 +82,34 @@ async def form(receive: Receive, limit: int, content_type: str, length: int | No
                 ended = False
                 break
     except multipart.BadForm as error:
-        raise CallerError(f"We could not read the form in the body: {error}.", code="invalid_form") from None
+        raise _bad_form(error) from None
     if ended and not reader.finished and reader.value is None:
         raise CallerError("We could not read the form in the body: it ends early.", code="invalid_form")
 
     def replaced(model: str) -> tuple[AsyncIterator[bytes], int | None]:
         new = model.encode()
         grown = len(new) - (reader.end - reader.start)
-        return _replay(kept, chunks, (reader.start, reader.end, new)), None if length is None else length + grown
+        return _replay(
+            kept, _watched(chunks, reader), (reader.start, reader.end, new)
+        ), None if length is None else length + grown
 
     model = reader.value
-    upload = Upload(_replay(kept, chunks, None), length, replaced if model is not None else None)
+    upload = Upload(_replay(kept, _watched(chunks, reader), None), length, replaced if model is not None else None)
     return upload, model
+
+
+def _bad_form(error: multipart.BadForm) -> CallerError:
+    return CallerError(f"We could not read the form in the body: {error}.", code="invalid_form")
+
+
+async def _watched(chunks: AsyncIterator[bytes], reader: multipart.FieldReader) -> AsyncIterator[bytes]:
+    """The rest of a form whose model is known: a second model in it, which the provider might believe, ends the upload."""
+    async for chunk in chunks:
+        try:
+            reader.feed(chunk)
+        except multipart.BadForm as error:
+            raise _bad_form(error) from None
+        yield chunk
 
 
 async def _replay(
