@@ -5,6 +5,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         yield session
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_keeps_its_word(page: str, shell: Shell) -> None:
     prepare(page, shell)
@@ -86,12 +88,6 @@ def test_a_page_keeps_its_word(page: str, shell: Shell) -> None:
                     (shell.folder / "tollkeeper.toml").write_text(text, "utf-8")
             case _:
                 assert language in ("ini",), f"nobody runs {language} blocks"
-
-    if page == "README":
-        _, said = shell.run("tollkeeper usage --json")
-        [row] = json.loads(said)
-        assert (row["name"], row["input_tokens"], row["output_tokens"]) == ("ada", 9, 2)
-        assert row["cost_usd"] == "0.00000255"
 
 
 def prepare(page: str, shell: Shell) -> None:
