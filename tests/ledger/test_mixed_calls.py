@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kit.gate import GateProcess, running_gate
 from kit.scripted import ScriptedUpstream
-
 from ledger.mixed import Count, counting_upstream, many
 
 CANARY = "sk-provider-canary-5f1d8c2b7a"
@@ -53,7 +52,10 @@ def test_500_mixed_calls_are_in_the_ledger_as_the_upstream_counted_them_and_no_s
         _compare(events, count)
         assert gate.command("verify")["ok"]
         status, _, refused = gate.call(
-            "POST", "/v1/chat/completions", key, {"model": "m", "messages": [{"role": "user", "content": "failing 1 x"}]}
+            "POST",
+            "/v1/chat/completions",
+            key,
+            {"model": "m", "messages": [{"role": "user", "content": "failing 1 x"}]},
         )
         assert status == 500
         assert CANARY.encode() not in refused
