@@ -16,6 +16,12 @@ DEMO = Path(__file__).parent.parent.parent / "scripts" / "demo"
 ANSWER = "You said: Say hello to whoever is watching. This is Tollkeeper's demo model speaking"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _set_up() -> None:
+    """What setup says when it has something to do is not the demo's."""
+    subprocess.run([DEMO.with_name("setup")], check=True, capture_output=True)
+
+
 def test_once_it_shows_the_words_and_what_they_cost_and_ends(tmp_path: Path) -> None:
     done = subprocess.run([DEMO, "--once"], capture_output=True, text=True, env=environment(tmp_path), timeout=120)
 
