@@ -15,11 +15,13 @@ import click
 import msgspec
 import uvloop
 
+from tollkeeper import config as configuration
 from tollkeeper.app import App, open_app
 from tollkeeper.cli.options import Common, common
 from tollkeeper.operator.api import operator_app
 from tollkeeper.server.gate import Gate
 from tollkeeper.server.listener import Listener, bind
+from tollkeeper.stores.sqlite.sole import sole
 
 _PORT = click.IntRange(0, 65535)
 _LAST_WORDS = 5.0
@@ -83,10 +85,12 @@ async def run(app: App, gate: Listener, operator: Listener, announce: str) -> in
 @common
 def serve(options: Common, demo: bool, host: str | None, port: int | None, operator_port: int | None) -> None:
     """Run the gate until Ctrl-C or SIGTERM."""
+    loaded = configuration.load(options.config, os.environ, demo=demo)  # a bad config makes no home
     throw_away = tempfile.mkdtemp(prefix="tollkeeper-demo-") if demo and options.home is None else None
-    home = Path(throw_away) if throw_away is not None else options.home
+    home = Path(throw_away) if throw_away else options.home or Path(loaded.config.server.home).expanduser()
     try:
-        code = uvloop.run(_serve(options, home, demo, host, port, operator_port))
+        with sole(home):
+            code = uvloop.run(_serve(options, home, demo, host, port, operator_port))
     finally:
         if throw_away is not None:
             shutil.rmtree(throw_away, ignore_errors=True)
@@ -94,7 +98,7 @@ def serve(options: Common, demo: bool, host: str | None, port: int | None, opera
 
 
 async def _serve(
-    options: Common, home: Path | None, demo: bool, host: str | None, port: int | None, operator_port: int | None
+    options: Common, home: Path, demo: bool, host: str | None, port: int | None, operator_port: int | None
 ) -> int:
     app = open_app(options.config, home, os.environ, demo=demo)
     server = app.loaded.config.server

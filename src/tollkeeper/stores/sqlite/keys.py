@@ -18,6 +18,7 @@ from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.ids import Clock, Randomness
 from tollkeeper.core.keys import PREFIX, SHOWN, Key
 from tollkeeper.stores.sqlite import database
+from tollkeeper.stores.sqlite.sole import make_home
 
 _COLUMNS = "id, name, shown, digest, created_at, owner, team, models, expires_at, revoked_at"
 _NOBODY = bytes(32)
@@ -31,10 +32,7 @@ class KeyStore:
 
     def __init__(self, home: Path, now: Clock, randomness: Randomness, *, create: bool = True) -> None:
         if create:
-            try:
-                home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise GateError(f"{home} cannot be a home: {error.strerror}.") from None
+            make_home(home)
         self._database = database.connect(home, create=create)
         self._pepper = secret_file(home / "pepper", lambda: randomness(32).hex()).encode()
         self._now = now
