@@ -1,6 +1,7 @@
 """The composition root: a config and a home become one running gate. The only module that knows everyone."""
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -78,7 +79,10 @@ class App:
         self._watcher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to watch the store and the config file for changes."""
+        """Begins to watch the store and the config file for changes, and reads the prices in."""
+        if any(account.provider.prices for account in self.loaded.accounts.values()):
+            reading = asyncio.get_running_loop().run_in_executor(None, self.prices.read_in)
+            reading.add_done_callback(lambda _: gc.freeze())  # they stay: no collection need look at them
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     def health(self) -> str | None:

@@ -109,14 +109,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
 
     Raises ConfigError with every problem found, each `file:line: dotted.name: what is wrong, what was expected`.
     """
-    if path is None and Path(DEFAULT_FILE).exists():
-        path = Path(DEFAULT_FILE)
-    text = ""
-    if path is not None:
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError([f"{path}: cannot be read: {error}"]) from None
+    path, text = _read(path)
     config = _parsed(text, str(path))
     problems: list[str] = []
 
@@ -129,6 +122,26 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     if problems:
         raise ConfigError(problems)
     return Loaded(config, accounts, models, path)
+
+
+def home(path: Path | None) -> Path:
+    """The home that a config names: for commands that need nothing else of it, no provider's key either.
+
+    Raises ConfigError where the file cannot be read or is not valid.
+    """
+    path, text = _read(path)
+    return Path(_parsed(text, str(path)).server.home).expanduser()
+
+
+def _read(path: Path | None) -> tuple[Path | None, str]:
+    if path is None and Path(DEFAULT_FILE).exists():
+        path = Path(DEFAULT_FILE)
+    if path is None:
+        return None, ""
+    try:
+        return path, path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read: {error}"]) from None
 
 
 def _parsed(text: str, name: str) -> Config:

@@ -56,6 +56,23 @@ def test_a_call_that_outlasts_the_shutdown_is_cut_and_still_recorded(tmp_path: P
         assert gate.command("verify")["open_holds"] == 0
 
 
+def test_a_second_signal_ends_calls_at_once_and_they_are_still_recorded(tmp_path: Path) -> None:
+    config = CONFIG.replace("shutdown_seconds = 1", "shutdown_seconds = 30")
+    with ScriptedUpstream(_endless) as upstream, running_gate(tmp_path, config.format(url=upstream.url)) as gate:
+        key = gate.new_key()
+        with RawClient(gate.port) as client:
+            client.post("/v1/chat/completions", key, ASK)
+            client.read_until(b"word")
+            gate.process.terminate()
+            time.sleep(0.5)
+            began = time.monotonic()
+
+            assert gate.stop() == 0
+            assert time.monotonic() - began < 4
+        assert [event["outcome"] for event in gate.command("events")] == ["gate_stopped"]
+        assert all(json.loads(line) for line in gate.log().splitlines())
+
+
 def test_silence_in_a_stream_is_filled_with_comments_that_no_client_trips_over(tmp_path: Path) -> None:
     events = chat_events(["one", "two"], usage_of(1, 2))
 

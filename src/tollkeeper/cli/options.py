@@ -1,7 +1,6 @@
 """What every command takes: --json, --home, --config; and how a command's failure leaves the process."""
 
 import functools
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,7 @@ class Common(msgspec.Struct, frozen=True):
         """--home, or what the config says, or its default. Raises ConfigError."""
         if self.home is not None:
             return self.home
-        return Path(configuration.load(self.config, os.environ).config.server.home).expanduser()
+        return configuration.home(self.config)
 
     def reports(self) -> Reports:
         """What the store of the home says; closed when the command ends. Raises GateError where there is none."""

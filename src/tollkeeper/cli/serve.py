@@ -70,7 +70,9 @@ async def run(app: App, gate: Listener, operator: Listener, announce: str) -> in
     click.echo(announce)
     sys.stdout.flush()
     await gate.run_until_told()
-    if gate.server_state.tasks:  # those that were cancelled when their time was up: they still settle
+    for task in gate.server_state.tasks:  # their time is up, or a second signal says so: they still settle
+        task.cancel()
+    if gate.server_state.tasks:
         await asyncio.wait(gate.server_state.tasks, timeout=_LAST_WORDS)
     operator.should_exit = True
     await serving

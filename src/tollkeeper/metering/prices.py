@@ -35,12 +35,19 @@ _BESIDE = frozenset(("web_searches_kcount", "storage_searches_kcount"))
 
 
 class Prices:
-    """Looks prices up. The library (12 MB, 0.1 s) is imported when the first price is needed."""
+    """Looks prices up. The library (16 MB, 0.1 s) is imported when the first price is needed, or by `read_in`."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str | None, int], Price | None] = {}
         self._version = "genai-prices " + metadata.version("genai-prices")
         self._lock = threading.Lock()
+
+    @staticmethod
+    def read_in() -> None:
+        """Imports the library, so that no call waits for that. Blocking; meant for a thread."""
+        from genai_prices.data_snapshot import get_snapshot
+
+        get_snapshot()
 
     def __call__(self, target: Target, model_used: str | None, tier: str | None, when_ms: int) -> Price | None:
         """What the target's provider asks for the model at that time, the model as its answer named it coming first.

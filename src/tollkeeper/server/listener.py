@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -50,6 +51,8 @@ class Listener(uvicorn.Server):
             backlog=BACKLOG,
         )
         super().__init__(config)
+        # What uvicorn would say of starting and stopping is said by us, in our log's format.
+        logging.getLogger("uvicorn").disabled = logging.getLogger("uvicorn.error").disabled = True
         self._listening = listening
 
     @property
