@@ -8,6 +8,7 @@ import base64
 import hmac
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -186,8 +187,7 @@ def secret_file(path: Path, make: Callable[[], str]) -> str:
 
 
 def _make_secret(path: Path, make: Callable[[], str]) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "w") as file:
         file.write(make() + "\n")
         file.flush()
