@@ -49,7 +49,7 @@ class Log:
             self._add(_encode({"time": moment.isoformat(timespec="milliseconds"), "event": what, **fields}))
         elif self._format == "console":
             rest = " ".join(f"{name}={value}" for name, value in fields.items())
-            self._add(f"{moment:%H:%M:%S} {what} {rest}".rstrip().encode("utf-8", "replace"))
+            self._add(_line(f"{moment:%H:%M:%S} {what} {rest}".rstrip()))
 
     def _add(self, line: bytes) -> None:
         self._lines.append(line)
@@ -114,9 +114,16 @@ def _console_line(event: Event) -> bytes:
     usage = event.usage
     cost = "unpriced" if event.cost_nano is None else f"{usd_from_nano(event.cost_nano)} USD"
     trouble = f" {event.error_code}" if event.error_code else ""
-    return (
+    return _line(
         f"{moment:%H:%M:%S} {event.key_id} {event.operation} {event.model_asked or '-'} -> "
         f"{event.provider}/{event.model or '-'} {event.outcome}{trouble} {event.status} "
         f"in={usage.input_tokens} out={usage.output_tokens} {cost} {event.duration_ms:.0f}ms "
         f"(gate {event.overhead_ms:.1f}ms) {event.request_id}"
-    ).encode("utf-8", "replace")
+    )
+
+
+def _line(text: str) -> bytes:
+    """One line, whatever a provider's error code or a broken config has in it."""
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "�" for character in text)
+    return text.encode("utf-8", "replace")
