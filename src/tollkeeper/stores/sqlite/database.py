@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tollkeeper.core.errors import GateError
 
 FILE = "tollkeeper.db"
 VERSION = 1
+_PATIENCE = 5.0
 
 
 def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Connection:
@@ -28,7 +30,7 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
     except sqlite3.Error as error:
         raise GateError(f"{path}: {error}") from error
     try:
-        mode = database.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = _patiently(database, "PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         level = database.execute("PRAGMA synchronous").fetchone()[0]
         if (mode, level) != ("wal", 2):
@@ -41,6 +43,18 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
             raise GateError(f"{path}: {error}") from error
         raise
     return database
+
+
+def _patiently(database: sqlite3.Connection, pragma: str) -> object:
+    """Switching to WAL does not wait for others who do the same, whatever the connection's timeout: so we do."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return database.execute(pragma).fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _create(path: Path) -> None:

@@ -31,7 +31,7 @@ _INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 31)})"
 _MOST = 512
 _ENDS_WAIT = 0.005
 """Seconds that an end waits for a hold to ride with."""
-_GATHER = 0.0015
+_GATHER = 0.001
 """Seconds that a hold waits for others when there is load: fewer syncs, each of more rows."""
 _CROWDED = 0.005
 """Transactions that follow each other within this many seconds count as load, too."""
