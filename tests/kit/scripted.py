@@ -129,7 +129,9 @@ def _requests(sock: socket.socket) -> Iterator[Request]:
             headers[name.lower()] = value.strip()
         if headers.get("transfer-encoding") == "chunked":
             body = b""
-            while size := int(file.readline(), 16):
+            while size := int(file.readline() or b"-1", 16):
+                if size < 0:
+                    return  # the peer left inside its body
                 body += file.read(size)
                 file.readline()
             file.readline()
