@@ -315,9 +315,9 @@ class Relay:
     def _reply(self, body: bytes | Callable[[Sink], Awaitable[None]], waited_until: float) -> Reply:
         attempt = self._attempt
         attempt.replying(waited_until)
-        relayed: Headers = [
-            (name, self._without_secret(value)) for name, value in answer_headers.relayed(self._answer.headers)
-        ]
+        relayed: Headers = answer_headers.relayed(self._answer.headers)
+        if self._secret is not None and any(self._secret in value for _, value in relayed):
+            relayed = [(name, self._without_secret(value)) for name, value in relayed]
         relayed += attempt.headers()
         if isinstance(body, bytes):
             return Reply(self._answer.status, relayed, self._without_secret(body))
