@@ -5,6 +5,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Raw
 
 from tollkeeper.core.account import Account, Target
 from tollkeeper.core.call import Call, Upload
@@ -58,7 +59,7 @@ def render(call: Call, target: Target) -> Outgoing:
     body: bytes | AsyncIterator[bytes]
     if isinstance(call.body, Upload):
         length = call.body.length
-        if call.body.replace is not None and target.model is not None and target.model != call.model:
+        if call.body.replace is not None and target.model is not None:
             body, length = call.body.replace(target.model)
         else:
             body = call.body.chunks
@@ -70,11 +71,18 @@ def render(call: Call, target: Target) -> Outgoing:
             ask = call.dialect.ask_usage(call.members, account.provider, call.streamed)
             hide_usage = ask.hide_usage
             changes = ask.changes
-            if target.model is not None and (target.model != call.model or "model" not in call.members):
+            if target.model is not None and not _names(call.members.get("model"), target.model):
                 changes = {**changes, "model": msgspec.json.encode(target.model)}
             if changes:
                 body = json_text.replaced(body, dict(call.members), changes)
     return Outgoing(call.method.encode(), _url(call, target), headers, body, hide_usage)
+
+
+def _names(member: Raw | None, model: str) -> bool:
+    """Whether the body itself names the model: where the path names one, the body may name another."""
+    if member is None:
+        return False
+    return bytes(member) == b'"%b"' % model.encode() or msgspec.json.decode(member) == model
 
 
 def credentials(account: Account) -> tuple[bytes, bytes] | None:

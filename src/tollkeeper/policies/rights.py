@@ -12,7 +12,8 @@ class Rights:
 
     async def __call__(self, call: Call, next: Handler) -> Reply:
         if call.key.models is not None:
-            if call.model is None:
+            # Where nothing is made a model in the body decides nothing: it must not open what is stored, or a batch.
+            if call.model is None or not call.metered:
                 raise CallerError(
                     f"This key is limited to certain models; /v1/{call.path} names none, so it is not open to this key.",
                     status=403,
