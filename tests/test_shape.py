@@ -1,0 +1,106 @@
+"""The shape of the house: what every file begins with, how long it may be, what it may be called, where it is tested."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "tollkeeper"
+TESTS = ROOT / "tests"
+FILES = sorted(path for folder in ("src", "tests", "bench", "scripts") for path in (ROOT / folder).rglob("*.py"))
+MODULES = sorted(str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
+MOST_LINES = 500
+NAMES_THAT_SAY_NOTHING = {"util", "utils", "helper", "helpers", "common", "base", "misc", "tools", "manager"}
+
+WITHOUT_A_MIRROR = {
+    # Modules without a test file of their own, and the tests that would fail without them. This list may only shrink: a
+    # new module gets a test file named after it.
+    #
+    # Nouns and seams: nothing in them can go wrong by itself.
+    "core/account.py": "test_config.py",
+    "core/call.py": "server/test_departures.py",
+    "core/errors.py": "server/test_door.py",
+    "core/events.py": "stores/test_reports.py",
+    "core/limits.py": "server/test_door.py",
+    "core/ports.py": "stores/test_ledger.py",
+    "core/provider.py": "providers/test_providers.py",
+    "core/usage.py": "core/test_money.py",
+    # Started by every test of a command.
+    "__main__.py": "cli/test_serve.py",
+    "cli/main.py": "cli/test_keys.py",
+    "cli/options.py": "cli/test_keys.py",
+    "cli/events.py": "cli/test_usage.py",
+    "cli/version.py": "cli/test_serve.py",
+    # Tested through the dialects that they are parts of, on recordings and through the door.
+    "dialects/openai_answers.py": "server/test_recordings.py",
+    "dialects/openai_chat.py": "server/test_streams.py",
+    "dialects/openai_chunk_shape.py": "dialects/test_openai_chunks.py",
+    "dialects/openai_completions.py": "dialects/test_openai_chunks_without_usage.py",
+    "dialects/openai_endpoints.py": "clients/test_openai_python.py",
+    "dialects/openai_errors.py": "server/test_door.py",
+    "dialects/openai_paths.py": "policies/test_rights.py",
+    "dialects/openai_request.py": "server/test_door.py",
+    # The flow, tested through the door with a scripted upstream.
+    "flow/attempt.py": "server/test_streams.py",
+    "flow/counting.py": "server/test_departures.py",
+    "flow/departures.py": "server/test_departures.py",
+    "flow/event_stream.py": "server/test_streams.py",
+    "flow/flow.py": "server/test_streams.py",
+    "flow/headers.py": "clients/test_openai_python_errors.py",
+    "flow/relay.py": "server/test_streams.py",
+    "flow/render.py": "policies/test_rights.py",
+    # The door's parts.
+    "server/bodies.py": "server/test_door.py",
+    "server/exchange.py": "server/test_door.py",
+    "server/gate.py": "server/test_door.py",
+    "server/listener.py": "cli/test_serve.py",
+    "server/pouring.py": "server/test_streams.py",
+    "server/protocol.py": "server/test_door.py",
+    # The rest.
+    "telemetry/metrics.py": "operator/test_metrics.py",
+    "upstream/connection.py": "upstream/test_answers.py",
+    "upstream/demo.py": "cli/test_serve.py",
+    "upstream/schemes.py": "cli/test_serve.py",
+}
+
+
+def _mirrors(module: str) -> list[Path]:
+    """Test files named after a module, in the folder of its room: room/part/name.py is room/test_name*.py."""
+    folder = TESTS / module.partition("/")[0] if "/" in module else TESTS
+    return sorted(folder.glob(f"test_{Path(module).stem}*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_begins_with_a_sentence_about_itself_and_is_not_long(file: Path) -> None:
+    text = file.read_text("utf-8")
+    if not text:
+        return
+    said = ast.get_docstring(ast.parse(text))
+
+    assert text.startswith('"""')
+    assert said
+    assert re.search(r"[.!?:`)]$", said.splitlines()[0]), said.splitlines()[0]
+    assert len(text.splitlines()) <= MOST_LINES
+
+
+def test_no_name_says_nothing() -> None:
+    names = {part.removesuffix(".py") for path in FILES for part in path.relative_to(ROOT).parts}
+
+    assert not {name for name in names if set(name.split("_")) & NAMES_THAT_SAY_NOTHING}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_a_test_file_named_after_it_or_is_on_the_list(module: str) -> None:
+    if module.startswith("providers/"):
+        assert (TESTS / "providers" / "test_providers.py").exists()  # data: all are tested together
+    elif module in WITHOUT_A_MIRROR:
+        assert _mirrors(module) == [], "it has a test file now: take it off the list"
+        assert (TESTS / WITHOUT_A_MIRROR[module]).exists()
+    else:
+        assert _mirrors(module), f"tests/{Path(module).parent}/test_{Path(module).name} is missing"
+
+
+def test_the_list_names_nothing_that_is_gone() -> None:
+    assert not set(WITHOUT_A_MIRROR) - set(MODULES)
