@@ -32,9 +32,7 @@ _MOST = 512
 _ENDS_WAIT = 0.005
 """Seconds that an end waits for a hold to ride with."""
 _GATHER = 0.001
-"""Seconds that a hold waits for others when there is load: fewer syncs, each of more rows."""
-_CROWDED = 0.005
-"""Transactions that follow each other within this many seconds count as load, too."""
+"""Seconds that a hold waits for others when the last transaction had several: fewer syncs, each of more rows."""
 _NEVER = float("inf")
 _RETRY = 0.5
 _LOCK_WAIT = 5.0
@@ -74,7 +72,6 @@ class SqliteLedger:
         self._timer: asyncio.TimerHandle | None = None
         self._due = _NEVER
         self._crowded = False
-        self._began = 0.0
         self.healthy = True
         """Whether the last transaction succeeded."""
 
@@ -130,9 +127,7 @@ class SqliteLedger:
         holds, self._holds = self._holds[:_MOST], self._holds[_MOST:]
         waiters, self._waiters = self._waiters[:_MOST], self._waiters[_MOST:]
         ends, self._ends = self._ends[:_MOST], self._ends[_MOST:]
-        now = self._loop.time()
-        self._crowded = len(holds) > 1 or now - self._began < _CROWDED
-        self._began = now
+        self._crowded = len(holds) > 1
         try:
             self._database.execute("BEGIN IMMEDIATE")
             self._put(holds, ends)
