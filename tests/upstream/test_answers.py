@@ -78,7 +78,9 @@ def test_what_is_an_answer_is_taken_as_it_is(
 
     async def test(client: HttpClient) -> None:
         for _ in range(2):
-            assert await fetch(client, upstream.url) == (status, content)
+            answer = await get(client, upstream.url)
+            assert (answer.status, await body(answer)) == (status, content)
+            assert b"link" not in dict(answer.headers)  # a hint's header is not the answer's
 
     run(test)
     assert upstream.connections == 1
