@@ -176,7 +176,6 @@ def test_a_file_that_is_replaced_or_gone_for_a_moment_is_noticed(gate: GateProce
     assert _status(gate, key, "plain") == 404
 
 
-@pytest.mark.xfail(strict=True, reason="the watch ends at an error that is not one of ours")
 def test_a_file_that_no_parser_can_read_does_not_end_the_watch(gate: GateProcess) -> None:
     key = gate.new_key(name="watched")
     gate.config.write_text("a = " + "[" * 20_000, "utf-8")

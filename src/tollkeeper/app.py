@@ -93,6 +93,7 @@ class App:
 
     def reload(self) -> bool:
         """Reads the config again and swaps it whole; a bad one changes nothing and is logged."""
+        self._config_seen = self._config_mark()
         try:
             loaded = self._reload()
         except ConfigError as error:
@@ -120,11 +121,12 @@ class App:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH)
-            self.keys.poll()
-            mark = self._config_mark()
-            if mark != self._config_seen:
-                self._config_seen = mark
-                self.reload()
+            try:
+                self.keys.poll()
+                if self._config_mark() != self._config_seen:
+                    self.reload()
+            except Exception as error:  # whatever it is, a key that is revoked later must still be noticed
+                self.log.say("watch_trouble", error=type(error).__name__)
 
     def _config_mark(self) -> tuple[int, int, int] | None:
         path = self.loaded.path

@@ -147,6 +147,8 @@ def _read(path: Path | None) -> tuple[Path | None, str]:
 def _parsed(text: str, name: str) -> Config:
     try:
         found = tomllib.loads(text, parse_float=Decimal)
+    except RecursionError:
+        raise ConfigError([f"{name}: not valid TOML: nested too deeply"]) from None
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
         line = at.group(1) if at and at.group(1) else str(text.count("\n") + 1)

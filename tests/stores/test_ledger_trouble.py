@@ -101,7 +101,6 @@ def test_a_ledger_that_cannot_write_its_last_ends_says_so_when_it_is_closed(
     assert other.counts() == (0, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="a hold whose caller was cancelled stays until it is recovered")
 def test_a_hold_whose_caller_was_cancelled_does_not_stay(store: Path, other: Other, troubles: list[str]) -> None:
     async def go() -> None:
         async with opened(store, troubles) as ledger:

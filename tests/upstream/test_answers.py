@@ -105,7 +105,6 @@ def test_an_answer_without_a_length_ends_with_its_connection(upstream: ScriptedU
     assert upstream.connections == 2
 
 
-@pytest.mark.xfail(strict=True, reason="a hint counts as the answer's first byte")
 def test_hints_before_the_answer_are_not_the_answers_headers_nor_its_first_byte(upstream: ScriptedUpstream) -> None:
     def script(request: Request, connection: Connection) -> bool:
         connection.send(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n")
@@ -123,7 +122,6 @@ def test_hints_before_the_answer_are_not_the_answers_headers_nor_its_first_byte(
     run(test)
 
 
-@pytest.mark.xfail(strict=True, reason="a second answer in the same packet is taken for more of the first")
 def test_bytes_after_an_answers_end_are_not_part_of_it_nor_of_the_next(upstream: ScriptedUpstream) -> None:
     upstream.script = raw(answered(b"hello") + answered(b"smuggled", "evil: yes"))
 

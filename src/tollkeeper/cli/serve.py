@@ -107,8 +107,8 @@ async def _serve(
     operator_host = server.operator_host
     gate_socket = bind(host or server.host, server.port if port is None else port)
     operator_socket = bind(operator_host, server.operator_port if operator_port is None else operator_port)
-    gate = Listener(gate_of(app), gate_socket, server.limits, server.shutdown_seconds)
-    operator = Listener(operator_app(app), operator_socket, server.limits, 5.0)
+    gate = Listener(gate_of(app), gate_socket, server.limits, server.shutdown_seconds, app.new_id)
+    operator = Listener(operator_app(app), operator_socket, server.limits, 5.0, app.new_id)
     about: dict[str, object] = {
         "gate": f"http://{_address(host or server.host)}:{gate.port}",
         "operator": f"http://{_address(operator_host)}:{operator.port}",

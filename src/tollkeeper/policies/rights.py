@@ -22,4 +22,12 @@ class Rights:
                 )
             if not call.key.may_use(call.model):
                 raise model_not_found(call.model)
+            if "models" in call.members:  # OpenRouter's fallbacks: https://openrouter.ai/docs/features/model-routing
+                raise CallerError(
+                    "This key is limited to certain models; 'models' could name others.",
+                    status=403,
+                    type="permission_error",
+                    code="model_required",
+                    param="models",
+                )
         return await next(call)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -35,8 +35,10 @@ def bind(host: str, port: int) -> socket.socket:
 class Listener(uvicorn.Server):
     """One port. `serve` returns after `should_exit` was set and calls have ended."""
 
-    def __init__(self, app: Any, listening: socket.socket, limits: DoorLimits, shutdown_seconds: float) -> None:
-        protocol = type("Protocol", (DoorProtocol,), {"limits": limits})
+    def __init__(
+        self, app: Any, listening: socket.socket, limits: DoorLimits, shutdown_seconds: float, new_id: Callable[[], str]
+    ) -> None:
+        protocol = type("Protocol", (DoorProtocol,), {"limits": limits, "new_id": staticmethod(new_id)})
         config = uvicorn.Config(
             app,
             http=protocol,

@@ -38,6 +38,7 @@ class DoorProtocol(asyncio.Protocol):
     """One connection. uvicorn makes it, and calls `shutdown` when the port closes."""
 
     limits: DoorLimits
+    new_id: Callable[[], str]
 
     def __init__(
         self,
@@ -347,8 +348,8 @@ class DoorProtocol(asyncio.Protocol):
             return
         body = openai_errors.body(error)
         self._transport.write(
-            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[error.status], len(body), body)
+            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\nconnection: close\r\n\r\n%b"
+            % (STATUS_LINES[error.status], len(body), type(self).new_id().encode(), body)
         )
         # Half closed: the client can read this before it learns that nobody reads what it still sends.
         self._transport.write_eof()

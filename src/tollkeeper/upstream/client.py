@@ -139,7 +139,12 @@ class HttpClient:
                 while origin.open >= self._most:
                     turn = loop.create_future()
                     origin.waiting.append(turn)
-                    await turn
+                    try:
+                        await turn
+                    except asyncio.CancelledError:
+                        if turn.done() and not turn.cancelled():
+                            _wake_one(origin)  # the turn was given and is not taken
+                        raise
                     freed = self._take_idle(origin)
                     if freed is not None:
                         return freed

@@ -196,15 +196,20 @@ class Answer:
 
     # --- httptools callbacks ----------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._reusable = False
+            raise httptools.HttpParserCallbackError("a second answer that nobody asked for")
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value)
-        if self._head_size > LONGEST_HEADERS:
-            raise httptools.HttpParserCallbackError("headers too large")
-        self.headers.append((name.lower(), value))
+        if not self._begun:  # else it is a trailer, which ends what needs none of our attention
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status < 200 and status != 101:
+        if status == 101:
+            raise httptools.HttpParserCallbackError("no other protocol was asked for")
+        if status < 200:
             self.headers = []
             return
         self.status = status
@@ -225,21 +230,20 @@ class Answer:
     def feed(self, data: bytes) -> None:
         now = self._now()
         self._last = now
-        if not self.first_byte_at:
-            self.first_byte_at = now
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail(failures.not_http(self._connection.host))
-            return
-        except httptools.HttpParserError:
-            too_large = self._head_size > LONGEST_HEADERS
-            host = self._connection.host
-            self._fail(failures.headers_too_large(host, LONGEST_HEADERS) if too_large else failures.not_http(host))
-            return
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if not self._complete:  # what follows a whole answer is not its fault; the connection is not used again
+                self._fail(failures.not_http(self._connection.host))
+                return
         if not self._begun:
+            # The parser hands over whole header lines only: an endless one is counted here.
+            self._head_size += len(data)
+            if self._head_size > LONGEST_HEADERS:
+                self._fail(failures.headers_too_large(self._connection.host, LONGEST_HEADERS))
             return
         if not self._head_ready.done():
+            self.first_byte_at = now
             self._head_ready.set_result(None)
         push = self._push
         if push is not None and self._parts:

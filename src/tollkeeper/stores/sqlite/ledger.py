@@ -81,7 +81,11 @@ class SqliteLedger:
         self._waiters.append(waiter)
         if len(self._holds) == 1:
             self._schedule(_GATHER if self._crowded else 0)
-        await waiter
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.release(hold.request_id, hold.attempt)  # nothing was sent
+            raise
 
     def settle(self, event: Event, once: str | None = None, *, look: bool = False) -> None:
         self._ends.append(event if once is None else _Once(event, once, look))
