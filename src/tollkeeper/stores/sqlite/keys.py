@@ -91,7 +91,7 @@ class KeyStore:
 
     def list(self) -> list[Key]:
         """All keys, oldest first, revoked ones too."""
-        return [_key_of(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY created_at, id")]
+        return [_key_of(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY rowid")]
 
     def get(self, reference: str) -> Key:
         """The key of that id or, where only one has it, that name. Raises CallerError (404) where there is none."""
