@@ -1,0 +1,97 @@
+"""[providers.NAME] and the environment's provider keys become accounts."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tollkeeper.config.reading import Problem
+from tollkeeper.config.tables import Config, ProviderConfig
+from tollkeeper.core.account import Account
+from tollkeeper.core.provider import Provider
+from tollkeeper.providers import PROVIDERS
+
+
+def accounts_of(config: Config, environment: Mapping[str, str], demo: bool, problem: Problem) -> dict[str, Account]:
+    accounts: dict[str, Account] = {}
+    if demo:
+        accounts["demo"] = Account(name="demo", provider=PROVIDERS["demo"])
+    for name, given in config.providers.items():
+        dotted = f"providers.{name}"
+        kind = given.kind or name
+        provider = PROVIDERS.get(kind)
+        if provider is None:
+            known = ", ".join(sorted(PROVIDERS))
+            field = "kind" if given.kind else ""
+            problem(f"{dotted}.{field}".rstrip("."), f"no provider '{kind}' is known; expected one of: {known}")
+            continue
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            problem(dotted, "expected a name of letters, digits, '.', '_' and '-'")
+        secret = _secret(given.api_key, environment, f"{dotted}.api_key", problem)
+        if secret is None and given.api_key is None and provider.key_env and (given.base_url is None):
+            secret = environment.get(provider.key_env, "").strip() or None
+            if secret is None and provider.auth != "none":
+                problem(f"{dotted}.api_key", f"expected a key here or in the environment as {provider.key_env}")
+        accounts[name] = Account(
+            name=name,
+            provider=_provider(provider, given, environment, dotted, problem),
+            secret=secret,
+            timeouts=given.timeouts,
+            leave=given.leave,
+        )
+    taken = {account.provider.name for account in accounts.values()} | set(accounts)
+    for provider in PROVIDERS.values():
+        secret = environment.get(provider.key_env, "").strip() if provider.key_env else ""
+        base_url = provider.base_url or _endpoint(provider, environment)
+        if secret and provider.name not in taken and base_url:
+            if not re.fullmatch(r"[\x21-\x7e]+", secret):
+                problem(f"environment.{provider.key_env}", "expected a key of visible ASCII characters")
+                continue
+            provider = msgspec.structs.replace(provider, base_url=base_url)
+            accounts[provider.name] = Account(name=provider.name, provider=provider, secret=secret)
+    return accounts
+
+
+def _endpoint(provider: Provider, environment: Mapping[str, str]) -> str:
+    found = environment.get(provider.url_env, "") if provider.url_env else ""
+    return found.rstrip("/") + provider.url_path if found else ""
+
+
+def _provider(
+    provider: Provider, given: ProviderConfig, environment: Mapping[str, str], dotted: str, problem: Problem
+) -> Provider:
+    base_url = (given.base_url or provider.base_url or _endpoint(provider, environment)).rstrip("/")
+    if provider.name != "demo" and not re.match(r"https?://[^/?#\s@]+(/[^?#\s]*)?$", base_url):
+        expected = "expected https://HOST/PATH" if base_url else f"expected the URL of your {provider.name} endpoint"
+        problem(f"{dotted}.base_url", expected)
+    changes: dict[str, Any] = {"base_url": base_url}
+    if given.base_url is not None and given.kind is not None:
+        changes["models"] = ()  # another server behind the same dialect: the kind's own model names are not its own
+        if given.base_url.rstrip("/") != provider.base_url:
+            changes["prices"] = None
+    if given.api_version is not None:
+        changes["api_version"] = given.api_version
+    if given.stream_usage is not None:
+        changes["stream_usage"] = given.stream_usage
+    return msgspec.structs.replace(provider, **changes)
+
+
+def _secret(given: str | None, environment: Mapping[str, str], dotted: str, problem: Problem) -> str | None:
+    if given is None:
+        return None
+    secret: str | None = given
+    if given.startswith("env:"):
+        secret = environment.get(given[4:])
+        if not secret:
+            problem(dotted, f"the environment has no {given[4:]}")
+    elif given.startswith("file:"):
+        try:
+            secret = Path(given[5:]).expanduser().read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problem(dotted, f"cannot read {given[5:]}: {error}")
+    secret = (secret or "").strip()
+    if not given or (secret and not re.fullmatch(r"[\x21-\x7e]+", secret)):
+        problem(dotted, "expected a key of visible ASCII characters")
+    return secret or None

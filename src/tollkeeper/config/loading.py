@@ -1,0 +1,57 @@
+"""Loads a configuration: read, checked whole, and what it names looked up; every problem is found in one go."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from tollkeeper.config import reading
+from tollkeeper.config.accounts import accounts_of
+from tollkeeper.config.models import models_of
+from tollkeeper.config.reading import Problem
+from tollkeeper.config.tables import Config, ServerConfig
+from tollkeeper.core.account import Account, Target
+from tollkeeper.core.errors import ConfigError
+
+
+class Loaded(Struct, frozen=True):
+    """A config that was found good, with what it names looked up."""
+
+    config: Config
+    accounts: dict[str, Account]
+    models: dict[str, tuple[Target, ...]]
+    path: Path | None
+
+
+def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = False) -> Loaded:
+    """Reads `path`, or ./tollkeeper.toml where that exists, or nothing; then the environment's provider keys.
+
+    Raises ConfigError with every problem found, each `file:line: dotted.name: what is wrong, what was expected`.
+    """
+    path, text = reading.read(path)
+    config = reading.parsed(text, str(path))
+    problems: list[str] = []
+
+    def problem(dotted: str, words: str) -> None:
+        problems.append(f"{reading.where(text, str(path), dotted)}{dotted}: {words}")
+
+    _check_server(config.server, problem)
+    accounts = accounts_of(config, environment, demo, problem)
+    models = models_of(config, accounts, problem)
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(config, accounts, models, path)
+
+
+def home(path: Path | None) -> Path:
+    """The home that a config names: for commands that need nothing else of it, no provider's key either.
+
+    Raises ConfigError where the file cannot be read or is not valid.
+    """
+    path, text = reading.read(path)
+    return Path(reading.parsed(text, str(path)).server.home).expanduser()
+
+
+def _check_server(server: ServerConfig, problem: Problem) -> None:
+    if server.port and server.port == server.operator_port and server.host == server.operator_host:
+        problem("server.operator_port", "expected another port than server.port")

@@ -1,0 +1,130 @@
+"""Text to tables: TOML, types, and where in the file a mistake is."""
+
+import math
+import re
+import tomllib
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tollkeeper.config.tables import Config, LogConfig, ModelConfig, ProviderConfig, ServerConfig
+from tollkeeper.core.errors import ConfigError
+from tollkeeper.flow.departures import DrainBounds
+from tollkeeper.flow.relay import RelayOptions
+
+DEFAULT_FILE = "tollkeeper.toml"
+Problem = Callable[[str, str], None]
+"""(dotted name, what is wrong and what was expected): notes it."""
+
+
+def read(path: Path | None) -> tuple[Path | None, str]:
+    if path is None and Path(DEFAULT_FILE).exists():
+        path = Path(DEFAULT_FILE)
+    if path is None:
+        return None, ""
+    try:
+        return path, path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read: {error}"]) from None
+
+
+def parsed(text: str, name: str) -> Config:
+    try:
+        found = tomllib.loads(text, parse_float=Decimal)
+    except RecursionError:
+        raise ConfigError([f"{name}: not valid TOML: nested too deeply"]) from None
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
+        line = at.group(1) if at and at.group(1) else str(text.count("\n") + 1)
+        raise ConfigError([f"{name}:{line}: not valid TOML: {str(error).partition(' (at')[0]}"]) from None
+    return _converted(found, name, text)
+
+
+_TABLES: dict[str, type[Struct]] = {
+    "server": ServerConfig,
+    "log": LogConfig,
+    "relay": RelayOptions,
+    "drain": DrainBounds,
+}
+_NAMED_TABLES: dict[str, type[Struct]] = {"providers": ProviderConfig, "models": ModelConfig}
+
+
+def _converted(found: dict[str, Any], name: str, text: str) -> Config:
+    """Each table for itself, so that one table's mistake does not hide another's. Raises ConfigError."""
+    problems: list[str] = []
+
+    def convert(value: Any, kind: type[Struct], dotted: str) -> Any:
+        try:
+            return _finite(msgspec.convert(value, kind, strict=True), "$")
+        except msgspec.ValidationError as error:
+            at, words = _plain(str(error), dotted)
+            problems.append(f"{where(text, name, at)}{at}: {words}")
+            return None
+
+    values: dict[str, Any] = {}
+    for table, value in found.items():
+        if table in _TABLES:
+            values[table] = convert(value, _TABLES[table], table)
+        elif table in _NAMED_TABLES:
+            if not isinstance(value, dict):
+                problems.append(f"{where(text, name, table)}{table}: expected tables [{table}.NAME]")
+                continue
+            kind = _NAMED_TABLES[table]
+            values[table] = {entry: convert(given, kind, f"{table}.{quoted(entry)}") for entry, given in value.items()}
+        else:
+            known = ", ".join((*_TABLES, *_NAMED_TABLES))
+            problems.append(f"{where(text, name, table)}{table}: there is no such table; expected one of: {known}")
+    if problems:
+        raise ConfigError(problems)
+    return Config(**values)
+
+
+def quoted(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name) else f'"{name}"'
+
+
+def _finite(value: Any, path: str) -> Any:
+    """TOML has nan and inf, which no bound of ours means. Raises msgspec.ValidationError."""
+    for field in value.__struct_fields__:
+        found = getattr(value, field)
+        if isinstance(found, Struct):
+            _finite(found, f"{path}.{field}")
+        elif isinstance(found, (float, Decimal)) and not math.isfinite(found):
+            raise msgspec.ValidationError(f"Expected a finite number - at `{path}.{field}`")
+    return value
+
+
+def _plain(message: str, dotted: str) -> tuple[str, str]:
+    """msgspec's words to ours: "Expected `int`, got `str` - at `$.port`" -> ("server.port", "expected …")."""
+    words, _, at = message.partition(" - at ")
+    path = dotted + at.strip("`").removeprefix("$")
+    unknown = re.search(r"unknown field `([^`]+)`", words)
+    if unknown:
+        return f"{path}.{unknown.group(1)}", "there is no such field here"
+    return path, words[0].lower() + words[1:]
+
+
+def where(text: str, name: str, dotted: str) -> str:
+    """`file:line: ` of a dotted name, as near as a look at the text can tell; nothing without a file."""
+    if not text:
+        return ""
+    parts = [part.strip('"') for part in re.findall(r'"[^"]*"|[^.]+', dotted)]
+    table: list[str] = []
+    best, depth = 1, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?(.+?)\]\]?\s*(#.*)?$", line)
+        if header:
+            table = [part.strip().strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.]+", header.group(1))]
+            here = table
+        else:
+            field = re.match(r"\s*(\"[^\"]*\"|[\w.-]+)\s*=", line)
+            if not field:
+                continue
+            here = table + [part.strip('"') for part in field.group(1).split(".")]
+        if parts[: len(here)] == here and len(here) > depth:
+            best, depth = number, len(here)
+    return f"{name}:{best}: "

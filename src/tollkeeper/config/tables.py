@@ -1,0 +1,77 @@
+"""The tables of tollkeeper.toml, field by field: what they hold, their defaults and bounds."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from tollkeeper.core.account import Leave, Patience
+from tollkeeper.core.limits import DoorLimits
+from tollkeeper.flow.departures import DrainBounds
+from tollkeeper.flow.relay import RelayOptions
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[server]"""
+
+    host: str = "127.0.0.1"
+    port: Port = 9080
+    operator_host: str = "127.0.0.1"
+    operator_port: Port = 9180
+    home: str = "~/.tollkeeper"
+    """Where the store, the pepper and the operator key live."""
+    shutdown_seconds: Annotated[float, Meta(ge=0)] = 30.0
+    """How long calls may go on after SIGTERM."""
+    limits: DoorLimits = DoorLimits()
+
+
+class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[log]"""
+
+    format: Literal["json", "console", "off"] = "console"
+
+
+class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[providers.NAME]: what is left out comes from the provider's own file."""
+
+    kind: str | None = None
+    base_url: str | None = None
+    api_key: str | None = None
+    api_version: str | None = None
+    stream_usage: Literal["ask", "always", "never"] | None = None
+    leave: Leave = "drain"
+    timeouts: Patience = Patience()
+
+
+class PriceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[models.NAME.price]: USD per million tokens."""
+
+    input: Decimal
+    output: Decimal = Decimal(0)
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+    request: Decimal = Decimal(0)
+    """USD a request."""
+
+
+class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[models.NAME]"""
+
+    targets: list[str]
+    """`provider/model`, in order of preference."""
+    price: PriceConfig | None = None
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    server: ServerConfig = ServerConfig()
+    log: LogConfig = LogConfig()
+    relay: RelayOptions = RelayOptions()
+    drain: DrainBounds = DrainBounds()
+    providers: dict[str, ProviderConfig] = {}
+    models: dict[str, ModelConfig] = {}
