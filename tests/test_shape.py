@@ -20,12 +20,14 @@ WITHOUT_A_MIRROR = {
     #
     # Nouns and seams: nothing in them can go wrong by itself.
     "core/account.py": "config/test_loading.py",
+    "core/budget.py": "stores/test_keys.py",
     "core/call.py": "server/test_departures.py",
     "core/errors.py": "server/test_door.py",
     "core/events.py": "stores/test_reports.py",
     "core/limits.py": "server/test_door.py",
     "core/ports.py": "stores/test_ledger.py",
     "core/provider.py": "providers/test_providers.py",
+    "core/rate.py": "stores/test_keys.py",
     "core/usage.py": "core/test_money.py",
     # What loading is made of.
     "config/accounts.py": "config/test_loading.py",
@@ -54,6 +56,7 @@ WITHOUT_A_MIRROR = {
     "flow/flow.py": "server/test_streams.py",
     "flow/headers.py": "clients/test_openai_python_errors.py",
     "flow/relay.py": "server/test_streams.py",
+    "flow/sending.py": "server/test_streams.py",
     "flow/render.py": "policies/test_rights.py",
     # The door's parts.
     "server/bodies.py": "server/test_door.py",

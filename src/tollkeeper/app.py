@@ -19,6 +19,7 @@ from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures
 from tollkeeper.flow.flow import Flow
 from tollkeeper.flow.routing import Routing
+from tollkeeper.flow.sending import Sending
 from tollkeeper.metering.counter import TokenCounter
 from tollkeeper.metering.prices import Prices
 from tollkeeper.policies.rights import Rights
@@ -58,9 +59,7 @@ class App:
             {"draining": lambda: self.departures.draining, "ledger_healthy": lambda: self.ledger.healthy}
         )
         outbound = Schemes({"http": self.client, "https": self.client, "demo": DemoUpstream(time.monotonic)})
-        self.flow = Flow(
-            Routing(loaded.models, loaded.accounts),
-            [Rights()],
+        sending = Sending(
             outbound=outbound,
             ledger=self.ledger,
             observe=self._observe,
@@ -71,6 +70,7 @@ class App:
             now=time.time,
             monotonic=time.monotonic,
         )
+        self.flow = Flow(Routing(loaded.models, loaded.accounts), [Rights()], sending)
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
         self.stopping = False
         self._unseen: list[Event] = []
@@ -102,7 +102,7 @@ class App:
             return False
         self.loaded = loaded
         self.flow.routing = Routing(loaded.models, loaded.accounts)
-        self.flow.options = loaded.config.relay
+        self.flow.sending.options = loaded.config.relay
         self.departures.bounds = loaded.config.drain
         self.log.say("config_loaded", models=len(loaded.models), providers=",".join(loaded.accounts))
         return True

@@ -254,4 +254,7 @@ def test_an_event_tells_all_about_its_attempt(gate: GateProcess) -> None:
         "reasoning_tokens": 20,
         "audio_output_tokens": 0,
         "cost_usd": str(DEAR),
+        "held_usd": None,
+        "saved_usd": "0",
+        "trace": None,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Raw
 
+from tollkeeper.core.events import Event
 from tollkeeper.core.keys import Key
 
 if TYPE_CHECKING:
@@ -82,6 +83,30 @@ class Call:
     """Whether the usage that the answer reports is charged."""
     provider: str | None = None
     """The provider asked for by header, for requests that name no model."""
+    dry: bool = False
+    """Only asks what would happen: rules are evaluated, nothing is taken, nothing is sent."""
+    events: list[Event] = field(default_factory=list)
+    """The records of its attempts that have ended."""
+    notes: list[tuple[object, ...]] = field(default_factory=list)
+    """What the rules found, for `explain`: each begins with the rule's name; the rest are numbers and names, no content."""
+    _endings: list[Callable[[Call], None]] | None = None
+    _ended: bool = False
+
+    def on_end(self, callback: Callable[[Call], None]) -> None:
+        """Runs `callback` once when the call is over: its last attempt is recorded, or it was refused."""
+        if self._endings is None:
+            self._endings = [callback]
+        else:
+            self._endings.append(callback)
+
+    def end(self) -> None:
+        """The call is over. Only the first call does anything."""
+        if self._ended:
+            return
+        self._ended = True
+        endings, self._endings = self._endings, None
+        for callback in endings or ():
+            callback(self)
 
 
 class Sink(Protocol):

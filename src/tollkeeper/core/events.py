@@ -10,10 +10,13 @@ Quality = Literal["reported", "counted", "recovered", "unpriced"]
 """reported: the provider said so; counted: we counted, it did not; recovered: found open after a crash;
 unpriced: no price is known for it, so its cost is unknown, not zero."""
 
-Outcome = Literal["ok", "error", "upstream_error", "upstream_cut", "client_left", "gate_stopped", "unknown"]
+Outcome = Literal[
+    "ok", "error", "upstream_error", "upstream_cut", "client_left", "gate_stopped", "budget_spent", "cached", "unknown"
+]
 """ok: whole answer; error: the provider refused (4xx, or an error in a stream); upstream_error: it failed or could not
 be reached; upstream_cut: its answer broke off, stalled or was garbled; client_left: the caller went away;
-gate_stopped: the gate ended first; unknown: found open after a crash."""
+gate_stopped: the gate ended first; budget_spent: a stream was stopped at the end of a budget; cached: answered from the
+cache, no provider was asked; unknown: found open after a crash."""
 
 
 class Hold(Struct, frozen=True, kw_only=True, array_like=True):
@@ -69,3 +72,9 @@ class Event(Struct, frozen=True, kw_only=True):
     duration_ms: float
     overhead_ms: float
     """What the gate itself added: the time it held the call while the provider was not being waited for."""
+    held_nano: int | None = None
+    """Nano-USD set aside before it was sent; None where no budget in money was asked."""
+    saved_nano: int = 0
+    """Nano-USD that an answer from the cache did not cost."""
+    trace: str | None = None
+    """Which rules were evaluated with which numbers, as a JSON list of notes; None: there is nothing to say."""

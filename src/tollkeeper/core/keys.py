@@ -2,6 +2,9 @@
 
 from msgspec import Struct
 
+from tollkeeper.core.budget import Budget
+from tollkeeper.core.rate import RateLimit
+
 PREFIX = "tk-"
 SHOWN = 10
 """How many characters of a key stay visible: enough to recognise it, 7 of 43 random ones."""
@@ -20,6 +23,8 @@ class Key(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     expires_at: int | None = None
     revoked_at: int | None = None
+    budgets: tuple[Budget, ...] = ()
+    limits: tuple[RateLimit, ...] = ()
 
     def usable(self, now_ms: int) -> bool:
         """Neither revoked nor expired at `now_ms` (Unix milliseconds)."""

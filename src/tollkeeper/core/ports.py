@@ -11,7 +11,7 @@ from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.keys import Key
 from tollkeeper.core.provider import Provider
-from tollkeeper.core.usage import Heard, Reported
+from tollkeeper.core.usage import Heard, Reported, Usage
 
 Headers = list[tuple[bytes, bytes]]
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -121,6 +121,23 @@ class Ledger(Protocol):
 
     def release(self, request_id: str, attempt: int) -> None:
         """Queues the end of a hold whose attempt was never sent."""
+        ...
+
+
+class Reservation(Protocol):
+    """Money or tokens set aside for one attempt, in every budget that it falls under."""
+
+    @property
+    def held_nano(self) -> int | None:
+        """Nano-USD; None where only tokens are counted."""
+        ...
+
+    def settle(self, cost_nano: int | None, usage: Usage) -> None:
+        """The attempt is over: what it has really used is spent, the rest is free again. None: no price was known."""
+        ...
+
+    def release(self) -> None:
+        """The attempt was never sent."""
         ...
 
 

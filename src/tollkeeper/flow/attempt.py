@@ -9,13 +9,14 @@ from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.events import Event, Hold, Outcome, Quality
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.money import Price, usd_from_nano
-from tollkeeper.core.ports import Ledger, Observer, Sent
+from tollkeeper.core.ports import Ledger, Observer, Reservation, Sent
 from tollkeeper.core.usage import NOTHING, Heard, Reported, Usage
 
 PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
 """(target, model as the answer named it, service tier, Unix ms) -> price, None where unknown."""
 
 _LONGEST_RAW = 4096
+_encode = msgspec.json.Encoder().encode
 
 
 class Attempt:
@@ -25,6 +26,7 @@ class Attempt:
         "_ledger",
         "_monotonic",
         "_observe",
+        "_on_settled",
         "_price_of",
         "_reported_cost",
         "_settled",
@@ -33,6 +35,7 @@ class Attempt:
         "heard",
         "hold",
         "overhead_ms",
+        "reservation",
         "started",
         "target",
     )
@@ -57,11 +60,13 @@ class Attempt:
         self._monotonic = monotonic
         self._settled = False
         self._reported_cost: int | None = None
+        self._on_settled: Callable[[Event], None] | None = None
         self.call = call
         self.target = target
         self.started = monotonic()
         self.answer: Sent | None = None
         self.heard = Heard()
+        self.reservation: Reservation | None = None
         self.overhead_ms = 0.0
         """Milliseconds of the call's time that the gate used, not the provider."""
         body = call.body
@@ -126,6 +131,15 @@ class Attempt:
             return self.target.price
         return self._price_of(self.target, self.heard.model, self.heard.tier, self.hold.started_at)
 
+    @property
+    def settled(self) -> bool:
+        """Whether its record is written."""
+        return self._settled
+
+    def on_settled(self, callback: Callable[[Event], None]) -> None:
+        """Runs `callback` when the record is written. One is kept."""
+        self._on_settled = callback
+
     def settle(self, outcome: Outcome, error_code: str | None = None, counted: Usage | None = None) -> None:
         """Writes the event: what was reported, or else what was `counted`. Only the first call does anything."""
         if self._settled:
@@ -177,9 +191,16 @@ class Attempt:
             first_byte_ms=first_byte,
             duration_ms=(ended - self.started) * 1000,
             overhead_ms=self.overhead_ms,
+            held_nano=self.reservation.held_nano if self.reservation is not None else None,
+            trace=_encode(self.call.notes).decode() if self.call.notes else None,
         )
+        if self.reservation is not None:
+            self.reservation.settle(cost, event.usage)
         self._ledger.settle(event, once if reported is not None else None, look=not self.call.metered)
         self._observe(event if self.call.metered else msgspec.structs.replace(event, usage=NOTHING, cost_nano=0))
+        self.call.events.append(event)
+        if self._on_settled is not None:
+            self._on_settled(event)
 
 
 def _kept(reported: Reported) -> str:

@@ -56,8 +56,14 @@ def event_dict(event: Event) -> dict[str, Any]:
     """An event for JSON: usage flat, cost exact."""
     fields = msgspec.structs.asdict(event)
     tokens = msgspec.structs.asdict(fields.pop("usage"))
-    cost = fields.pop("cost_nano")
-    return {**fields, **tokens, "cost_usd": None if cost is None else usd_from_nano(cost)}
+    money = {f"{name}_usd": fields.pop(f"{name}_nano") for name in ("cost", "held", "saved")}
+    trace = fields.pop("trace")
+    return {
+        **fields,
+        **tokens,
+        **{name: None if nano is None else usd_from_nano(nano) for name, nano in money.items()},
+        "trace": None if trace is None else msgspec.json.decode(trace),
+    }
 
 
 def moment(given: str | None, name: str) -> int | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from tollkeeper.core.errors import GateError
 
 FILE = "tollkeeper.db"
-VERSION = 1
+_SCHEMA = ("schema_1.sql", "schema_2.sql")
+"""What makes each version out of the one before."""
+VERSION = len(_SCHEMA)
 _PATIENCE = 5.0
 
 
@@ -77,9 +79,10 @@ def _migrate(database: sqlite3.Connection) -> None:
         raise GateError(
             f"The store is of version {version}, newer than this Tollkeeper ({VERSION}). Upgrade Tollkeeper."
         )
-    schema = resources.files("tollkeeper.stores.sqlite").joinpath("schema.sql").read_text("utf-8")
+    folder = resources.files("tollkeeper.stores.sqlite")
+    steps = "".join(folder.joinpath(name).read_text("utf-8") for name in _SCHEMA[version:])
     try:
-        database.executescript("BEGIN IMMEDIATE;\n" + schema + "COMMIT;")
+        database.executescript(f"BEGIN IMMEDIATE;\n{steps}PRAGMA user_version = {VERSION};\nCOMMIT;")
     except sqlite3.OperationalError:
         if database.in_transaction:
             database.execute("ROLLBACK")

@@ -27,7 +27,7 @@ from tollkeeper.stores.sqlite import database
 
 _INSERT_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?)"
 _DELETE_HOLD = "DELETE FROM holds WHERE request_id = ? AND attempt = ?"
-_INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 31)})"
+_INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 34)})"
 _MOST = 512
 _ENDS_WAIT = 0.005
 """Seconds that an end waits for a hold to ride with."""
@@ -277,6 +277,9 @@ def row_of(event: Event) -> tuple[object, ...]:
         event.first_byte_ms,
         event.duration_ms,
         event.overhead_ms,
+        event.held_nano,
+        event.saved_nano,
+        event.trace,
     )
 
 

@@ -64,4 +64,3 @@ CREATE TABLE charged (
     PRIMARY KEY (provider, id)
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 1;

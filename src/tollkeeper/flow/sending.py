@@ -1,0 +1,80 @@
+"""One attempt at one target: held on disk, sent, its answer begun; what goes wrong is recorded before it is raised."""
+
+from tollkeeper.core.account import Target
+from tollkeeper.core.call import Call, Reply
+from tollkeeper.core.errors import ClientLeft, TollkeeperError
+from tollkeeper.core.ids import Clock
+from tollkeeper.core.ports import Ledger, Observer, Outbound
+from tollkeeper.flow.attempt import Attempt, PriceOf
+from tollkeeper.flow.counting import Counting
+from tollkeeper.flow.departures import Departures
+from tollkeeper.flow.relay import Relay, RelayOptions
+from tollkeeper.flow.render import render
+
+
+class Sending:
+    """Makes attempts."""
+
+    def __init__(
+        self,
+        *,
+        outbound: Outbound,
+        ledger: Ledger,
+        observe: Observer,
+        price_of: PriceOf,
+        counting: Counting,
+        departures: Departures,
+        options: RelayOptions,
+        now: Clock,
+        monotonic: Clock,
+    ) -> None:
+        self.options = options
+        self.departures = departures
+        self._outbound = outbound
+        self._ledger = ledger
+        self._observe = observe
+        self._price_of = price_of
+        self._counting = counting
+        self._now = now
+        self._monotonic = monotonic
+
+    def attempt(self, call: Call, target: Target, number: int) -> Attempt:
+        """The record of an attempt that is about to be made."""
+        timeouts = target.account.timeouts
+        return Attempt(
+            call,
+            target,
+            number,
+            ledger=self._ledger,
+            observe=self._observe,
+            price_of=self._price_of,
+            now=self._now,
+            monotonic=self._monotonic,
+            lifetime=timeouts.connect + timeouts.total,
+        )
+
+    async def send(self, attempt: Attempt) -> Reply:
+        """The provider's answer as a reply, an error of its own (status >= 400) too.
+
+        Raises UpstreamError where it gave none, GateError where nothing could be held, ClientLeft. The attempt is settled
+        then and when it returns, unless the reply still pours.
+        """
+        call, target = attempt.call, attempt.target
+        outgoing = render(call, target)
+        await self._ledger.hold(attempt.hold)
+        if call.presence.gone:
+            self._ledger.release(call.request_id, attempt.hold.attempt)
+            raise ClientLeft("The client left.")
+        try:
+            answer = await self._outbound.send(
+                outgoing.method, outgoing.url, outgoing.headers, outgoing.body, target.account.timeouts
+            )
+        except TollkeeperError as error:
+            attempt.settle("upstream_error", error.code)
+            raise
+        except BaseException:
+            attempt.settle("gate_stopped", "gate_stopped")
+            raise
+        relay = Relay(attempt, answer, outgoing.hide_usage, self._counting, self.departures, self.options)
+        call.presence.on_leave(relay.client_left)
+        return await relay.reply()
