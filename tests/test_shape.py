@@ -27,7 +27,6 @@ WITHOUT_A_MIRROR = {
     "core/limits.py": "server/test_door.py",
     "core/ports.py": "stores/test_ledger.py",
     "core/provider.py": "providers/test_providers.py",
-    "core/rate.py": "stores/test_keys.py",
     "core/usage.py": "core/test_money.py",
     # What loading is made of.
     "config/accounts.py": "config/test_loading.py",
