@@ -83,3 +83,11 @@ def body_of(answer: bytes) -> tuple[bytes, bool]:
         body += rest[:length]
         rest = rest[length + 2 :]
     return body, False
+
+
+def refusal(answer: bytes) -> tuple[int, str]:
+    """Status and code of the last answer in these bytes, which must be an error in OpenAI's envelope."""
+    head, _, body = answer[answer.rindex(b"HTTP/1.1 ") :].partition(b"\r\n\r\n")
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return int(head.split(b" ")[1]), error["code"]

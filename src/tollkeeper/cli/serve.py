@@ -20,7 +20,7 @@ from tollkeeper.app import App, open_app
 from tollkeeper.cli.options import Common, common
 from tollkeeper.operator.api import operator_app
 from tollkeeper.server.gate import Gate
-from tollkeeper.server.listener import Listener, bind
+from tollkeeper.server.listener import Listener, allow_many_files, bind
 from tollkeeper.stores.sqlite.sole import sole
 
 _PORT = click.IntRange(0, 65535)
@@ -88,6 +88,7 @@ async def run(app: App, gate: Listener, operator: Listener, announce: str) -> in
 def serve(options: Common, demo: bool, host: str | None, port: int | None, operator_port: int | None) -> None:
     """Run the gate until Ctrl-C or SIGTERM."""
     loaded = configuration.load(options.config, os.environ, demo=demo)  # a bad config makes no home
+    allow_many_files()
     throw_away = tempfile.mkdtemp(prefix="tollkeeper-demo-") if demo and options.home is None else None
     home = Path(throw_away) if throw_away else options.home or Path(loaded.config.server.home).expanduser()
     try:

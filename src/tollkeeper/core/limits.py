@@ -8,6 +8,10 @@ Positive = Annotated[int, Meta(gt=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 
+LEAST_CHUNK = 16
+"""Bytes. No client that means well sends thousands of smaller ones; see DoorLimits.tiny_chunks."""
+
+
 class DoorLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bytes and seconds. What exceeds them is answered with the status named here."""
 
@@ -24,7 +28,13 @@ class DoorLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     header_seconds: Seconds = 10.0
     """From the first byte of a request to the end of its headers; 408."""
     body_seconds: Seconds = 60.0
-    """Without a byte of a body that is awaited; 408."""
+    """Without a byte of a body that is awaited, and for a body as a whole before `body_rate` allows it more; 408."""
+    body_rate: Positive = 500
+    """Bytes of a body that earn it another second, as in Apache's mod_reqtimeout: one byte now and then holds no place."""
+    tiny_chunks: Positive = 10_000
+    """Chunks of a body after which they must have had `LEAST_CHUNK` bytes on average; 400."""
+    connections: Positive = 50_000
+    """Open at one time, and fewer where the operating system allows this process fewer files; 503."""
     idle_seconds: Seconds = 75.0
     """Between two requests on one connection; closed in silence."""
     write_seconds: Seconds = 120.0

@@ -16,7 +16,8 @@ _OURS = frozenset(
     b"""host content-length transfer-encoding connection keep-alive proxy-connection te trailer upgrade expect
     authorization api-key x-api-key proxy-authorization proxy-authenticate cookie accept-encoding
     openai-organization openai-project forwarded via x-real-ip x-forwarded-for x-forwarded-host x-forwarded-proto
-    x-forwarded-port traceparent tracestate baggage x-request-id""".split()
+    x-forwarded-port true-client-ip x-client-ip x-cluster-client-ip x-original-url x-rewrite-url x-http-method
+    x-http-method-override x-method-override x-goog-api-key traceparent tracestate baggage x-request-id""".split()
 )
 _PLAIN = (b"accept-encoding", b"identity")
 

@@ -158,6 +158,8 @@ class Gate:
 
     async def _read_body(self, call: Call, found: Endpoint, headers: Mapping[bytes, bytes], receive: Receive) -> None:
         kind = headers.get(b"content-type", b"").decode("latin-1").lower()
+        if len(headers) != len(call.headers):
+            _refuse_twins(call.headers)
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise CallerError(
                 "Compressed request bodies are not accepted.", status=415, code="unsupported_content_encoding"
@@ -238,6 +240,14 @@ def _path_of(raw: bytes) -> str:
     if path.startswith("v1/"):
         path = path[3:]
     return path.rstrip("/")
+
+
+def _refuse_twins(headers: list[tuple[bytes, bytes]]) -> None:
+    """Refuses what says twice how its body is to be read: we would go by one, the provider perhaps by the other."""
+    names = [name for name, _ in headers]
+    for name in (b"content-type", b"content-encoding"):
+        if names.count(name) > 1:
+            raise CallerError(f"There are several {name.decode()} headers.", code="invalid_http")
 
 
 def _method_not_allowed(allowed: frozenset[str]) -> CallerError:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,8 @@ from tollkeeper.core.limits import DoorLimits
 from tollkeeper.server.protocol import DoorProtocol
 
 BACKLOG = 2048
+_MANY_FILES = 1_048_576
+_FEW_FILES = 64
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -32,13 +35,30 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
+def allow_many_files() -> None:
+    """Raises this process's limit of open files as far as it may itself: many systems start it at 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _most_connections(limits: DoorLimits) -> int:
+    """A quarter of the files that may be open is kept for connections to providers, the ledger and the rest."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return limits.connections
+    return max(1, min(limits.connections, soft - max(_FEW_FILES, soft // 4)))
+
+
 class Listener(uvicorn.Server):
     """One port. `serve` returns after `should_exit` was set and calls have ended."""
 
     def __init__(
         self, app: Any, listening: socket.socket, limits: DoorLimits, shutdown_seconds: float, new_id: Callable[[], str]
     ) -> None:
-        protocol = type("Protocol", (DoorProtocol,), {"limits": limits, "new_id": staticmethod(new_id)})
+        own = {"limits": limits, "most": _most_connections(limits), "new_id": staticmethod(new_id)}
+        protocol = type("Protocol", (DoorProtocol,), own)
         config = uvicorn.Config(
             app,
             http=protocol,

@@ -16,8 +16,8 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from tollkeeper.core.errors import CallerError, TollkeeperError
-from tollkeeper.core.limits import DoorLimits
+from tollkeeper.core.errors import CallerError, GateError, TollkeeperError
+from tollkeeper.core.limits import LEAST_CHUNK, DoorLimits
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server.exchange import STATUS_LINES, Exchange
 
@@ -29,8 +29,16 @@ SINK = "tollkeeper.sink"
 
 MOST_DISCARDED = 16 * 1024 * 1024
 LINGER = 2.0
+MOST_LINGERING = 64
+"""Connections beyond the most that are told so at one time; any more are closed without a word."""
+_FULL = GateError(
+    "This gate has as many connections as it can. Try again in a moment.",
+    code="too_many_connections",
+    headers=((b"retry-after", b"1"),),
+)
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"connection"))
+_OF_THIS_HOP = frozenset((b"keep-alive", b"close"))
 _TEXT = {b"GET": "GET", b"POST": "POST"}
 
 
@@ -38,6 +46,8 @@ class DoorProtocol(asyncio.Protocol):
     """One connection. uvicorn makes it, and calls `shutdown` when the port closes."""
 
     limits: DoorLimits
+    most: int
+    """Connections open at one time; those beyond are told so and closed."""
     new_id: Callable[[], str]
 
     def __init__(
@@ -75,6 +85,10 @@ class DoorProtocol(asyncio.Protocol):
         self._since = self.loop.time()
         """When what is now waited for began: a request, its headers' end, the next bytes of its body."""
         self._blocked_since = 0.0
+        self._chunks = 0
+        self._body_bytes = 0
+        self._body_waited = 0.0
+        self._looked_at = self._since
         self._refused_at = 0.0
         self._refusal: TollkeeperError | None = None
         self._discarded = 0
@@ -90,6 +104,11 @@ class DoorProtocol(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = _address(transport.get_extra_info("peername"))
+        beyond = len(self.server_state.connections) - self.most
+        if beyond > MOST_LINGERING:
+            transport.abort()  # type: ignore[attr-defined]
+        elif beyond > 0:
+            self._write_refusal(_FULL)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
@@ -97,6 +116,11 @@ class DoorProtocol(asyncio.Protocol):
         for exchange in (self._current, self._newest, *self._pipeline):
             if exchange is not None and not exchange.complete:
                 exchange.disconnect()
+        # These refer back to us: a circle for each connection would be the collector's to find, headers and all.
+        del self._parser
+        self._extensions = {}
+        self._newest = None
+        self._pipeline.clear()
         callback, self._on_leave = self._on_leave, None
         if callback is not None:
             callback()
@@ -113,10 +137,7 @@ class DoorProtocol(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._refuse(CallerError("No protocol upgrade is offered here.", code="upgrade_not_offered"))
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            self._refuse(
-                cause if isinstance(cause, TollkeeperError) else _invalid("The request is not valid HTTP/1.1.")
-            )
+            self._refuse(_reason(error))
         if self._in_head:
             # Nothing is handed to the callbacks before a header line is whole: endless lines are counted here.
             self._head_bytes += len(data)
@@ -165,8 +186,14 @@ class DoorProtocol(asyncio.Protocol):
         self._in_head = False
         self._in_body = True
         self._head_bytes = 0
+        self._chunks = self._body_bytes = 0
+        self._body_waited = 0.0
         self._check_framing(version)
         method: bytes = self._parser.get_method()
+        if method == b"CONNECT":
+            raise CallerError(
+                "This is no forward proxy.", status=405, code="method_not_allowed", headers=((b"allow", b"GET, POST"),)
+            )
         raw_path, _, query = self._url.partition(b"?")
         if not raw_path.startswith(b"/") or b"#" in self._url:
             raise _invalid("The request's target must be a path.")
@@ -206,6 +233,9 @@ class DoorProtocol(asyncio.Protocol):
                 if length or not value.isdigit():
                     raise _invalid("Conflicting or malformed Content-Length.")
                 length = True
+            elif name == b"connection":
+                if value.lower() not in _OF_THIS_HOP:
+                    self._leave_behind(value)
             elif name == b"transfer-encoding":
                 if coding or value.lower() != b"chunked":
                     raise CallerError(
@@ -214,14 +244,27 @@ class DoorProtocol(asyncio.Protocol):
                 coding = True
             else:
                 self._expects_continue = value.lower() == b"100-continue"
-        if length and coding:
-            raise _invalid("Content-Length and Transfer-Encoding exclude each other.")
+        if coding and (length or version == "1.0"):
+            raise _invalid("Transfer-Encoding excludes Content-Length and HTTP/1.0.")
         if hosts != 1 and (hosts or version == "1.1"):
             raise _invalid("Exactly one Host header is needed.")
+
+    def _leave_behind(self, connection: bytes) -> None:
+        """Drops the headers that the Connection header names: they are for us alone (RFC 9110, 7.6.1)."""
+        named = {name.strip() for name in connection.lower().split(b",")} - _FRAMING
+        self._headers = [header for header in self._headers if header[0] not in named]
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+        if self._chunks > self.limits.tiny_chunks and self._body_bytes < self._chunks * LEAST_CHUNK:
+            raise CallerError(
+                f"The body's chunks have fewer than {LEAST_CHUNK} bytes on average.", status=400, code="tiny_chunks"
+            )
 
     def on_body(self, body: bytes) -> None:
         exchange = self._newest
         assert exchange is not None
+        self._body_bytes += len(body)
         if exchange.complete or exchange.disconnected:
             # An answer (a 413, a 401) went out before the body was read: the rest is thrown away, within reason, so that
             # the client gets to read the answer instead of a reset.
@@ -299,12 +342,15 @@ class DoorProtocol(asyncio.Protocol):
         else:
             if not exchange.complete and not exchange.disconnected:
                 self.abort()
+        if exchange.disconnected and self._current is exchange:
+            self._current = None
 
     # --- deadlines and refusals -------------------------------------------------------------------------------------
 
     def check(self, now: float) -> None:
         """Called about once a second."""
         limits, waited = self.limits, now - self._since
+        looked_at, self._looked_at = self._looked_at, now
         if self._refused_at:
             if now - self._refused_at > LINGER:
                 self._transport.abort()
@@ -314,8 +360,13 @@ class DoorProtocol(asyncio.Protocol):
             if waited > limits.header_seconds:
                 self._refuse(_late(f"The request's headers did not arrive within {limits.header_seconds:g} s."))
         elif self._in_body:
-            if waited > limits.body_seconds and not self._reading_paused:
+            if self._reading_paused:
+                return  # it is we who do not take it
+            self._body_waited += now - looked_at
+            if waited > limits.body_seconds:
                 self._refuse(_late(f"No byte of the request's body arrived for {limits.body_seconds:g} s."))
+            elif self._body_waited > limits.body_seconds + self._body_bytes / limits.body_rate:
+                self._refuse(_late(f"The request's body arrives at less than {limits.body_rate} bytes a second."))
         elif self._current is None and waited > limits.idle_seconds:
             self._transport.close()
 
@@ -347,9 +398,10 @@ class DoorProtocol(asyncio.Protocol):
         if self._transport.is_closing():
             return
         body = openai_errors.body(error)
+        more = b"".join([b"%b: %b\r\n" % header for header in error.headers])
         self._transport.write(
-            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\nconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[error.status], len(body), type(self).new_id().encode(), body)
+            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%bconnection: close\r\n\r\n%b"
+            % (STATUS_LINES[error.status], len(body), type(self).new_id().encode(), more, body)
         )
         # Half closed: the client can read this before it learns that nobody reads what it still sends.
         self._transport.write_eof()
@@ -357,6 +409,14 @@ class DoorProtocol(asyncio.Protocol):
 
 def _address(found: Any) -> tuple[str, int] | None:
     return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None
+
+
+def _reason(error: httptools.HttpParserError) -> TollkeeperError:
+    """What a callback of ours raised, without its traceback: that holds the frame that holds the request's bytes."""
+    cause = error.__context__
+    if isinstance(cause, TollkeeperError):
+        return cause.with_traceback(None)
+    return _invalid("The request is not valid HTTP/1.1.")
 
 
 def _invalid(message: str) -> CallerError:
