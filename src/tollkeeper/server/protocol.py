@@ -29,6 +29,8 @@ SINK = "tollkeeper.sink"
 
 MOST_DISCARDED = 16 * 1024 * 1024
 LINGER = 2.0
+UNSENT = 128 * 1024
+"""Bytes of an answer that may wait in the kernel beside what is on its way."""
 MOST_LINGERING = 64
 """Connections beyond the most that are told so at one time; any more are closed without a word."""
 _FULL = GateError(
@@ -85,6 +87,7 @@ class DoorProtocol(asyncio.Protocol):
         self._since = self.loop.time()
         """When what is now waited for began: a request, its headers' end, the next bytes of its body."""
         self._blocked_since = 0.0
+        self._waiting = 0
         self._chunks = 0
         self._body_bytes = 0
         self._body_waited = 0.0
@@ -102,6 +105,8 @@ class DoorProtocol(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Else the kernel takes megabytes that a slow client does not: memory, and no sign of whether it reads at all.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = _address(transport.get_extra_info("peername"))
         beyond = len(self.server_state.connections) - self.most
@@ -354,7 +359,7 @@ class DoorProtocol(asyncio.Protocol):
         if self._refused_at:
             if now - self._refused_at > LINGER:
                 self._transport.abort()
-        elif self.blocked is not None and now - self._blocked_since > limits.write_seconds:
+        elif self.blocked is not None and self._stuck(now):
             self._transport.abort()
         elif self._in_head:
             if waited > limits.header_seconds:
@@ -369,6 +374,14 @@ class DoorProtocol(asyncio.Protocol):
                 self._refuse(_late(f"The request's body arrives at less than {limits.body_rate} bytes a second."))
         elif self._current is None and waited > limits.idle_seconds:
             self._transport.close()
+
+    def _stuck(self, now: float) -> bool:
+        """Whether the client has taken nothing of what waits for it for too long."""
+        waiting = self._transport.get_write_buffer_size()
+        if waiting != self._waiting:
+            self._waiting = waiting
+            self._blocked_since = now
+        return now - self._blocked_since > self.limits.write_seconds
 
     def shutdown(self) -> None:
         """The port closes: an idle connection ends now, a busy one after its answer."""

@@ -2,7 +2,7 @@
 
 Rule 1: no task and no queue for a chunk. Whoever waits for bytes is woken straight from the socket's callback.
 Rule 2: a body that ends other than HTTP says it must end is an error, never an end.
-Rule 3: a slow reader stops the socket: at most `HIGH_WATER` bytes wait here.
+Rule 3: a slow reader stops the socket: at most `HIGH_WATER` bytes and what one read brought wait here.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import httptools
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.upstream import failures
 
-HIGH_WATER = 256 * 1024
+HIGH_WATER = 64 * 1024
 LONGEST_HEADERS = 64 * 1024
 
 
