@@ -9,6 +9,7 @@ from tollkeeper.core.account import Patience
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.events import Event, Hold
+from tollkeeper.core.gcra import Allowance, Standing
 from tollkeeper.core.keys import Key
 from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard, Reported, Usage
@@ -138,6 +139,28 @@ class Reservation(Protocol):
 
     def release(self) -> None:
         """The attempt was never sent."""
+        ...
+
+
+class Limiter(Protocol):
+    """Counts what limits allow. It may forget at a restart; several gates may share one, or work from leases of one.
+
+    `allowances` and `costs` go together, one cost for each: units to take; 1 for a limit of calls under way.
+    """
+
+    async def take(self, allowances: Sequence[Allowance], costs: Sequence[int], holder: str) -> list[Standing]:
+        """Takes all or nothing: nothing where any standing has a wait, and all standings are as of nothing taken then.
+
+        `holder` names the call, so that a shared store can free what a gate held that crashed.
+        """
+        ...
+
+    async def look(self, allowances: Sequence[Allowance], costs: Sequence[int]) -> list[Standing]:
+        """What `take` would answer."""
+        ...
+
+    def adjust(self, allowances: Sequence[Allowance], deltas: Sequence[int], holder: str) -> None:
+        """Takes more, or gives back (below zero), whatever the limit says. Queued where not at hand, never awaited."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""What may be forgotten when the process ends."""
