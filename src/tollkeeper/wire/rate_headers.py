@@ -2,7 +2,7 @@
 
 Nothing in them is trusted: what is not a number, lies in the past or is absurd is nothing or is clamped.
 Sources: RFC 9110, 10.2.3 (retry-after); https://platform.openai.com/docs/guides/rate-limits
-(x-ratelimit-*, retry-after-ms); https://docs.anthropic.com/en/api/rate-limits (anthropic-ratelimit-*, resets as RFC 3339 times).
+(x-ratelimit-*, retry-after-ms); https://docs.anthropic.com/en/api/rate-limits (anthropic-ratelimit-*).
 """
 
 import math
