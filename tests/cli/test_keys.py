@@ -243,3 +243,54 @@ def test_a_store_that_refuses_to_be_written_is_said_without_a_traceback(home: Pa
     code, out, error = _run(home, "revoke", "n")
 
     assert (code, out, error) == (1, "", "Error: The store cannot be used: the disk is full.\n")
+
+
+def test_a_key_is_made_with_budgets_and_limits_and_changed(home: Path) -> None:
+    made = _make(
+        home,
+        *("--name", "n", "--budget", "5 USD/month", "--budget", "1 USD/day soft", "--limit", "5 requests/10s"),
+        *("--rpm", "60", "--tpm", "9000", "--concurrency", "4", "--owner", "o"),
+    )
+    first = _show(home, made["id"])
+
+    code, out, _ = _run(home, "change", "n", "--budget", "7 USD/week", "--limit", "none", "--owner", "none")
+
+    assert first["budgets"] == ["5 USD/month", "1 USD/day soft"]
+    assert first["limits"] == ["5 requests/10s", "60 requests/minute", "9000 tokens/minute", "4 concurrent"]
+    assert code == 0
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert (told["budgets"], told["limits"], told["owner"], told["models"]) == ("7 USD/week", "-", "-", "all")
+    assert _show(home, "n")["budgets"] == ["7 USD/week"]
+
+
+def test_a_key_is_shown_for_people_and_for_programs(home: Path) -> None:
+    made = _make(home, "--name", "n", "--models", "a,b*", "--expires", "2999-01-02", "--budget", "5 USD/month")
+
+    told = dict(line.split(maxsplit=1) for line in _run(home, "show", "n")[1].splitlines())
+
+    assert (told["models"], told["budgets"], told["limits"]) == ("a, b*", "5 USD/month", "-")
+    assert (told["expires_at"], told["revoked_at"]) == ("2999-01-02 00:00:00 UTC", "-")
+    assert told["created_at"].endswith(" UTC")
+    assert _show(home, "n")["models"] == ["a", "b*"]
+    assert _run(home, "list")[1].splitlines() == [f"{made['id']}  {made['key'][:10]}…  active    n  5 USD/month"]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--budget", "5 EUR/month"], "EUR"),
+        (["--budget", "5 USD/month Mars/Olympus"], "Mars/Olympus"),
+        (["--limit", "x"], "'x' is no limit"),
+        (["--rpm", "0"], "between 1 and"),
+        (["--budget", "none", "--budget", "5 USD"], "none"),
+        ([], "what is to change"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_in_words(home: Path, given: list[str], named: str) -> None:
+    made = _make(home, "--name", "n", "--budget", "5 USD")
+
+    code, out, error = _run(home, "change", "n", *given)
+
+    assert (code, out) == (1, "")
+    assert named in error
+    assert _show(home, made["id"])["budgets"] == ["5 USD"]

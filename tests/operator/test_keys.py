@@ -208,3 +208,56 @@ def test_a_key_of_no_models_may_use_none(gate: GateProcess) -> None:
     status, _, body = gate.call("POST", "/v1/chat/completions", made["key"], ASK)
 
     assert (status, json.loads(body)["error"]["code"]) == (404, "model_not_found")
+
+
+def test_budgets_and_limits_are_given_shown_and_changed(gate: GateProcess) -> None:
+    made = _create(gate, name="bounded", budgets=["5 USD/month"], limits=["60 requests/minute"], team="t")
+    path = f"/api/keys/{made['id']}"
+
+    status, _, body = gate.operator("PATCH", path, {"budgets": ["0.5 usd/day soft", "9 tokens"], "team": None})
+
+    assert (made["budgets"], made["limits"], made["team"]) == (["5 USD/month"], ["60 requests/minute"], "t")
+    assert status == 200
+    changed = json.loads(body)
+    assert changed["budgets"] == ["0.5 USD/day soft", "9 tokens"]
+    assert (changed["limits"], changed["team"]) == (["60 requests/minute"], None)
+    assert _get(gate, path) == changed
+    assert "key" not in changed
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        ({"budgets": ["5 EUR/month"]}, "invalid_value", "budgets"),
+        ({"limits": ["5 beans/minute"]}, "invalid_value", "limits"),
+        ({"models": []}, None, None),
+        ({"budget": ["5 USD"]}, "invalid_body", None),
+        ({"name": None}, "invalid_body", None),
+        ({"budgets": None}, "invalid_body", None),
+        ([], "invalid_body", None),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
+    gate: GateProcess, body: Any, code: str | None, param: str | None
+) -> None:
+    made = _create(gate, budgets=["5 USD/month"])
+    path = f"/api/keys/{made['id']}"
+
+    status, _, answer = gate.operator("PATCH", path, body)
+
+    if code is None:
+        assert status == 200
+        return
+    error = json.loads(answer)["error"]
+    assert (status, error["code"], error["param"]) == (400, code, param)
+    assert made.pop("key")
+    assert _get(gate, path) == made
+
+
+def test_a_key_that_is_moved_to_other_models_is_so_at_once(gate: GateProcess) -> None:
+    made = _create(gate, models=["gpt-4o-mini"])
+    assert _opens(gate, made["key"])
+
+    gate.operator("PATCH", f"/api/keys/{made['id']}", {"models": ["alias"]})
+
+    assert gate.call("POST", "/v1/chat/completions", made["key"], ASK)[0] == 404

@@ -1,19 +1,24 @@
-"""`tollkeeper keys`: make, list, show, revoke and rotate keys; works beside a running gate, which notices at once."""
+"""`tollkeeper keys`: make, list, show, change, revoke and rotate keys; a running gate notices at once."""
 
 import os
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
 from tollkeeper.cli.options import Common, common, print_json
+from tollkeeper.core import budget, rate
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
 from tollkeeper.operator.keys import shown
 from tollkeeper.operator.usage import moment
 from tollkeeper.stores.sqlite.keys import KeyStore
 
+_NONE = "none"
+_SHORTHAND = {"rpm": "requests/minute", "tpm": "tokens/minute", "concurrency": "concurrent"}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -28,22 +33,46 @@ def _store(options: Common) -> KeyStore:
     return store
 
 
+def _rules(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that making and changing a key share."""
+    for option in reversed(
+        (
+            click.option("--owner", help="Person or program it is for."),
+            click.option("--team", help="Team it belongs to."),
+            click.option("--models", help="Comma-separated names it may use; `gpt-*` allows a prefix [default: all]."),
+            click.option("--expires", help="A date, a time, or a span like 90d or 12h."),
+            click.option("--budget", "budgets", multiple=True, help="Like `5 USD/month`; may be given several times."),
+            click.option("--limit", "limits", multiple=True, help="Like `5 requests/10s`; may be given several times."),
+            click.option("--rpm", type=int, help="Requests a minute."),
+            click.option("--tpm", type=int, help="Tokens a minute."),
+            click.option("--concurrency", type=int, help="Calls under way at once."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @keys.command()
 @click.option("--name", required=True, help="What to call it.")
-@click.option("--owner", help="Person or program it is for.")
-@click.option("--team", help="Team it belongs to.")
-@click.option("--models", help="Comma-separated names it may use; `gpt-*` allows a prefix [default: all].")
-@click.option("--expires", help="A date, a time, or a span like 90d or 12h.")
+@_rules
 @common
-def create(
-    options: Common, name: str, owner: str | None, team: str | None, models: str | None, expires: str | None
-) -> None:
+def create(options: Common, name: str, **given: Any) -> None:
     """Make a key. Its secret is shown this once."""
-    allowed = [model.strip() for model in models.split(",") if model.strip()] if models is not None else None
-    key, secret = _store(options).create(
-        name, owner=owner, team=team, models=allowed, expires_at=_expiry(expires) if expires is not None else None
-    )
+    key, secret = _store(options).create(name, **_fields(given))
     _print_secret(options, key, secret)
+
+
+@keys.command()
+@click.argument("key")
+@click.option("--name", help="What to call it.")
+@_rules
+@common
+def change(options: Common, key: str, name: str | None, **given: Any) -> None:
+    """Change a key. What is not given stays; a list that is given replaces the whole list; `none` takes away."""
+    fields = _fields(given) | ({} if name is None else {"name": name})
+    if not fields:
+        raise CallerError("Say what is to change; see --help.", code="invalid_value")
+    _print_key(options, _store(options).change(key, fields))
 
 
 @keys.command("list")
@@ -55,7 +84,9 @@ def list_all(options: Common) -> None:
         print_json([shown(key) for key in found])
         return
     for key in found:
-        click.echo(f"{key.id}  {key.shown}…  {_state(key):8}  {key.name}" + (f"  ({key.owner})" if key.owner else ""))
+        rules = ", ".join([*map(budget.shown, key.budgets), *map(rate.shown, key.limits)])
+        owner = f"  ({key.owner})" if key.owner else ""
+        click.echo(f"{key.id}  {key.shown}…  {_state(key):8}  {key.name}{owner}" + (f"  {rules}" if rules else ""))
 
 
 @keys.command()
@@ -63,12 +94,7 @@ def list_all(options: Common) -> None:
 @common
 def show(options: Common, key: str) -> None:
     """Show one key, by id or name."""
-    found = shown(_store(options).get(key))
-    if options.json:
-        print_json(found)
-        return
-    for field, value in found.items():
-        click.echo(f"{field:12} {value if value is not None else '-'}")
+    _print_key(options, _store(options).get(key))
 
 
 @keys.command()
@@ -98,6 +124,43 @@ def _print_secret(options: Common, key: Key, secret: str) -> None:
         return
     click.echo(f"{key.id} ({key.name}). Keep the secret, it is not shown again:")
     click.echo(secret)
+
+
+def _print_key(options: Common, key: Key) -> None:
+    fields = shown(key)
+    if options.json:
+        print_json(fields)
+        return
+    for field, value in fields.items():
+        if field.endswith("_at"):
+            value = None if value is None else _date(value)
+        elif field == "models" and value is None:
+            value = "all"
+        elif isinstance(value, (list, tuple)):
+            value = ", ".join(value) or None
+        click.echo(f"{field:12} {value if value is not None else '-'}")
+
+
+def _date(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _fields(given: dict[str, Any]) -> dict[str, Any]:
+    """What was given of a key's fields, as the store takes them."""
+    fields: dict[str, Any] = {}
+    for field in ("owner", "team"):
+        if given[field] is not None:
+            fields[field] = None if given[field] == _NONE else given[field]
+    if given["models"] is not None:
+        names = [model.strip() for model in given["models"].split(",") if model.strip()]
+        fields["models"] = None if names == [_NONE] else names
+    if given["expires"] is not None:
+        fields["expires_at"] = None if given["expires"] == _NONE else _expiry(given["expires"])
+    shorthand = [f"{given[option]} {words}" for option, words in _SHORTHAND.items() if given[option] is not None]
+    for field, texts in (("budgets", list(given["budgets"])), ("limits", [*given["limits"], *shorthand])):
+        if texts:
+            fields[field] = [] if texts == [_NONE] else texts
+    return fields
 
 
 def _state(key: Key) -> str:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 Window = Literal["hour", "day", "week", "month", "total"]
 
@@ -30,6 +30,15 @@ def bounds(window: Window, zone: str, at_ms: int) -> tuple[int, int | None]:
         first = day.replace(day=1)
         after = (first + timedelta(days=32)).replace(day=1)
     return _ms(first, zone), _ms(after, zone)
+
+
+def known(zone: str) -> bool:
+    """Whether there is a time zone of that name."""
+    try:
+        _zone(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 @lru_cache(64)

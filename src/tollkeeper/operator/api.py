@@ -48,7 +48,7 @@ def operator_app(app: App) -> ASGIApp:
             route("/readyz", GET=_ready),
             route("/metrics", GET=_metrics),
             route("/api/keys", GET=keys.list_all, POST=keys.create),
-            route("/api/keys/{key}", GET=keys.show, DELETE=keys.revoke),
+            route("/api/keys/{key}", GET=keys.show, PATCH=keys.change, DELETE=keys.revoke),
             route("/api/keys/{key}/rotate", POST=keys.rotate),
             route("/api/usage", GET=usage.usage),
             route("/api/events", GET=usage.events),

@@ -1,17 +1,19 @@
-"""/api/keys: make, list, show, revoke and rotate keys."""
+"""/api/keys: make, list, show, change, revoke and rotate keys."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from tollkeeper.app import App
+from tollkeeper.core import budget, rate
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
 
 _MOST_BYTES = 64 * 1024
+T = TypeVar("T")
 
 
 class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +25,22 @@ class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: list[str] | None = None
     expires_at: int | None = None
     """Unix milliseconds."""
+    budgets: list[str] = []
+    """Each like "5 USD/month"."""
+    limits: list[str] = []
+    """Each like "60 requests/minute"."""
+
+
+class Changes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of PATCH /api/keys/{key}: what is left out stays, null takes away, a list replaces the whole list."""
+
+    name: str | UnsetType = UNSET
+    owner: str | UnsetType | None = UNSET
+    team: str | UnsetType | None = UNSET
+    models: list[str] | UnsetType | None = UNSET
+    expires_at: int | UnsetType | None = UNSET
+    budgets: list[str] | UnsetType = UNSET
+    limits: list[str] | UnsetType = UNSET
 
 
 def shown(key: Key) -> dict[str, Any]:
@@ -37,15 +55,15 @@ def shown(key: Key) -> dict[str, Any]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "budgets": [budget.shown(each) for each in key.budgets],
+        "limits": [rate.shown(each) for each in key.limits],
     }
 
 
 async def create(request: Request, app: App) -> object:
     """The new key with its secret, which is never shown again."""
-    wanted = await _body(request)
-    key, secret = app.key_store.create(
-        wanted.name, owner=wanted.owner, team=wanted.team, models=wanted.models, expires_at=wanted.expires_at
-    )
+    wanted = await _body(request, NewKey, "a new key")
+    key, secret = app.key_store.create(**msgspec.structs.asdict(wanted))
     app.keys.refresh()
     app.log.say("key_created", key=key.id, name=key.name)
     return Response(msgspec.json.encode({**shown(key), "key": secret}), 201, media_type="application/json")
@@ -59,6 +77,16 @@ async def list_all(request: Request, app: App) -> object:
 async def show(request: Request, app: App) -> object:
     """One key, by id or name."""
     return shown(app.key_store.get(request.path_params["key"]))
+
+
+async def change(request: Request, app: App) -> object:
+    """Other fields for the same key, from its next call on; what it has spent stays."""
+    wanted = msgspec.structs.asdict(await _body(request, Changes, "the changes of a key"))
+    changes = {field: value for field, value in wanted.items() if value is not UNSET}
+    key = app.key_store.change(request.path_params["key"], changes)
+    app.keys.refresh()
+    app.log.say("key_changed", key=key.id, name=key.name, fields=",".join(changes))
+    return shown(key)
 
 
 async def revoke(request: Request, app: App) -> object:
@@ -77,13 +105,13 @@ async def rotate(request: Request, app: App) -> object:
     return {**shown(key), "key": secret}
 
 
-async def _body(request: Request) -> NewKey:
+async def _body(request: Request, kind: type[T], called: str) -> T:
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
         if len(received) > _MOST_BYTES:
             raise CallerError(f"The body exceeds {_MOST_BYTES} bytes.", status=413, code="request_too_large")
     try:
-        return msgspec.json.decode(bytes(received), type=NewKey)
+        return msgspec.json.decode(bytes(received), type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise CallerError(f"The body is not a new key: {error}.", code="invalid_body") from None
+        raise CallerError(f"The body is not {called}: {error}.", code="invalid_body") from None

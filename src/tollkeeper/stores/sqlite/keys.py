@@ -9,23 +9,19 @@ import hmac
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.ids import Clock, Randomness
 from tollkeeper.core.keys import PREFIX, SHOWN, Key
-from tollkeeper.stores.sqlite import database
+from tollkeeper.stores.sqlite import database, key_fields
+from tollkeeper.stores.sqlite.key_fields import COLUMNS, key_of
 from tollkeeper.stores.sqlite.sole import make_home
 
-_COLUMNS = "id, name, shown, digest, created_at, owner, team, models, expires_at, revoked_at"
 _NOBODY = bytes(32)
-_MOST_MODELS = 1000
-_LAST = 253_402_300_799_999
-"""The end of the year 9999."""
 
 
 class KeyStore:
@@ -50,53 +46,51 @@ class KeyStore:
         team: str | None = None,
         models: Sequence[str] | None = None,
         expires_at: int | None = None,
+        budgets: Sequence[str] = (),
+        limits: Sequence[str] = (),
     ) -> tuple[Key, str]:
         """A new key and its secret, which is shown this once. Raises CallerError for what a key cannot have."""
-        given = [("name", name), ("owner", owner), ("team", team), *(("models", model) for model in models or ())]
-        for field, value in given:
-            if value is not None and (not value.strip() or not value.isprintable() or len(value) > 200):
-                raise _invalid(field, f"'{field}' must be 1 to 200 printable characters{_EACH.get(field, '')}.")
-        if models is not None and len(models) > _MOST_MODELS:
-            raise _invalid("models", f"'models' must be {_MOST_MODELS} names at most.")
-        if expires_at is not None and not self._now() * 1000 < expires_at <= _LAST:
-            raise _invalid("expires_at", "'expires_at' must lie in the future, in Unix milliseconds.")
-        secret = self._new_secret()
+        key_id, secret = "key_" + self._randomness(8).hex(), self._new_secret()
+        given = {"name": name, "owner": owner, "team": team, "models": models, "expires_at": expires_at}
+        now_ms = int(self._now() * 1000)
         key = Key(
-            id="key_" + self._randomness(8).hex(),
-            name=name,
+            id=key_id,
             shown=secret[:SHOWN],
             digest=self.digest(secret.encode()),
-            created_at=int(self._now() * 1000),
-            owner=owner,
-            team=team,
-            models=tuple(models) if models is not None else None,
-            expires_at=expires_at,
+            created_at=now_ms,
+            **key_fields.checked(key_id, {**given, "budgets": budgets, "limits": limits}, now_ms),
         )
+        columns = COLUMNS.split(", ")
         self._database.execute(
-            f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key.id,
-                key.name,
-                key.shown,
-                key.digest,
-                key.created_at,
-                key.owner,
-                key.team,
-                None if key.models is None else msgspec.json.encode(key.models).decode(),
-                key.expires_at,
-                None,
-            ),
+            f"INSERT INTO keys ({COLUMNS}) VALUES ({', '.join('?' * len(columns))})",
+            [key_fields.column(field, getattr(key, field)) for field in columns],
         )
         return key, secret
 
+    def change(self, reference: str, changes: Mapping[str, Any]) -> Key:
+        """Gives a key other fields: name, owner, team, models, expires_at; budgets and limits as texts, each list whole.
+
+        Raises CallerError (404; 409 if it is revoked; 400 for what a key cannot have).
+        """
+        key = self.get(reference)
+        if key.revoked_at is not None:
+            raise CallerError(f"The key '{key.name}' is revoked.", status=409, code="key_revoked")
+        fields = key_fields.checked(key.id, changes, int(self._now() * 1000))
+        if fields:
+            self._database.execute(
+                f"UPDATE keys SET {', '.join(f'{field} = ?' for field in fields)} WHERE id = ?",
+                [*(key_fields.column(field, value) for field, value in fields.items()), key.id],
+            )
+        return self.get(key.id)
+
     def list(self) -> list[Key]:
         """All keys, oldest first, revoked ones too."""
-        return [_key_of(row) for row in self._database.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY rowid")]
+        return [key_of(row) for row in self._database.execute(f"SELECT {COLUMNS} FROM keys ORDER BY rowid")]
 
     def get(self, reference: str) -> Key:
         """The key of that id or, where only one has it, that name. Raises CallerError (404) where there is none."""
         rows = self._database.execute(
-            f"SELECT {_COLUMNS} FROM keys WHERE id = ? OR name = ? ORDER BY id = ? DESC",
+            f"SELECT {COLUMNS} FROM keys WHERE id = ? OR name = ? ORDER BY id = ? DESC",
             (reference, reference, reference),
         ).fetchall()
         if not rows:
@@ -108,7 +102,7 @@ class KeyStore:
                 status=409,
                 code="key_ambiguous",
             )
-        return _key_of(rows[0])
+        return key_of(rows[0])
 
     def revoke(self, reference: str) -> Key:
         """Ends a key for good. Raises CallerError (404)."""
@@ -195,17 +189,3 @@ def _make_secret(path: Path, make: Callable[[], str]) -> None:
     with suppress(FileExistsError):
         os.link(fresh, path)
     os.unlink(fresh)
-
-
-_EACH = {"models": " each"}
-
-
-def _invalid(field: str, message: str) -> CallerError:
-    return CallerError(message, code="invalid_value", param=field)
-
-
-def _key_of(row: tuple[object, ...]) -> Key:
-    values = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    if isinstance(values["models"], str):
-        values["models"] = msgspec.json.decode(values["models"], type=tuple[str, ...])
-    return Key(**values)  # type: ignore[arg-type]
