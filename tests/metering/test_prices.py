@@ -188,3 +188,33 @@ def test_a_recording_costs_what_genai_prices_makes_of_it(path: Path) -> None:
 
     assert ours is not None
     assert abs(ours.cost(reader.reported.usage) - cost.total_price * NANO) <= HALF
+
+
+def test_nearly_every_odd_price_can_be_told_as_unit_prices_of_the_tier_in_force() -> None:
+    told = untold = 0
+    for provider, model in models():
+        price = price_of(model)
+        for tokens in (1000, 150_000, 300_000, 1_500_000) if isinstance(price, OddPrice) else ():
+            assert price is not None
+            usage = Usage(input_tokens=tokens, cached_input_tokens=tokens // 3, output_tokens=tokens // 7)
+            plain = price.in_force(usage)
+            if plain is None:
+                untold += 1
+            else:
+                told += 1
+                assert type(plain) is Price
+                assert plain.cost(usage) == price.cost(usage), (provider, model.id, tokens)
+
+    assert told > 300
+    assert untold < told // 20
+
+
+def test_the_tier_in_force_is_that_of_the_whole_input() -> None:
+    price = Prices()(target("gemini", "gemini-2.5-pro"), None, None, WHEN_MS)
+    assert isinstance(price, OddPrice)
+
+    below, above = (price.in_force(Usage(input_tokens=tokens)) for tokens in (200_000, 200_001))
+
+    assert below is not None
+    assert above is not None
+    assert (below.input, above.input) == (1_250_000_000, 2_500_000_000)

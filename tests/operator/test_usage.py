@@ -256,5 +256,5 @@ def test_an_event_tells_all_about_its_attempt(gate: GateProcess) -> None:
         "cost_usd": str(DEAR),
         "held_usd": None,
         "saved_usd": "0",
-        "trace": None,
+        "trace": [["price", 10_000_000_000, 30_000_000_000, 1_250_000_000]],
     }

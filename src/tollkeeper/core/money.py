@@ -58,6 +58,10 @@ class Price(Struct, frozen=True, kw_only=True):
         total += (usage.output_tokens - parts.spoken) * self.output
         return (total + MILLION // 2) // MILLION + self.request
 
+    def in_force(self, usage: Usage) -> "Price | None":
+        """The plain unit prices that `cost` charges `usage` at; None where no such prices give that cost."""
+        return self
+
 
 class Parts(NamedTuple):
     """Tokens of one usage, each in one place only. The input's five add up to it."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from tollkeeper.core import receipt
 from tollkeeper.core.account import Target
 from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.events import Event, Hold, Outcome, Quality
@@ -192,7 +193,7 @@ class Attempt:
             duration_ms=(ended - self.started) * 1000,
             overhead_ms=self.overhead_ms,
             held_nano=self.reservation.held_nano if self.reservation is not None else None,
-            trace=_encode(self.call.notes).decode() if self.call.notes else None,
+            trace=self._trace(price, usage),
         )
         if self.reservation is not None:
             self.reservation.settle(cost, event.usage)
@@ -201,6 +202,14 @@ class Attempt:
         self.call.events.append(event)
         if self._on_settled is not None:
             self._on_settled(event)
+
+    def _trace(self, price: Price | None, usage: Usage | None) -> str | None:
+        """The call's notes, and the unit prices that this attempt was charged at."""
+        notes = self.call.notes
+        if price is None or usage is None:
+            return _encode(notes).decode() if notes else None
+        units = receipt.note(price.in_force(usage))
+        return f"{_encode(notes).decode()[:-1]},{units}]" if notes else f"[{units}]"
 
 
 def _kept(reported: Reported) -> str:

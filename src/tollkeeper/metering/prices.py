@@ -121,3 +121,25 @@ class OddPrice(Price, frozen=True, kw_only=True):
             )
         )
         return nano_from_usd(cost["total_price"])
+
+    def in_force(self, usage: Usage) -> Price | None:
+        """The tier that this usage falls into; None where other units than tokens were charged too."""
+        found: dict[str, int] = {}
+        for name, value in self.prices.__dict__.items():
+            unit = _tier(value, usage.input_tokens)
+            if unit is None or name in _BESIDE:
+                continue
+            field = _FIELDS.get(name) or ("request" if name == _PER_THOUSAND_CALLS else None)
+            if field is None or unit * NANO % 1:
+                continue  # where it matters the costs differ below
+            found[field] = nano_from_usd(unit / 1000 if field == "request" else unit)
+        price = Price(version=self.version, **found)
+        return price if price.cost(usage) == self.cost(usage) else None
+
+
+def _tier(value: Any, input_tokens: int) -> Decimal | None:
+    """A price, or that of the highest tier which the whole input reaches: it is charged for all tokens."""
+    if value is None or isinstance(value, Decimal):
+        return value
+    reached = [tier.price for tier in value.tiers if input_tokens > tier.start]
+    return Decimal(reached[-1] if reached else value.base)
