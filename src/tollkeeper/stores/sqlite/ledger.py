@@ -74,6 +74,10 @@ class SqliteLedger:
         self._crowded = False
         self.healthy = True
         """Whether the last transaction succeeded."""
+        self.on_event: Callable[[Event], None] = _nobody
+        """Told of every event as it will be charged: when it is taken, or, of a mere look, when that was decided."""
+        self._looks: list[Event] = []
+        self._resting: list[Callable[[list[Event]], None]] = []
 
     async def hold(self, hold: Hold) -> None:
         waiter = self._loop.create_future()
@@ -89,6 +93,8 @@ class SqliteLedger:
 
     def settle(self, event: Event, once: str | None = None, *, look: bool = False) -> None:
         self._ends.append(event if once is None else _Once(event, once, look))
+        if once is None or not look:
+            self.on_event(event)
         if len(self._ends) == 1:
             self._schedule(_ENDS_WAIT)
 
@@ -96,6 +102,21 @@ class SqliteLedger:
         self._ends.append((request_id, attempt))
         if len(self._ends) == 1:
             self._schedule(_ENDS_WAIT)
+
+    def at_rest(self, callback: Callable[[list[Event]], None]) -> None:
+        """Runs `callback` as soon as no transaction is under way: with the events then taken and not yet on disk.
+
+        All others that it was told of are on disk, where a snapshot begun in `callback` sees them.
+        """
+        if self._busy:
+            self._resting.append(callback)
+        else:
+            callback(self._unwritten())
+
+    def _unwritten(self) -> list[Event]:
+        """Less the looks: what they are charged is decided when they are written."""
+        events = [end.event if isinstance(end, _Once) else end for end in self._ends if not _is_look(end)]
+        return [event for event in events if isinstance(event, Event)]
 
     async def close(self, seconds: float = 10.0) -> bool:
         """Writes all that is queued and ends. False where something could not be written in `seconds`."""
@@ -144,6 +165,7 @@ class SqliteLedger:
 
     def _put(self, holds: list[_HoldRow], ends: _Ends) -> None:
         executemany = self._database.executemany
+        self._looks = []
         if holds:
             executemany(_INSERT_HOLD, holds)
         if ends:
@@ -156,13 +178,19 @@ class SqliteLedger:
     def _once(self, end: "_Once") -> Event:
         event = end.event
         marked = self._database.execute("INSERT OR IGNORE INTO charged VALUES (?, ?)", (event.provider, end.id))
-        if marked.rowcount or not end.look:
+        if not end.look:
             return event
-        return msgspec.structs.replace(event, usage=NOTHING, cost_nano=0, usage_raw=None, quality="counted")
+        if not marked.rowcount:
+            event = msgspec.structs.replace(event, usage=NOTHING, cost_nano=0, usage_raw=None, quality="counted")
+        self._looks.append(event)
+        return event
 
     def _ended(self, error: BaseException | None, waiters: list["asyncio.Future[None]"], ends: _Ends) -> None:
         self._busy = False
         if error is None:
+            for event in self._looks:
+                self.on_event(event)
+            self._rest()
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -175,6 +203,7 @@ class SqliteLedger:
                 self._schedule(_ENDS_WAIT)
             return
         self._ends = ends + self._ends
+        self._rest()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(
@@ -188,6 +217,11 @@ class SqliteLedger:
             self.healthy = False
             self._on_trouble(str(error))
         self._schedule(0 if self._holds else _RETRY)
+
+    def _rest(self) -> None:
+        resting, self._resting = self._resting, []
+        for callback in resting:
+            callback(self._unwritten())
 
     # --- on the thread ----------------------------------------------------------------------------------------------
 
@@ -240,6 +274,14 @@ class SqliteLedger:
                 self._database.execute("ROLLBACK")
         except sqlite3.Error:
             return
+
+
+def _nobody(event: Event) -> None:
+    """Nobody wants to know."""
+
+
+def _is_look(end: Event | _Once | tuple[str, int]) -> bool:
+    return isinstance(end, _Once) and end.look
 
 
 def row_of(event: Event) -> tuple[object, ...]:
