@@ -20,18 +20,22 @@ WITHOUT_A_MIRROR = {
     #
     # Nouns and seams: nothing in them can go wrong by itself.
     "core/account.py": "config/test_loading.py",
-    "core/budget.py": "stores/test_keys.py",
     "core/call.py": "server/test_departures.py",
+    "core/conversation.py": "dialects/test_reading.py",
+    "core/deltas.py": "dialects/test_translator.py",
     "core/errors.py": "server/test_door.py",
     "core/events.py": "stores/test_reports.py",
     "core/limits.py": "server/test_door.py",
     "core/ports.py": "stores/test_ledger.py",
     "core/provider.py": "providers/test_providers.py",
+    "core/translation.py": "dialects/test_translator.py",
     "core/usage.py": "core/test_money.py",
     # What loading is made of.
     "config/accounts.py": "config/test_loading.py",
     "config/models.py": "config/test_loading.py",
     "config/tables.py": "config/test_loading.py",
+    "bulk/records.py": "bulk/test_reading.py",
+    "bulk/results.py": "bulk/test_running.py",
     # Started by every test of a command.
     "__main__.py": "cli/test_serve.py",
     "cli/main.py": "cli/test_keys.py",
@@ -40,7 +44,8 @@ WITHOUT_A_MIRROR = {
     "cli/version.py": "cli/test_serve.py",
     # Tested through the dialects that they are parts of, on recordings and through the door.
     "dialects/openai_answers.py": "server/test_recordings.py",
-    "dialects/openai_chat.py": "server/test_streams.py",
+    "dialects/openai_chat/relaying.py": "server/test_streams.py",
+    "dialects/openai_chat/shapes.py": "dialects/test_decoder.py",
     "dialects/openai_chunk_shape.py": "dialects/test_openai_chunks.py",
     "dialects/openai_completions.py": "dialects/test_openai_chunks_without_usage.py",
     "dialects/openai_endpoints.py": "clients/test_openai_python.py",

@@ -1,0 +1,99 @@
+"""What a provider's whole answer gives to its row: the text, the message with its tool calls, or the vector."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+Check = Callable[[Any], None]
+"""Raises ValueError where a value does not follow the job's schema."""
+
+
+class _Choice(Struct):
+    message: Raw = Raw(b"null")
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Item(Struct):
+    embedding: Raw = Raw(b"null")
+
+
+class _Answer(Struct):
+    choices: list[_Choice] | None = None
+    data: list[_Item] | None = None
+    usage: Raw = Raw(b"null")
+
+
+class _Message(Struct):
+    content: Raw = Raw(b"null")
+    refusal: str | None = None
+    tool_calls: Raw = Raw(b"null")
+    function_call: Raw = Raw(b"null")
+
+
+class BadAnswer(ValueError):
+    """An answer of status 200 that is not one, or does not follow the schema: another try may be better."""
+
+
+class Output(Struct, frozen=True):
+    """A row's answer, each part as JSON."""
+
+    output: bytes
+    finish_reason: str | None
+    usage: bytes
+
+
+_NONE = (b"null", b"[]")
+_decode = msgspec.json.Decoder(_Answer).decode
+_message = msgspec.json.Decoder(_Message).decode
+_text = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def output(body: bytes, check: Check | None = None) -> Output:
+    """Of chat, completions and embeddings answers; any other JSON answer is its own output. Raises BadAnswer."""
+    try:
+        answer = _decode(body)
+        usage = bytes(answer.usage)
+        if answer.choices:
+            if len(answer.choices) > 1:
+                return Output(b"[" + b",".join(_choice(choice, check) for choice in answer.choices) + b"]", None, usage)
+            first = answer.choices[0]
+            return Output(_choice(first, check), first.finish_reason, usage)
+        if answer.data and bytes(answer.data[0].embedding) != b"null":
+            vectors = [bytes(item.embedding) for item in answer.data]
+            return Output(vectors[0] if len(vectors) == 1 else b"[" + b",".join(vectors) + b"]", None, usage)
+        if answer.choices is not None:
+            raise BadAnswer("the answer has no choices")
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadAnswer(f"the answer is not one: {error}") from None
+    return Output(body, None, usage)
+
+
+def _choice(choice: _Choice, check: Check | None) -> bytes:
+    if choice.text is not None:
+        return _encode(choice.text)
+    raw = bytes(choice.message)
+    if raw == b"null":
+        raise BadAnswer("the answer has no message")
+    message = _message(raw)
+    if message.refusal or bytes(message.tool_calls) not in _NONE or bytes(message.function_call) not in _NONE:
+        return raw
+    content = bytes(message.content)
+    if check is None:
+        return content
+    try:
+        value = msgspec.json.decode(_text(content))
+        check(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadAnswer(f"the answer is not the JSON that was asked for: {error}") from None
+    except ValueError as error:
+        raise BadAnswer(f"the answer does not follow the schema: {error}") from None
+    return _encode(value)
+
+
+def line(fields: Mapping[str, bytes]) -> bytes:
+    """One JSON object of ready values, in this order."""
+    return b"{" + b",".join(b'"%b":%b' % (name.encode(), value) for name, value in fields.items()) + b"}"

@@ -1,0 +1,164 @@
+"""Input files to records, a piece at a time: JSON lines, CSV, Parquet, or standard input; memory stays flat.
+
+A line that cannot be read is a record with a problem, so that it has its place in the output. Blank lines are no rows.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from tollkeeper.bulk.records import Record
+from tollkeeper.core.errors import CallerError
+
+LONGEST_LINE = 32 * 1024 * 1024
+"""Bytes; a longer line is a broken row, and is skipped without being kept."""
+_BOM = b"\xef\xbb\xbf"
+_PIECE = 1024 * 1024
+_decode = msgspec.json.Decoder().decode
+
+Reader = Callable[[BinaryIO], Iterator[Record]]
+
+
+def records(path: Path | None, kind: str | None = None) -> Iterator[Record]:
+    """The records of a file, or of standard input where `path` is None.
+
+    `kind` is jsonl, csv or parquet; where None, the file's suffix says it, and standard input is JSON lines.
+    Raises CallerError where the file cannot be opened, or is as a whole not of that kind.
+    """
+    found = kind or ("jsonl" if path is None else _SUFFIXES.get(path.suffix.lower()))
+    if found is None:
+        raise CallerError(
+            f"{path}: its suffix does not tell what it is; say --format jsonl, csv or parquet.", code="unknown_format"
+        )
+    try:
+        stream = sys.stdin.buffer if path is None else path.open("rb")
+    except OSError as error:
+        raise CallerError(f"{path}: {error.strerror}.", code="input_unreadable") from None
+    with stream:
+        yield from READERS[found](stream)
+
+
+def json_lines(stream: BinaryIO) -> Iterator[Record]:
+    """One JSON string or object a line; CRLF, a BOM and a missing last line end do not matter."""
+    index = 0
+    for line, text, whole in _lines(stream):
+        if whole and not text.strip():
+            continue
+        if not whole:
+            yield Record(index, line, None, f"line {line} is longer than {LONGEST_LINE} bytes")
+        else:
+            yield _json_record(index, line, text)
+        index += 1
+
+
+def _json_record(index: int, line: int, text: bytes) -> Record:
+    try:
+        value = _decode(text)
+    except UnicodeDecodeError:
+        return Record(index, line, None, f"line {line} is not UTF-8")
+    except msgspec.DecodeError as error:
+        return Record(index, line, None, f"line {line} is not JSON: {error}")
+    except RecursionError:
+        return Record(index, line, None, f"line {line} is nested too deeply")
+    if isinstance(value, (str, dict)):
+        return Record(index, line, value)
+    return Record(index, line, None, f"line {line} is neither a string nor an object")
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
+    """(number, bytes, whether it is whole): the rest of a line that is too long is passed over."""
+    number = 0
+    while text := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if number == 1:
+            text = text.removeprefix(_BOM)
+        if len(text) > LONGEST_LINE and not text.endswith(b"\n"):
+            while (rest := stream.readline(_PIECE)) and not rest.endswith(b"\n"):
+                pass
+            yield number, b"", False
+        else:
+            yield number, text, True
+
+
+def comma_separated(stream: BinaryIO) -> Iterator[Record]:
+    """CSV with a header (RFC 4180); every value is text. A row of another length than the header is broken.
+
+    Raises CallerError where the header is missing, not UTF-8 or names a column twice.
+    """
+    csv.field_size_limit(LONGEST_LINE)
+    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+    rows = csv.reader(text, strict=True)
+    try:
+        header = next(rows, None)
+    except csv.Error as error:
+        raise CallerError(f"The header is not valid CSV: {error}.", code="input_unreadable") from None
+    if not header:
+        raise CallerError("The file has no header line.", code="input_unreadable")
+    if any(not name.isprintable() for name in header):
+        raise CallerError("The header is not UTF-8.", code="input_unreadable")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise CallerError(f"The header names {', '.join(twice)} twice.", code="input_unreadable")
+    index = 0
+    while True:
+        line = rows.line_num + 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Record(index, line, None, f"line {line} is not valid CSV: {error}")
+            index += 1
+            continue
+        if not row:
+            continue
+        yield _csv_record(index, line, header, row)
+        index += 1
+
+
+def _csv_record(index: int, line: int, header: list[str], row: list[str]) -> Record:
+    if len(row) != len(header):
+        return Record(index, line, None, f"line {line} has {len(row)} columns, the header {len(header)}")
+    try:
+        for value in row:
+            value.encode("utf-8")
+    except UnicodeEncodeError:
+        return Record(index, line, None, f"line {line} is not UTF-8")
+    return Record(index, line, dict(zip(header, row, strict=True)))
+
+
+def parquet(stream: BinaryIO) -> Iterator[Record]:
+    """Apache Parquet, a thousand rows at a time; nested columns are JSON values. Needs the extra `parquet`."""
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise CallerError("Parquet needs the extra: pip install 'tollkeeper[parquet]'.", code="extra_missing") from None
+    try:
+        file = ParquetFile(stream)
+        names = file.schema_arrow.names
+        if len(set(names)) < len(names):
+            raise CallerError("Two columns of the file have one name.", code="input_unreadable")
+        index = 0
+        for batch in file.iter_batches(1000):
+            for row in batch.to_pylist():
+                yield Record(index, index + 1, row)
+                index += 1
+    except ArrowException as error:
+        raise CallerError(f"The file is not valid Parquet: {error}.", code="input_unreadable") from None
+
+
+READERS: dict[str, Reader] = {"jsonl": json_lines, "csv": comma_separated, "parquet": parquet}
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".txt": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}

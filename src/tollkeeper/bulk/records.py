@@ -1,0 +1,18 @@
+"""What a row of input says: a record with its place in the file, or why it cannot be read."""
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Record(Struct, frozen=True):
+    """One row of the input as it stands there."""
+
+    index: int
+    """Counted from 0, over everything that is a row, broken ones too."""
+    line: int
+    """Where it begins in the file, counted from 1; its number where the file has no lines."""
+    value: str | dict[str, Any] | None
+    """A plain prompt, or named columns; None where it could not be read."""
+    problem: str | None = None
+    """Why not, for the row's error."""

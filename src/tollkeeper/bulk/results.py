@@ -1,0 +1,35 @@
+"""One row of output: the same fields whether it was answered or not."""
+
+import msgspec
+
+from tollkeeper.bulk import answers
+from tollkeeper.bulk.failures import Failure
+from tollkeeper.bulk.shaping import Request
+from tollkeeper.core.money import usd_from_nano
+
+FIELDS = ("index", "id", "output", "error", "usage", "cost_usd", "attempts", "finish_reason")
+_encode = msgspec.json.Encoder().encode
+
+
+def result_line(
+    request: Request, attempts: int, cost_nano: int | None, output: answers.Output | None, error: Failure | None
+) -> bytes:
+    """The row as a JSON object, without a line end. `cost_usd` is an exact decimal string, null where it is unknown."""
+    return answers.line(
+        {
+            "index": b"%d" % request.index,
+            "id": _encode(request.id),
+            "output": output.output if output is not None else b"null",
+            "error": _encode(error) if error is not None else b"null",
+            "usage": output.usage if output is not None else b"null",
+            "cost_usd": b"null" if cost_nano is None else b'"%b"' % usd_from_nano(cost_nano).encode(),
+            "attempts": b"%d" % attempts,
+            "finish_reason": _encode(output.finish_reason) if output is not None else b"null",
+        }
+    )
+
+
+def missing_line(index: int) -> bytes:
+    """A row that the job has not come to."""
+    error = Failure("not_run", 0, "not_run", "The job stopped before this row; run it again with --resume.")
+    return result_line(Request(index, None, "", b""), 0, None, None, error)

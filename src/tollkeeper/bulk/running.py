@@ -1,0 +1,403 @@
+"""Runs a job's rows: a bounded window of calls, new rows and due retries mixed, every row ended in the journal.
+
+Rule 1: a slot is taken by a call and by nothing else: a row that waits for its next try holds none.
+Rule 2: a row's slot is free again when its end is on disk, so that a crash costs at most `concurrency` calls.
+Rule 3: rows in memory are bounded, whatever fails: new rows wait when too many old ones do.
+Rule 4: what no row can survive (a wrong key, a spent quota) ends the job, not the rows: they stay unanswered for a resume.
+"""
+
+import asyncio
+import heapq
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from tollkeeper.bulk import answers
+from tollkeeper.bulk.concurrency import Concurrency
+from tollkeeper.bulk.failures import Failure, Verdict, failure, verdict
+from tollkeeper.bulk.journal import Finished, Journal
+from tollkeeper.bulk.pacing import Pace
+from tollkeeper.bulk.records import Record
+from tollkeeper.bulk.results import result_line
+from tollkeeper.bulk.shaping import Request, RowProblem, Shape
+from tollkeeper.core.ids import Clock
+from tollkeeper.wire.rate_headers import NOTHING, Allowance, RateHeaders
+
+_BYTES_A_TOKEN = 4
+_HOPELESS_IN_A_ROW = 20
+_HOPELESS_LOOK = 200
+_SAID_NOTHING = Allowance()
+_AT_ONCE = 2000
+"""Rows that are passed over before others get their turn."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How hard a job may try."""
+
+    concurrency: Annotated[int, Meta(ge=1)] = 100
+    timeout: float | None = None
+    """Seconds for one try; None: the provider's own timeouts alone."""
+    attempts: Annotated[int, Meta(ge=1)] = 8
+    """Tries that may fail for other reasons than rates."""
+    bad_answers: Annotated[int, Meta(ge=1)] = 3
+    """Tries whose answer is not what was asked for, among them."""
+    patience: float = 900.0
+    """Seconds that a row may be refused for rates before it is put back to the end, once; then it fails."""
+    base: float = 0.5
+    cap: float = 60.0
+    """Full jitter: a wait is anything between 0 and base x 2^n, at most this many seconds."""
+    max_errors: int | None = None
+    """Rows that may fail before the job stops; None: any number."""
+
+
+class Answer(Struct, frozen=True):
+    """What came of one try."""
+
+    status: int
+    """0 where there was no answer."""
+    body: bytes
+    cost_nano: int | None = None
+    request_id: str | None = None
+    rates: RateHeaders = NOTHING
+    tokens_used: int | None = None
+
+
+Ask = Callable[[Request, int], Awaitable[Answer]]
+"""(request, attempt counted from 1) -> answer. Raises nothing but cancellation."""
+
+
+class _Try:
+    __slots__ = ("attempts", "bad", "cost", "failure", "first_at", "parked", "rated", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.attempts = 0
+        self.bad = 0
+        self.rated = 0
+        self.first_at: float | None = None
+        self.parked = False
+        self.cost: int | None = None
+        self.failure: Failure | None = None
+
+
+class Counts:
+    """What has happened so far, for whoever watches."""
+
+    def __init__(self) -> None:
+        self.well = 0
+        self.failed = 0
+        self.attempts = 0
+        self.tokens = 0
+        self.cost_nano = 0
+        self.errors: Counter[str] = Counter()
+        """Failed tries by kind."""
+        self.drawn = 0
+        """Rows taken from the input."""
+
+
+class Running:
+    """One job under way. `run` returns when every row has ended, or why it stopped before."""
+
+    def __init__(
+        self,
+        records: Iterator[Record],
+        shape: Shape,
+        ask: Ask,
+        journal: Journal,
+        done: bytearray,
+        limits: Limits,
+        *,
+        pace: Pace,
+        check: answers.Check | None,
+        now: Clock,
+        monotonic: Clock,
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self.counts = Counts()
+        self.concurrency = Concurrency(limits.concurrency)
+        self.stopped: str | None = None
+        """Why the job ended early."""
+        self.under_way = 0
+        self._records = records
+        self._shape = shape
+        self._ask = ask
+        self._journal = journal
+        self._done = done
+        self._limits = limits
+        self._pace = pace
+        self._check = check
+        self._now = now
+        self._monotonic = monotonic
+        self._uniform = uniform
+        self._later: list[tuple[float, int, _Try]] = []
+        self._parked: deque[_Try] = deque()
+        self._exhausted = False
+        self._next: _Try | None = None
+        self._hopeless = 0
+        self._recent: deque[bool] = deque(maxlen=_HOPELESS_LOOK)
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._most_waiting = max(1000, 4 * limits.concurrency)
+
+    async def run(self) -> str | None:
+        """None when every row has ended; else why not. Raises GateError where the journal cannot be written."""
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        self._fill()
+        try:
+            await self._ended
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        await self._journal.settled()
+        return self.stopped
+
+    def stop(self, why: str) -> None:
+        """Begins nothing new; what is under way ends."""
+        if self.stopped is None:
+            self.stopped = why
+        self._fill()
+
+    def abandon(self) -> None:
+        """Cuts what is under way, too; their rows stay unanswered."""
+        self.stop("interrupted")
+        for task in self._tasks:
+            task.cancel()
+
+    # --- what comes next --------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Starts all that may start now; sees to it that somebody comes again when more may."""
+        if self._ended.done():
+            return
+        if self._journal.trouble is not None:
+            self._ended.set_result(None)
+            return
+        while self.stopped is None and self.under_way < self.concurrency.window:
+            now = self._monotonic()
+            found = self._due(now)
+            if found is None:
+                break
+            tokens = len(found.request.body) / _BYTES_A_TOKEN
+            delay = self._pace.delay(tokens, now)
+            if delay > 0:
+                self._next = found
+                self._come_again(delay)
+                break
+            self._start(found, tokens, now)
+        if self.under_way == 0 and (
+            self.stopped is not None or not (self._next or self._later or self._parked or not self._exhausted)
+        ):
+            self._ended.set_result(None)
+
+    def _due(self, now: float) -> _Try | None:
+        found, self._next = self._next, None
+        if found is not None:
+            return found
+        if self._later and self._later[0][0] <= now:
+            return heapq.heappop(self._later)[2]
+        if len(self._later) < self._most_waiting:
+            found = self._draw()
+            if found is not None:
+                return found
+        if self._later:
+            self._come_again(self._later[0][0] - now)
+        elif self._parked and self._exhausted:
+            return self._parked.popleft()
+        return None
+
+    def _draw(self) -> _Try | None:
+        """The next row that is to be asked; rows that cannot be are ended here."""
+        if self._exhausted:
+            return None
+        for passed, record in enumerate(self._records):
+            self.counts.drawn += 1
+            if passed == _AT_ONCE or self._journal.backlog > _AT_ONCE:
+                self._come_again(0)
+                return self._request(record)
+            found = self._request(record)
+            if found is not None or self._journal.trouble is not None or self.stopped is not None:
+                return found
+        self._exhausted = True
+        return None
+
+    def _request(self, record: Record) -> _Try | None:
+        if record.index < len(self._done) and self._done[record.index]:
+            return None
+        try:
+            return _Try(self._shape.request(record))
+        except RowProblem as problem:
+            self.counts.errors["invalid_row"] += 1
+            row = Request(record.index, problem.id, "", b"")
+            self._end(row, 0, None, error=Failure("invalid_request_error", 0, "invalid_row", problem.message))
+            return None
+
+    def _come_again(self, seconds: float) -> None:
+        at = self._loop.time() + max(seconds, 0.0005)
+        if self._timer is not None and not self._timer.cancelled() and self._loop.time() < self._timer.when() <= at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._fill)
+
+    # --- one call ---------------------------------------------------------------------------------------------------
+
+    def _start(self, row: _Try, tokens: float, now: float) -> None:
+        self.under_way += 1
+        if row.first_at is None:
+            row.first_at = now
+        row.attempts += 1
+        self._pace.start(tokens, now)
+        task = self._loop.create_task(self._one(row, tokens, now))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _one(self, row: _Try, tokens: float, sent_at: float) -> None:
+        started, tokens_started = self._pace.started - 1, self._pace.tokens_started
+        self.counts.attempts += 1
+        try:
+            if self._limits.timeout is None:
+                answer = await self._ask(row.request, row.attempts + row.rated)
+            else:
+                async with asyncio.timeout(self._limits.timeout):
+                    answer = await self._ask(row.request, row.attempts + row.rated)
+        except TimeoutError:
+            message = f"no answer within {self._limits.timeout:g} s"
+            answer = Answer(0, b'{"error":{"message":"%b","type":"timeout","code":"timeout"}}' % message.encode())
+        except asyncio.CancelledError:
+            self._free()
+            raise
+        now = self._monotonic()
+        if answer.rates is not NOTHING:
+            self._pace.heard(
+                answer.rates.requests or _SAID_NOTHING,
+                answer.rates.tokens or answer.rates.input_tokens or _SAID_NOTHING,
+                started,
+                tokens_started,
+                now,
+            )
+        if answer.tokens_used is not None:
+            self.counts.tokens += answer.tokens_used
+            self._pace.settle(tokens, answer.tokens_used, now)
+        if answer.cost_nano is not None:
+            row.cost = (row.cost or 0) + answer.cost_nano
+            self.counts.cost_nano += answer.cost_nano
+        self._judge(row, answer, sent_at, now)
+
+    def _judge(self, row: _Try, answer: Answer, sent_at: float, now: float) -> None:
+        if 200 <= answer.status < 300:
+            try:
+                found = answers.output(answer.body, self._check)
+            except answers.BadAnswer as bad:
+                row.bad += 1
+                row.failure = Failure("bad_answer", answer.status, "bad_answer", str(bad)[:500], answer.request_id)
+                self.concurrency.failed(sent_at)
+                self._again(row, Verdict.AGAIN if row.bad < self._limits.bad_answers else Verdict.ROW, now, None)
+                return
+            self._hopeless = 0
+            self._recent.append(False)
+            if row.attempts == 1:
+                self.concurrency.succeeded(sent_at, self.under_way)
+            self._end(row.request, row.attempts, row.cost, output=found, free=True)
+            return
+        said = row.failure = failure(answer.status, answer.body, answer.request_id)
+        found_verdict = verdict(answer.status, said.code, said.type)
+        if found_verdict is Verdict.RATE:
+            self.concurrency.throttled(sent_at, now)
+            if answer.rates.retry_after is not None:
+                self._pace.wait(answer.rates.retry_after, now)
+        elif found_verdict is Verdict.AGAIN:
+            self.concurrency.failed(sent_at)
+        self._again(row, found_verdict, now, answer.rates.retry_after)
+
+    def _again(self, row: _Try, found: Verdict, now: float, retry_after: float | None) -> None:
+        """A try has failed: the row waits for its next, or ends."""
+        said = row.failure
+        assert said is not None
+        self.counts.errors[said.code or said.type] += 1
+        if found is Verdict.JOB:
+            self._hopeless += 1
+            self._recent.append(True)
+            row.attempts -= 1  # the row is not to blame
+            self._wait(row, now, self._backoff(1))
+            if self._hopeless >= _HOPELESS_IN_A_ROW or self._mostly_hopeless():
+                self.stop(f"{said.code or said.type}: {said.message}")
+            self._free()
+            return
+        if found is Verdict.RATE:
+            row.rated += 1
+            row.attempts -= 1
+            assert row.first_at is not None
+            if now - row.first_at < self._limits.patience:
+                self._wait(row, now, max(retry_after or 0.0, self._backoff(row.rated)))
+            elif not row.parked:
+                row.parked, row.first_at = True, None
+                self._parked.append(row)
+            else:
+                found = Verdict.ROW
+        elif found is Verdict.AGAIN:
+            if row.attempts < self._limits.attempts:
+                self._wait(row, now, max(retry_after or 0.0, self._backoff(row.attempts)))
+            else:
+                found = Verdict.ROW
+        if found is Verdict.ROW:
+            self._recent.append(True)
+            if self._mostly_hopeless():
+                self.stop(f"more than half of the last {_HOPELESS_LOOK} rows failed, the last with: {said.message}")
+            self._end(row.request, row.attempts + row.rated, row.cost, error=said, free=True)
+        else:
+            self._free()
+
+    def _mostly_hopeless(self) -> bool:
+        return len(self._recent) == _HOPELESS_LOOK and sum(self._recent) * 2 > _HOPELESS_LOOK
+
+    def _backoff(self, number: int) -> float:
+        """https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/: full jitter."""
+        return self._uniform(0.0, min(self._limits.cap, self._limits.base * 2.0 ** min(number, 30)))
+
+    def _wait(self, row: _Try, now: float, seconds: float) -> None:
+        heapq.heappush(self._later, (now + seconds, row.request.index, row))
+
+    # --- ends -------------------------------------------------------------------------------------------------------
+
+    def _end(
+        self,
+        request: Request,
+        attempts: int,
+        cost: int | None,
+        *,
+        output: answers.Output | None = None,
+        error: Failure | None = None,
+        free: bool = False,
+    ) -> None:
+        """The row has its answer or its error; its slot is free once the journal has it."""
+        if error is None:
+            self.counts.well += 1
+        else:
+            self.counts.failed += 1
+            most = self._limits.max_errors
+            if most is not None and self.counts.failed > most:
+                self.stop(f"more than {most} rows failed")
+        finished = Finished(
+            index=request.index,
+            failed=error is not None,
+            attempts=attempts,
+            cost_nano=cost,
+            ended_at=int(self._now() * 1000),
+            detail=result_line(request, attempts, cost, output, error),
+        )
+        self._journal.put(finished, self._free if free else _nothing)
+
+    def _free(self) -> None:
+        self.under_way -= 1
+        self._fill()
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,91 @@
+"""Rows to requests: every form that a row may have, and what is said of those that have none."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tollkeeper.bulk.records import Record
+from tollkeeper.bulk.shaping import EMBEDDINGS, RowProblem, Shape
+from tollkeeper.core.template import Template
+
+
+def body(shape: Shape, value: Any) -> Any:
+    return json.loads(shape.request(Record(4, 9, value)).body)
+
+
+def test_a_string_is_a_prompt() -> None:
+    assert body(Shape(model="m"), "Hello") == {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def test_a_row_may_have_a_prompt_messages_and_parameters_of_its_own() -> None:
+    assert body(Shape(model="m"), {"prompt": "Hi", "temperature": 0.5, "id": 3, "note": "mine"}) == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "temperature": 0.5,
+    }
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert body(Shape(model="m"), {"messages": messages, "model": "own"}) == {"model": "own", "messages": messages}
+
+
+def test_the_jobs_parameters_win() -> None:
+    shape = Shape(model="m", parameters={"temperature": 0, "max_tokens": 5})
+    assert body(shape, {"prompt": "Hi", "temperature": 1})["temperature"] == 0
+
+
+def test_an_openai_batch_line_is_taken_as_it_is() -> None:
+    line = {
+        "custom_id": "r1",
+        "method": "POST",
+        "url": "/v1/embeddings",
+        "body": {"model": "e", "input": "x", "odd": 1},
+    }
+    request = Shape(model="m").request(Record(0, 1, line))
+    assert (request.id, request.path, json.loads(request.body)) == ("r1", "embeddings", line["body"])
+
+
+def test_columns_fill_the_prompt_and_the_system_message() -> None:
+    shape = Shape(model="m", prompt=Template("About {{ topic }}"), system=Template("You are {{ who }}"))
+    assert body(shape, {"topic": "trains", "who": "brief", "temperature": "hot"}) == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "You are brief"}, {"role": "user", "content": "About trains"}],
+    }
+
+
+def test_a_missing_column_is_named_with_its_row() -> None:
+    shape = Shape(model="m", prompt=Template("{{ topic }} {{ style }}"))
+    with pytest.raises(RowProblem, match=r"row 4 \(line 9\) has no column 'style'") as problem:
+        shape.request(Record(4, 9, {"id": "x", "topic": "trains"}))
+    assert problem.value.id == "x"
+
+
+def test_embeddings_take_text_or_input() -> None:
+    shape = Shape(model="e", endpoint=EMBEDDINGS)
+    assert body(shape, "some text") == {"model": "e", "input": "some text"}
+    assert body(shape, {"input": ["a", "b"]}) == {"model": "e", "input": ["a", "b"]}
+
+
+def test_a_schema_asks_for_structured_answers() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    asked = body(Shape(model="m", schema=schema), "x")["response_format"]
+    assert asked == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"colour": "red", "size": 3}, "neither 'prompt' nor 'messages' nor 'body'"),
+        ({"body": {"model": "m", "stream": True, "messages": []}}, "'stream' cannot"),
+        ({"body": {"messages": []}, "method": "GET"}, "only POST"),
+        ({"body": {"messages": []}, "url": 5}, "'url'"),
+        (None, "could not be read"),
+    ],
+)
+def test_a_row_that_cannot_be_asked_says_why(value: Any, words: str) -> None:
+    with pytest.raises(RowProblem, match=words):
+        Shape(model="m").request(Record(0, 1, value))
+
+
+def test_a_row_without_any_model_says_so() -> None:
+    with pytest.raises(RowProblem, match="--model"):
+        Shape().request(Record(0, 1, "Hi"))
