@@ -22,7 +22,9 @@ from tollkeeper.flow.routing import Routing
 from tollkeeper.flow.sending import Sending
 from tollkeeper.metering.counter import TokenCounter
 from tollkeeper.metering.prices import Prices
+from tollkeeper.policies.limits import Limits
 from tollkeeper.policies.rights import Rights
+from tollkeeper.stores.memory.limits import MemoryLimiter
 from tollkeeper.stores.sqlite import ledger as sqlite_ledger
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
@@ -55,8 +57,14 @@ class App:
         self.departures = Departures(loaded.config.drain)
         self.counting = Counting(TokenCounter())
         self.client = HttpClient(time.monotonic)
+        self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic))
         self.metrics = Metrics(
-            {"draining": lambda: self.departures.draining, "ledger_healthy": lambda: self.ledger.healthy}
+            {
+                "draining": lambda: self.departures.draining,
+                "ledger_healthy": lambda: self.ledger.healthy,
+                "limit_waiting": lambda: self.limits.waiting,
+            },
+            {"limit_refusals": (("scope", "dimension"), lambda: self.limits.refused)},
         )
         outbound = Schemes({"http": self.client, "https": self.client, "demo": DemoUpstream(time.monotonic)})
         sending = Sending(
@@ -70,7 +78,7 @@ class App:
             now=time.time,
             monotonic=time.monotonic,
         )
-        self.flow = Flow(Routing(loaded.models, loaded.accounts), [Rights()], sending)
+        self.flow = Flow(Routing(loaded.models, loaded.accounts), [Rights(), self.limits], sending)
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
         self.stopping = False
         self._unseen: list[Event] = []
@@ -91,6 +99,11 @@ class App:
             return "shutting down"
         return None if self.ledger.healthy else "the ledger cannot be written"
 
+    def stop(self) -> None:
+        """No call is to be taken any more; those that wait for their turn are told so."""
+        self.stopping = True
+        self.limits.close()
+
     def reload(self) -> bool:
         """Reads the config again and swaps it whole; a bad one changes nothing and is logged."""
         self._config_seen = self._config_mark()
@@ -104,6 +117,7 @@ class App:
         self.flow.routing = Routing(loaded.models, loaded.accounts)
         self.flow.sending.options = loaded.config.relay
         self.departures.bounds = loaded.config.drain
+        self.limits.rules = loaded.limits
         self.log.say("config_loaded", models=len(loaded.models), providers=",".join(loaded.accounts))
         return True
 

@@ -55,7 +55,7 @@ async def run(app: App, gate: Listener, operator: Listener, announce: str) -> in
     def stop() -> None:
         if app.stopping:
             gate.force_exit = operator.force_exit = True
-        app.stopping = True
+        app.stop()
         gate.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -7,11 +7,13 @@ from msgspec import Struct
 
 from tollkeeper.config import reading
 from tollkeeper.config.accounts import accounts_of
+from tollkeeper.config.limits import limits_of
 from tollkeeper.config.models import models_of
 from tollkeeper.config.reading import Problem
 from tollkeeper.config.tables import Config, ServerConfig
 from tollkeeper.core.account import Account, Target
 from tollkeeper.core.errors import ConfigError
+from tollkeeper.policies.limits import LimitRules
 
 
 class Loaded(Struct, frozen=True):
@@ -21,6 +23,7 @@ class Loaded(Struct, frozen=True):
     accounts: dict[str, Account]
     models: dict[str, tuple[Target, ...]]
     path: Path | None
+    limits: LimitRules = LimitRules()
 
 
 def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = False) -> Loaded:
@@ -38,9 +41,10 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     _check_server(config.server, problem)
     accounts = accounts_of(config, environment, demo, problem)
     models = models_of(config, accounts, problem)
+    limits = limits_of(config.limits, problem)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config, accounts, models, path)
+    return Loaded(config, accounts, models, path, limits)
 
 
 def home(path: Path | None) -> Path:

@@ -15,6 +15,7 @@ from tollkeeper.config.tables import Config, LogConfig, ModelConfig, ProviderCon
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.relay import RelayOptions
+from tollkeeper.policies.limits import LimitsOptions
 
 DEFAULT_FILE = "tollkeeper.toml"
 Problem = Callable[[str, str], None]
@@ -49,6 +50,7 @@ _TABLES: dict[str, type[Struct]] = {
     "log": LogConfig,
     "relay": RelayOptions,
     "drain": DrainBounds,
+    "limits": LimitsOptions,
 }
 _NAMED_TABLES: dict[str, type[Struct]] = {"providers": ProviderConfig, "models": ModelConfig}
 

@@ -9,6 +9,7 @@ from tollkeeper.core.account import Leave, Patience
 from tollkeeper.core.limits import DoorLimits
 from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.relay import RelayOptions
+from tollkeeper.policies.limits import LimitsOptions
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -73,5 +74,6 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: LogConfig = LogConfig()
     relay: RelayOptions = RelayOptions()
     drain: DrainBounds = DrainBounds()
+    limits: LimitsOptions = LimitsOptions()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}

@@ -265,7 +265,7 @@ def _unsupported(path: str, wanted: str) -> CallerError:
 
 def _error(error: TollkeeperError) -> Reply:
     headers = [*_JSON, *error.headers]
-    if isinstance(error, GateError) and not error.headers:
+    if isinstance(error, GateError) and not any(name == b"retry-after" for name, _ in error.headers):
         headers.append((b"retry-after", b"1"))
     return Reply(error.status, headers, openai_errors.body(error))
 

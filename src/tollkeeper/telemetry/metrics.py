@@ -5,7 +5,7 @@ into prometheus-client's families when they are asked for: its own counters cost
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,6 +16,8 @@ from tollkeeper.core.events import Event
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _CALL = ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "outcome"]
+Counts = tuple[tuple[str, ...], Callable[[], Mapping[tuple[str, ...], float]]]
+"""Names of labels, and where the numbers are: by the labels' values, of which there are few."""
 _MOST_MODELS = 200
 _MOST_KEYS = 1000
 _OTHER = "other"
@@ -59,11 +61,12 @@ class _Series:
 class Metrics(Collector):
     """Adds events up; `text` is the exposition."""
 
-    def __init__(self, gauges: dict[str, Callable[[], float]]) -> None:
+    def __init__(self, gauges: dict[str, Callable[[], float]], counters: Mapping[str, Counts]) -> None:
         self._series: dict[tuple[str, str, str, str], _Series] = {}
         self._keys: dict[str, list[int]] = {}
         self._models: set[str] = set()
         self._gauges = gauges
+        self._counters = counters
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -137,6 +140,11 @@ class Metrics(Collector):
             by_key.add_metric([key, "output"], numbers[2])
             spent.add_metric([key], numbers[3] / 1e9)
         yield from (calls, by_key, spent)
+        for name, (names, numbered) in self._counters.items():
+            counter = CounterMetricFamily(f"tollkeeper_{name}", name.replace("_", " "), labels=names)
+            for values, number in numbered().items():
+                counter.add_metric(values, number)
+            yield counter
         for name, value in self._gauges.items():
             gauge = GaugeMetricFamily(f"tollkeeper_{name}", name.replace("_", " "))
             gauge.add_metric([], value())

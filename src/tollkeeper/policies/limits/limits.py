@@ -1,0 +1,173 @@
+"""Takes what a call needs of every limit that it falls under, or refuses it and says when to come back.
+
+Rule 1: nothing is taken of any limit where one refuses.
+Rule 2: tokens are taken as estimated and settled to what the call's attempts really used when it is over, however it ends.
+Rule 3: a place under way is held until then: a call that is still read to its end for a client that left holds its place.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from tollkeeper.core.call import Call, Reply
+from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.core.gcra import Standing
+from tollkeeper.core.ports import Handler, Limiter
+from tollkeeper.policies.limits import estimates
+from tollkeeper.policies.limits.effective import Effective, LimitRules, Plan
+from tollkeeper.policies.limits.refusals import decisive, headers, never, refusal, without_theirs
+from tollkeeper.policies.limits.waiting import Waiting
+
+ORDER = 200
+
+
+class Limits:
+    """`rules` is replaced when the config changes; what is counted stays, by the ids of the limits."""
+
+    def __init__(self, rules: LimitRules, limiter: Limiter) -> None:
+        self.rules = rules
+        self._limiter = limiter
+        self._waiting = Waiting(limiter)
+        self._plans: dict[str, Plan] = {}
+        self._refused: dict[tuple[str, ...], int] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn."""
+        return self._waiting.count
+
+    @property
+    def refused(self) -> Mapping[tuple[str, ...], int]:
+        """(scope, dimension) -> how many calls that limit has refused."""
+        return self._refused
+
+    def close(self) -> None:
+        """The gate stops: nobody waits any longer."""
+        self._waiting.close()
+
+    async def __call__(self, call: Call, next: Handler) -> Reply:
+        key = call.key
+        plan = self._plans.get(key.id)
+        if plan is None or plan.key is not key or plan.rules is not self.rules:
+            plan = self._plans[key.id] = Plan(key, self.rules, plan)
+        effective = plan.of(call.model)
+        if not effective.allowances:
+            return await next(call)
+        if effective.counts_tokens:
+            costs = effective.costs(estimates.input_tokens(call), estimates.output_tokens(call, plan.mean_output))
+            for at in effective.tokens:
+                if costs[at] > effective.allowances[at].amount:
+                    raise await self._never(call, effective, costs, at)
+        else:
+            costs = effective.costs(0, 0)
+        standings = await self._take(call, effective, costs)
+        if not call.dry:
+            call.on_end(_Taken(self, plan, effective, costs).end)
+        _note(call, effective, costs, standings)
+        told = headers(effective, standings)
+        try:
+            reply = await next(call)
+        except TollkeeperError as error:
+            error.headers = (*without_theirs(error.headers), *told)
+            raise
+        reply.headers = without_theirs(reply.headers)
+        reply.headers += told
+        return reply
+
+    async def _take(self, call: Call, effective: Effective, costs: list[int]) -> list[Standing]:
+        """The standings once all is taken; at once, or after a wait where one is allowed. Raises CallerError."""
+        allowances, waiting, rules = effective.allowances, self._waiting, self.rules
+        if call.dry:
+            standings = await self._limiter.look(allowances, costs)
+            if not standings[decisive(standings)][2]:
+                return standings
+            raise self._refusal(call, effective, costs, standings)
+        if waiting.count and waiting.goes_before(call.key.id, allowances):
+            standings = await self._limiter.look(allowances, costs)
+        else:
+            standings = await self._limiter.take(allowances, costs, call.request_id)
+            for standing in standings:
+                if standing[2]:
+                    break
+            else:
+                return standings
+        if rules.wait and self._worth_waiting(effective, standings) and waiting.room(call.key.id, rules.queue):
+            taken = await waiting.turn(
+                call.key.id,
+                allowances,
+                costs,
+                standings,
+                holder=call.request_id,
+                presence=call.presence,
+                seconds=rules.wait,
+            )
+            if taken is not None:
+                return taken
+            standings = await self._limiter.look(allowances, costs)
+        raise self._refusal(call, effective, costs, standings)
+
+    def _worth_waiting(self, effective: Effective, standings: Sequence[Standing]) -> bool:
+        """Requests come back at a known time only; tokens and places may be given back before that."""
+        at = decisive(standings)
+        requests = effective.allowances[at].limit.dimension == "requests"
+        return not requests or standings[at][2] <= self.rules.wait * 1_000_000
+
+    def _refusal(
+        self, call: Call, effective: Effective, costs: Sequence[int], standings: Sequence[Standing]
+    ) -> TollkeeperError:
+        at = decisive(standings)
+        self._count_refusal(call, effective, at)
+        _note(call, effective, costs, standings)
+        return refusal(effective, costs, standings, headers(effective, standings))
+
+    async def _never(self, call: Call, effective: Effective, costs: Sequence[int], at: int) -> TollkeeperError:
+        standings = await self._limiter.look(effective.allowances, [0] * len(costs))
+        self._count_refusal(call, effective, at)
+        return never(effective.allowances[at], costs[at], headers(effective, standings))
+
+    def _count_refusal(self, call: Call, effective: Effective, at: int) -> None:
+        if not call.dry:
+            limit = effective.allowances[at].limit
+            by = (limit.scope, limit.dimension)
+            self._refused[by] = self._refused.get(by, 0) + 1
+
+    def settle(self, call: Call, plan: Plan, effective: Effective, costs: Sequence[int]) -> None:
+        """The call is over: tokens become those that were used, what was not used is free again."""
+        taken_in = taken_out = 0
+        for event in call.events:
+            if event.outcome != "cached":
+                taken_in += event.usage.input_tokens
+                taken_out += event.usage.output_tokens
+        if taken_out and effective.counts_tokens:
+            plan.learn(taken_out)
+        used = effective.costs(taken_in, taken_out)
+        deltas = [now - before for now, before in zip(used, costs, strict=True)]
+        made = bool(call.events)
+        for at, allowance in enumerate(effective.allowances):
+            if not allowance.span or (not made and allowance.limit.dimension == "requests"):
+                deltas[at] = -1
+        self._limiter.adjust(effective.allowances, deltas, call.request_id)
+        if self._waiting.count:
+            self._waiting.wake()
+
+
+class _Taken:
+    """What one call has taken, until it is over."""
+
+    __slots__ = ("_costs", "_effective", "_limits", "_plan")
+
+    def __init__(self, limits: Limits, plan: Plan, effective: Effective, costs: Sequence[int]) -> None:
+        self._limits = limits
+        self._plan = plan
+        self._effective = effective
+        self._costs = costs
+
+    def end(self, call: Call) -> None:
+        """Once, by the call itself."""
+        self._limits.settle(call, self._plan, self._effective, self._costs)
+
+
+def _note(call: Call, effective: Effective, costs: Sequence[int], standings: Sequence[Standing]) -> None:
+    """("limit", id, amount, remaining before, taken): taken is 0 everywhere where one refused."""
+    refused = any(standing[2] for standing in standings)
+    for allowance, cost, (remaining, _, _) in zip(effective.allowances, costs, standings, strict=True):
+        before = remaining if refused else min(remaining + cost, allowance.limit.at_once)
+        call.notes.append(("limit", allowance.id, allowance.amount, before, 0 if refused or call.dry else cost))
