@@ -4,30 +4,45 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from random import random
 
 from tollkeeper import config as configuration
 from tollkeeper.config import Loaded
 from tollkeeper.core.account import Target
-from tollkeeper.core.errors import ConfigError
+from tollkeeper.core.call import Call
+from tollkeeper.core.errors import ConfigError, TollkeeperError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.ids import RequestIds
+from tollkeeper.core.money import Price
+from tollkeeper.core.ports import Policy
+from tollkeeper.core.refusals import refusal
 from tollkeeper.core.usage import Usage
 from tollkeeper.flow.catalog import Catalog
 from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures
+from tollkeeper.flow.failover import Failover
 from tollkeeper.flow.flow import Flow
+from tollkeeper.flow.health import Change, Health
+from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.routing import Routing
 from tollkeeper.flow.sending import Sending
 from tollkeeper.metering.counter import TokenCounter
 from tollkeeper.metering.prices import Prices
+from tollkeeper.policies.cache import Cache, ModelCache
+from tollkeeper.policies.idempotency import Idempotency
 from tollkeeper.policies.limits import Limits
 from tollkeeper.policies.rights import Rights
+from tollkeeper.sharing.receipts import Receipts
+from tollkeeper.sharing.runs import Runs
+from tollkeeper.stores.memory.answers import MemoryAnswers
 from tollkeeper.stores.memory.limits import MemoryLimiter
-from tollkeeper.stores.sqlite import ledger as sqlite_ledger
+from tollkeeper.stores.sqlite import recovery
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
+from tollkeeper.stores.sqlite.refusals import Refusals
 from tollkeeper.telemetry.log import Log
 from tollkeeper.telemetry.metrics import Metrics
 from tollkeeper.upstream.client import HttpClient
@@ -50,8 +65,9 @@ class App:
         self.first_start = not (home / "operator.key").exists()
         self.operator_key = secret_file(home / "operator.key", lambda: "op-" + os.urandom(24).hex())
         self.prices = Prices()
-        self.recovered = sqlite_ledger.recover(home, self._price_of_hold)
+        self.recovered = recovery.recover(home, self._price_of_hold)
         self.ledger = SqliteLedger(home, self._ledger_trouble)
+        self.refusals = Refusals(loaded.config.ledger, self.ledger.turn, time.monotonic)
         self.keys = KeyRing(self.key_store, time.time)
         self.new_id = RequestIds(time.time, os.urandom)
         self.departures = Departures(loaded.config.drain)
@@ -63,11 +79,21 @@ class App:
                 "draining": lambda: self.departures.draining,
                 "ledger_healthy": lambda: self.ledger.healthy,
                 "limit_waiting": lambda: self.limits.waiting,
+                "targets_ejected": lambda: self.target_health.targets_ejected,
+                "targets_cooled": lambda: self.target_health.targets_cooled(time.monotonic()),
+                "keys_ejected": lambda: self.target_health.keys_resting(time.monotonic()),
             },
-            {"limit_refusals": (("scope", "dimension"), lambda: self.limits.refused)},
+            {
+                "retries": (("gen_ai_provider_name",), lambda: self.failover.retried),
+                "ejections": (("gen_ai_provider_name",), lambda: self.target_health.ejected),
+                "limit_refusals": (("scope", "dimension"), lambda: self.limits.refused),
+                "refusals": (("code",), lambda: self.refused),
+                "refusals_unwritten": ((), lambda: {(): self.refusals.unwritten}),
+            },
         )
         outbound = Schemes({"http": self.client, "https": self.client, "demo": DemoUpstream(time.monotonic)})
-        sending = Sending(
+        self.target_health = Health(loaded.config.health, random, self._health_changed)
+        self.sending = Sending(
             outbound=outbound,
             ledger=self.ledger,
             observe=self._observe,
@@ -78,9 +104,31 @@ class App:
             now=time.time,
             monotonic=time.monotonic,
         )
-        self.flow = Flow(Routing(loaded.models, loaded.accounts), [Rights(), self.limits], sending)
+        receipts = Receipts(self.ledger, self._observe, time.time, time.monotonic)
+        cache, idempotency = loaded.config.cache, loaded.config.idempotency
+        self.answers = MemoryAnswers(time.monotonic, cache.max_bytes)
+        self.remembered = MemoryAnswers(time.monotonic, idempotency.max_bytes, idempotency.max_answers)
+        self.runs = Runs(cache.max_bytes)
+        self.idempotent_runs = Runs(idempotency.max_bytes)
+        self.cache = Cache(self.answers, self.runs, receipts, self._targets_of, cached_models(loaded), cache)
+        self.idempotency = Idempotency(self.remembered, self.idempotent_runs, receipts, idempotency)
+        policies: list[Policy] = [Rights(), self.limits, self.idempotency, self.cache]
+        pools = Pools(self.target_health, self._price_now)
+        self.failover = Failover(
+            self.sending,
+            self.target_health,
+            loaded.config.retry,
+            price=pools.priced,
+            draw=random,
+            now=time.time,
+            monotonic=time.monotonic,
+        )
+        routing = Routing(loaded.models, loaded.accounts, loaded.balancing)
+        self.flow = Flow(routing, policies, pools, self.failover, self._refused)
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
         self.stopping = False
+        self.refused: Counter[tuple[str, ...]] = Counter()
+        """Calls that were turned away, by the error's code."""
         self._unseen: list[Event] = []
         self._reload = reload
         self._config_seen = self._config_mark()
@@ -114,10 +162,19 @@ class App:
                 self.log.say("config_refused", problem=problem)
             return False
         self.loaded = loaded
-        self.flow.routing = Routing(loaded.models, loaded.accounts)
-        self.flow.sending.options = loaded.config.relay
+        self.flow.routing = Routing(loaded.models, loaded.accounts, loaded.balancing)
+        self.sending.options = loaded.config.relay
+        self.failover.options = loaded.config.retry
+        self.target_health.options = loaded.config.health
         self.departures.bounds = loaded.config.drain
+        self.refusals.bounds = loaded.config.ledger
         self.limits.rules = loaded.limits
+        cache, idempotency = loaded.config.cache, loaded.config.idempotency
+        self.cache.configure(cached_models(loaded), cache)
+        self.idempotency.options = idempotency
+        self.answers.bound(cache.max_bytes)
+        self.remembered.bound(idempotency.max_bytes, idempotency.max_answers)
+        self.runs.room.most, self.idempotent_runs.room.most = cache.max_bytes, idempotency.max_bytes
         self.log.say("config_loaded", models=len(loaded.models), providers=",".join(loaded.accounts))
         return True
 
@@ -125,8 +182,11 @@ class App:
         """Ends what goes on behind the doors and writes the ledger out. False where something could not be written."""
         if self._watcher is not None:
             self._watcher.cancel()
+        await self.idempotent_runs.finish()
+        await self.runs.finish()
         await self.counting.finish()
         await self.client.close()
+        await self.refusals.close()
         written = await self.ledger.close()
         self.key_store.close()
         self.observe()
@@ -150,6 +210,15 @@ class App:
             return None
         return None if stat is None else (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
+    def _targets_of(self, call: Call) -> Sequence[Target]:
+        routing = self.flow.routing
+        return (routing.unnamed(call.provider),) if call.model is None else routing.targets(call.model)
+
+    def _refused(self, call: Call, error: TollkeeperError) -> None:
+        if not call.dry:
+            self.refused[(error.code or error.type,)] += 1
+            self.refusals.add(refusal(call, error, int(time.time() * 1000)))
+
     def _observe(self, event: Event) -> None:
         self._unseen.append(event)
         if len(self._unseen) == 1:
@@ -165,6 +234,12 @@ class App:
 
     def _ledger_trouble(self, trouble: str) -> None:
         self.log.say("ledger_trouble" if trouble else "ledger_recovered", reason=trouble or "written again")
+
+    def _health_changed(self, what: Change, name: str, details: dict[str, object]) -> None:
+        self.log.say(what, name=name, **details)
+
+    def _price_now(self, target: Target) -> Price | None:
+        return target.price or self.prices(target, None, None, int(time.time() * 1000))
 
     def _price_of_hold(self, hold: Hold, usage: Usage) -> tuple[int | None, str | None]:
         account = self.loaded.accounts.get(hold.provider)
@@ -185,6 +260,11 @@ def open_app(path: Path | None, home: Path | None, environment: Mapping[str, str
     loaded = reload()
     log = Log(loaded.config.log.format, time.time, lambda flush: void(loop.call_later(_OBSERVE, flush)))
     return App(loaded, home or Path(loaded.config.server.home).expanduser(), reload, log)
+
+
+def cached_models(loaded: Loaded) -> dict[str, ModelCache]:
+    """The models whose answers are kept."""
+    return {name: model.cache for name, model in loaded.config.models.items() if model.cache is not None}
 
 
 def void(_: object) -> None:

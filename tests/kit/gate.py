@@ -141,6 +141,8 @@ def running_gate(
     """A gate for the time of a `with`. Ports are free ones; the log is JSON in folder/gate.log."""
     if "[log]" not in config:
         config += '\n[log]\nformat = "json"\n'
+    if "[retry]" not in config:
+        config += "\n[retry]\nretries = 0\n"  # one request, one attempt, unless a test is about more
     gate = GateProcess(folder, config, environment or {}, *options)
     try:
         yield gate

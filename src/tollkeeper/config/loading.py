@@ -8,10 +8,10 @@ from msgspec import Struct
 from tollkeeper.config import reading
 from tollkeeper.config.accounts import accounts_of
 from tollkeeper.config.limits import limits_of
-from tollkeeper.config.models import models_of
+from tollkeeper.config.models import balancing_of, models_of
 from tollkeeper.config.reading import Problem
 from tollkeeper.config.tables import Config, ServerConfig
-from tollkeeper.core.account import Account, Target
+from tollkeeper.core.account import Account, Balancing, Target
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.policies.limits import LimitRules
 
@@ -24,6 +24,7 @@ class Loaded(Struct, frozen=True):
     models: dict[str, tuple[Target, ...]]
     path: Path | None
     limits: LimitRules = LimitRules()
+    balancing: dict[str, Balancing] = {}
 
 
 def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = False) -> Loaded:
@@ -44,7 +45,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     limits = limits_of(config.limits, problem)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config, accounts, models, path, limits)
+    return Loaded(config, accounts, models, path, limits, balancing_of(config))
 
 
 def home(path: Path | None) -> Path:

@@ -11,10 +11,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tollkeeper.config.tables import Config, LogConfig, ModelConfig, ProviderConfig, ServerConfig
+from tollkeeper.config.tables import Config, LedgerConfig, LogConfig, ModelConfig, ProviderConfig, ServerConfig
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.flow.departures import DrainBounds
+from tollkeeper.flow.health import HealthOptions
 from tollkeeper.flow.relay import RelayOptions
+from tollkeeper.flow.retries import RetryOptions
+from tollkeeper.policies.cache import CacheOptions
+from tollkeeper.policies.idempotency import IdempotencyOptions
 from tollkeeper.policies.limits import LimitsOptions
 
 DEFAULT_FILE = "tollkeeper.toml"
@@ -50,7 +54,12 @@ _TABLES: dict[str, type[Struct]] = {
     "log": LogConfig,
     "relay": RelayOptions,
     "drain": DrainBounds,
+    "cache": CacheOptions,
+    "idempotency": IdempotencyOptions,
+    "ledger": LedgerConfig,
     "limits": LimitsOptions,
+    "retry": RetryOptions,
+    "health": HealthOptions,
 }
 _NAMED_TABLES: dict[str, type[Struct]] = {"providers": ProviderConfig, "models": ModelConfig}
 

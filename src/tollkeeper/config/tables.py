@@ -5,11 +5,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from tollkeeper.core.account import Leave, Patience
-from tollkeeper.core.limits import DoorLimits
+from tollkeeper.core.account import Beyond, Leave, Patience, Strategy
+from tollkeeper.core.limits import DoorLimits, Positive
 from tollkeeper.flow.departures import DrainBounds
+from tollkeeper.flow.health import HealthOptions
 from tollkeeper.flow.relay import RelayOptions
+from tollkeeper.flow.retries import RetryOptions
+from tollkeeper.policies.cache import CacheOptions, ModelCache
+from tollkeeper.policies.idempotency import IdempotencyOptions
 from tollkeeper.policies.limits import LimitsOptions
+from tollkeeper.stores.sqlite.refusals import RefusalBounds
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -59,12 +64,29 @@ class PriceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """USD a request."""
 
 
+class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of a model's targets, where more is to be said of it than its name."""
+
+    target: str
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+    concurrency: Positive | None = None
+    price: PriceConfig | None = None
+
+
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[models.NAME]"""
 
-    targets: list[str]
+    targets: list[str | TargetConfig]
     """`provider/model`, in order of preference."""
+    strategy: Strategy = "ordered"
+    affinity: bool = False
+    fall_back_on: list[Beyond] = []
     price: PriceConfig | None = None
+    cache: ModelCache | None = None
+
+
+class LedgerConfig(RefusalBounds, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[ledger]"""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +96,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: LogConfig = LogConfig()
     relay: RelayOptions = RelayOptions()
     drain: DrainBounds = DrainBounds()
+    cache: CacheOptions = CacheOptions()
+    idempotency: IdempotencyOptions = IdempotencyOptions()
+    ledger: LedgerConfig = LedgerConfig()
     limits: LimitsOptions = LimitsOptions()
+    retry: RetryOptions = RetryOptions()
+    health: HealthOptions = HealthOptions()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}

@@ -13,6 +13,23 @@ Leave = Literal["drain", "cancel"]
 connection to the provider and count what was delivered."""
 
 
+Strategy = Literal["ordered", "weighted", "least-latency", "least-cost"]
+"""Which target is asked first: the first one; one drawn by weight; the quicker of two; the cheapest."""
+
+Beyond = Literal["model_not_found", "context_length", "content_filter"]
+"""A refusal of the caller's own request that another target might not share."""
+
+
+class Balancing(Struct, frozen=True, kw_only=True):
+    """How calls for a model are shared out among its targets."""
+
+    strategy: Strategy = "ordered"
+    affinity: bool = False
+    """Whether the calls of one session go to one target as long as that target is well."""
+    fall_back_on: frozenset[Beyond] = frozenset()
+    """Refusals after which the next target is asked; otherwise they are the caller's answer."""
+
+
 class Patience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds allowed to one attempt: to connect, to the first byte, between bytes, in all."""
 
@@ -42,3 +59,12 @@ class Target(Struct, frozen=True):
     model: str | None
     price: Price | None = None
     """Set where the config overrides what genai-prices says."""
+    weight: float = 1.0
+    """Its share among the targets of a model."""
+    concurrency: int | None = None
+    """Attempts that it gets at one time; None: as many as there are."""
+
+    @property
+    def name(self) -> str:
+        """`provider/model`, or the provider where no model is named."""
+        return self.account.name if self.model is None else f"{self.account.name}/{self.model}"

@@ -77,19 +77,28 @@ class Call:
     accepted_at: float
     """Monotonic seconds."""
     presence: Presence
+    named: Mapping[bytes, bytes] = field(default_factory=dict)
+    """The same headers by name; of several with one name, the last."""
     members: Mapping[str, Raw] = field(default_factory=dict)
     """Top-level members of a JSON body."""
     metered: bool = True
     """Whether the usage that the answer reports is charged."""
     provider: str | None = None
     """The provider asked for by header, for requests that name no model."""
+    timeout: float | None = None
+    """Seconds from `accepted_at` that its caller gives it, answer included."""
+    session: str | None = None
+    """What its caller named the conversation that it belongs to."""
     dry: bool = False
     """Only asks what would happen: rules are evaluated, nothing is taken, nothing is sent."""
     events: list[Event] = field(default_factory=list)
     """The records of its attempts that have ended."""
     notes: list[tuple[object, ...]] = field(default_factory=list)
     """What the rules found, for `explain`: each begins with the rule's name; the rest are numbers and names, no content."""
+    under_way: int = 0
+    """Attempts that were sent and are not recorded yet."""
     _endings: list[Callable[[Call], None]] | None = None
+    _over: bool = False
     _ended: bool = False
 
     def on_end(self, callback: Callable[[Call], None]) -> None:
@@ -100,13 +109,20 @@ class Call:
             self._endings.append(callback)
 
     def end(self) -> None:
-        """The call is over. Only the first call does anything."""
-        if self._ended:
+        """Nothing more will be tried: the call is over as soon as its attempts are recorded. Saying it again is safe."""
+        self._over = True
+        if self.under_way or self._ended:
             return
         self._ended = True
         endings, self._endings = self._endings, None
         for callback in endings or ():
             callback(self)
+
+    def recorded(self) -> None:
+        """One of its attempts is."""
+        self.under_way -= 1
+        if self._over and not self.under_way:
+            self.end()
 
 
 class Sink(Protocol):

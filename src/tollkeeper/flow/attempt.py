@@ -5,13 +5,14 @@ from collections.abc import Callable
 import msgspec
 
 from tollkeeper.core import receipt
-from tollkeeper.core.account import Target
+from tollkeeper.core.account import Patience, Target
 from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.events import Event, Hold, Outcome, Quality
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.money import Price, usd_from_nano
 from tollkeeper.core.ports import Ledger, Observer, Reservation, Sent
 from tollkeeper.core.usage import NOTHING, Heard, Reported, Usage
+from tollkeeper.flow.health import TargetHealth
 
 PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
 """(target, model as the answer named it, service tier, Unix ms) -> price, None where unknown."""
@@ -27,18 +28,23 @@ class Attempt:
         "_ledger",
         "_monotonic",
         "_observe",
-        "_on_settled",
         "_price_of",
         "_reported_cost",
         "_settled",
         "answer",
         "call",
+        "dispatched",
         "heard",
         "hold",
         "overhead_ms",
+        "probe",
         "reservation",
+        "sent",
         "started",
+        "state",
+        "stream_error",
         "target",
+        "timeouts",
     )
 
     def __init__(
@@ -52,7 +58,7 @@ class Attempt:
         price_of: PriceOf,
         now: Clock,
         monotonic: Clock,
-        lifetime: float,
+        timeouts: Patience,
     ) -> None:
         started_ms = int(now() * 1000)
         self._ledger = ledger
@@ -61,13 +67,23 @@ class Attempt:
         self._monotonic = monotonic
         self._settled = False
         self._reported_cost: int | None = None
-        self._on_settled: Callable[[Event], None] | None = None
         self.call = call
         self.target = target
         self.started = monotonic()
         self.answer: Sent | None = None
         self.heard = Heard()
         self.reservation: Reservation | None = None
+        self.timeouts = timeouts
+        self.state: TargetHealth | None = None
+        """Is told how it ends."""
+        self.probe = False
+        """Whether its end decides over the target's return."""
+        self.dispatched = False
+        """Whether it is held, and so will be recorded."""
+        self.sent = False
+        """Whether the request was handed to the network."""
+        self.stream_error: str | None = None
+        """The code of an error event that its stream began with."""
         self.overhead_ms = 0.0
         """Milliseconds of the call's time that the gate used, not the provider."""
         body = call.body
@@ -76,7 +92,7 @@ class Attempt:
             request_id=call.request_id,
             attempt=number,
             started_at=started_ms,
-            expires_at=started_ms + int(lifetime * 1000),
+            expires_at=started_ms + int((timeouts.connect + timeouts.total) * 1000),
             key_id=call.key.id,
             owner=call.key.owner,
             team=call.key.team,
@@ -132,14 +148,10 @@ class Attempt:
             return self.target.price
         return self._price_of(self.target, self.heard.model, self.heard.tier, self.hold.started_at)
 
-    @property
-    def settled(self) -> bool:
-        """Whether its record is written."""
-        return self._settled
-
-    def on_settled(self, callback: Callable[[Event], None]) -> None:
-        """Runs `callback` when the record is written. One is kept."""
-        self._on_settled = callback
+    def dispatch(self) -> None:
+        """It is held and about to be sent: from here on it is recorded, whatever happens."""
+        self.dispatched = True
+        self.call.under_way += 1
 
     def settle(self, outcome: Outcome, error_code: str | None = None, counted: Usage | None = None) -> None:
         """Writes the event: what was reported, or else what was `counted`. Only the first call does anything."""
@@ -200,8 +212,10 @@ class Attempt:
         self._ledger.settle(event, once if reported is not None else None, look=not self.call.metered)
         self._observe(event if self.call.metered else msgspec.structs.replace(event, usage=NOTHING, cost_nano=0))
         self.call.events.append(event)
-        if self._on_settled is not None:
-            self._on_settled(event)
+        if self.state is not None:
+            self.state.ended(event, ended, self.probe)
+        if self.dispatched:
+            self.call.recorded()
 
     def _trace(self, price: Price | None, usage: Usage | None) -> str | None:
         """The call's notes, and the unit prices that this attempt was charged at."""

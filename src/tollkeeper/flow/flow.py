@@ -6,20 +6,31 @@ Rule 3: a reply's headers leave after the provider's first event, so that what f
 Rule 4: a call ends once, after the record of its last attempt: whatever a policy took for it is given back then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tollkeeper.core.call import Call, Reply
+from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Handler, Policy
+from tollkeeper.flow.failover import Failover
+from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.routing import Routing
-from tollkeeper.flow.sending import Sending
 
 
 class Flow:
     """One gate's engine. `routing` is replaced when the config changes; calls under way keep the one they began with."""
 
-    def __init__(self, routing: Routing, policies: Sequence[Policy], sending: Sending) -> None:
+    def __init__(
+        self,
+        routing: Routing,
+        policies: Sequence[Policy],
+        pools: Pools,
+        failover: Failover,
+        refused: Callable[[Call, TollkeeperError], None] = lambda call, error: None,
+    ) -> None:
         self.routing = routing
-        self.sending = sending
+        self._refused = refused
+        self._pools = pools
+        self._failover = failover
         handler: Handler = self._route
         for policy in reversed(policies):
             handler = _around(policy, handler)
@@ -29,24 +40,19 @@ class Flow:
         """Answers a call. Raises TollkeeperError where there is no answer to pass on."""
         try:
             return await self._admitted(call)
-        except BaseException:
-            call.end()
+        except BaseException as error:
+            if isinstance(error, TollkeeperError) and not (call.events or isinstance(error, ClientLeft)):
+                self._refused(call, error)
             raise
-
-    async def _route(self, call: Call) -> Reply:
-        routing = self.routing
-        target = routing.unnamed(call.provider) if call.model is None else routing.targets(call.model)[0]
-        attempt = self.sending.attempt(call, target, 1)
-        reply = await self.sending.send(attempt)
-        if attempt.settled:
+        finally:
             call.end()
-        else:
-            attempt.on_settled(lambda _: call.end())
-        return reply
+
+    def _route(self, call: Call) -> Awaitable[Reply]:
+        return self._failover(call, self._pools.of(self.routing, call))
 
 
 def _around(policy: Policy, handler: Handler) -> Handler:
-    async def guarded(call: Call) -> Reply:
-        return await policy(call, handler)
+    def guarded(call: Call) -> Awaitable[Reply]:
+        return policy(call, handler)
 
     return guarded

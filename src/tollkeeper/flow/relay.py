@@ -215,7 +215,27 @@ class Relay:
             first += events.feed(chunk)
             if events.garbled:
                 raise UpstreamError("The provider's stream is not one of JSON events.", code="upstream_bad_answer")
+        if reader.error_code is not None and events.seen == 1:
+            return await self._refused_in_stream(events, first)
         return self._reply(lambda sink: self._pour_events(sink, events, first), answer.first_byte_at)
+
+    async def _refused_in_stream(self, events: EventStream, first: bytes) -> Reply:
+        """A stream that begins with an error has given its caller nothing. It is read to its end: another may be asked."""
+        answer, reader = self._answer, events.reader
+        try:
+            while not reader.done and len(first) < _ERROR_BODY:
+                chunk = await answer.next_chunk(_AFTER_DONE)
+                if chunk is None:
+                    first += events.end()
+                    break
+                first += events.feed(chunk)
+        except (TimeoutError, TollkeeperError):
+            pass  # the error has been said; how the rest of it ends does not matter
+        self._heard(reader)
+        self._attempt.stream_error = reader.error_code
+        self._end("error", reader.error_code, reader.delivered)
+        answer.close()
+        return self._reply(first, answer.last_byte_at)
 
     async def _pour_events(self, sink: Sink, events: EventStream, first: bytes) -> None:
         answer, reader = self._answer, events.reader
@@ -225,8 +245,8 @@ class Relay:
             out = events.feed(chunk)
             if self._drain is not None:
                 self._drain.passed(events.seen)
-            elif out:
-                sink.write(self._without_secret(out))
+            if out:
+                sink.write(self._without_secret(out))  # of a drain too: others may have asked for the same
             return not (events.garbled or reader.done) and (sink.blocked is None or self._drain is not None)
 
         try:
@@ -244,8 +264,7 @@ class Relay:
                     break
                 await _room(sink)
             rest = events.end()
-            if self._drain is None:
-                sink.write(self._without_secret(rest))
+            sink.write(self._without_secret(rest))
             if events.garbled:
                 raise UpstreamError("The provider's stream was garbled.", code="upstream_garbled")
             if not reader.finished:

@@ -2,16 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 
-from tollkeeper.core.account import Account, Target
+from tollkeeper.core.account import Account, Balancing, Target
 from tollkeeper.core.errors import CallerError, model_not_found
 
 
 class Routing:
     """Knows the configured models and accounts. Swapped whole when the config changes."""
 
-    def __init__(self, models: Mapping[str, Sequence[Target]], accounts: Mapping[str, Account]) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Sequence[Target]],
+        accounts: Mapping[str, Account],
+        balancing: Mapping[str, Balancing] | None = None,
+    ) -> None:
         self.models = models
         self.accounts = accounts
+        self.balancing = balancing or {}
+        """How calls are shared out, by model, where the config says anything of it."""
         self._found: dict[str, Sequence[Target]] = dict(models)
 
     def targets(self, model: str) -> Sequence[Target]:

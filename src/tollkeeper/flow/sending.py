@@ -1,6 +1,6 @@
 """One attempt at one target: held on disk, sent, its answer begun; what goes wrong is recorded before it is raised."""
 
-from tollkeeper.core.account import Target
+from tollkeeper.core.account import Patience, Target
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ids import Clock
@@ -38,9 +38,8 @@ class Sending:
         self._now = now
         self._monotonic = monotonic
 
-    def attempt(self, call: Call, target: Target, number: int) -> Attempt:
-        """The record of an attempt that is about to be made."""
-        timeouts = target.account.timeouts
+    def attempt(self, call: Call, target: Target, number: int, timeouts: Patience | None = None) -> Attempt:
+        """The record of an attempt that is about to be made, with the account's timeouts where no others are given."""
         return Attempt(
             call,
             target,
@@ -50,7 +49,7 @@ class Sending:
             price_of=self._price_of,
             now=self._now,
             monotonic=self._monotonic,
-            lifetime=timeouts.connect + timeouts.total,
+            timeouts=target.account.timeouts if timeouts is None else timeouts,
         )
 
     async def send(self, attempt: Attempt) -> Reply:
@@ -65,9 +64,10 @@ class Sending:
         if call.presence.gone:
             self._ledger.release(call.request_id, attempt.hold.attempt)
             raise ClientLeft("The client left.")
+        attempt.dispatch()
         try:
             answer = await self._outbound.send(
-                outgoing.method, outgoing.url, outgoing.headers, outgoing.body, target.account.timeouts
+                outgoing.method, outgoing.url, outgoing.headers, outgoing.body, attempt.timeouts
             )
         except TollkeeperError as error:
             attempt.settle("upstream_error", error.code)
@@ -75,6 +75,7 @@ class Sending:
         except BaseException:
             attempt.settle("gate_stopped", "gate_stopped")
             raise
+        attempt.sent = True
         relay = Relay(attempt, answer, outgoing.hide_usage, self._counting, self.departures, self.options)
         call.presence.on_leave(relay.client_left)
         return await relay.reply()

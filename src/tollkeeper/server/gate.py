@@ -3,6 +3,7 @@
 Plain ASGI, so that it runs under any ASGI server. Two extensions of our own door make it cheaper there: see protocol.py.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from urllib.parse import unquote
@@ -129,6 +130,7 @@ class Gate:
             path=found.path,
             query=scope["query_string"],
             headers=headers,
+            named=named,
             body=b"",
             model=None,
             streamed=False,
@@ -139,6 +141,12 @@ class Gate:
         asked = named.get(b"x-tollkeeper-provider")
         if asked is not None:
             call.provider = asked.decode("ascii", "replace")
+        session = named.get(b"x-tollkeeper-session")
+        if session is not None:
+            call.session = session.decode("latin-1")
+        allowed = named.get(b"x-tollkeeper-timeout")
+        if allowed is not None:
+            call.timeout = _seconds(allowed)
         await self._read_body(call, found, named, receive)
         return await self._handle(call)
 
@@ -248,6 +256,20 @@ def _refuse_twins(headers: list[tuple[bytes, bytes]]) -> None:
     for name in (b"content-type", b"content-encoding"):
         if names.count(name) > 1:
             raise CallerError(f"There are several {name.decode()} headers.", code="invalid_http")
+
+
+def _seconds(given: bytes) -> float:
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise CallerError(
+            "Invalid x-tollkeeper-timeout: expected seconds, more than 0.",
+            code="invalid_value",
+            param="x-tollkeeper-timeout",
+        )
+    return seconds
 
 
 def _method_not_allowed(allowed: frozenset[str]) -> CallerError:

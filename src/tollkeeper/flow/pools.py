@@ -1,0 +1,63 @@
+"""Model names to pools of targets with their states, found once and kept until the config changes."""
+
+from collections.abc import Callable, Sequence
+
+from tollkeeper.core.account import Balancing, Target
+from tollkeeper.core.call import Call
+from tollkeeper.core.money import Price
+from tollkeeper.flow.choosing import Member, Pool
+from tollkeeper.flow.health import Health
+from tollkeeper.flow.routing import Routing
+
+_MOST_UNLISTED = 1000
+_PLAIN = Balancing()
+
+PriceNow = Callable[[Target], Price | None]
+"""What a target costs as of now; None where that is not known."""
+
+
+class Pools:
+    """One gate's. `of` is the hot path: a lookup."""
+
+    def __init__(self, health: Health, price_now: PriceNow) -> None:
+        self._health = health
+        self._price_now = price_now
+        self._routing: Routing | None = None
+        self._named: dict[str, Pool] = {}
+        self._unnamed: dict[str | None, Pool] = {}
+
+    def of(self, routing: Routing, call: Call) -> Pool:
+        """Where a call may go. Raises CallerError where there is no such model or provider."""
+        if routing is not self._routing:
+            self._begin(routing)
+        found = self._unnamed.get(call.provider) if call.model is None else self._named.get(call.model)
+        return found if found is not None else self._made(routing, call)
+
+    def priced(self, pool: Pool) -> Pool:
+        """The same, with what least-cost goes by looked up."""
+        if not pool.priced:
+            for member in pool.members:
+                member.price(self._price_now(member.target))
+            pool.priced = True
+        return pool
+
+    def _begin(self, routing: Routing) -> None:
+        self._routing = routing
+        self._named = {}
+        self._unnamed = {}
+        self._health.keep_only(routing.accounts)
+
+    def _made(self, routing: Routing, call: Call) -> Pool:
+        if call.model is None:
+            pool = self._pool((routing.unnamed(call.provider),), _PLAIN)
+            self._unnamed[call.provider] = pool
+            return pool
+        pool = self._pool(routing.targets(call.model), routing.balancing.get(call.model, _PLAIN))
+        if len(self._named) >= _MOST_UNLISTED + len(routing.models):
+            self._named = {name: kept for name, kept in self._named.items() if name in routing.models}
+        self._named[call.model] = pool
+        return pool
+
+    def _pool(self, targets: Sequence[Target], balancing: Balancing) -> Pool:
+        health = self._health
+        return Pool([Member(one, health.target(one.account, one.model, one.name)) for one in targets], balancing)
