@@ -70,6 +70,8 @@ WITHOUT_A_MIRROR = {
     "server/pouring.py": "server/test_streams.py",
     "server/protocol.py": "server/test_door.py",
     # The rest.
+    "stores/sqlite/rows.py": "stores/test_reports.py",
+    "stores/sqlite/writer.py": "stores/test_ledger_trouble.py",
     "telemetry/metrics.py": "operator/test_metrics.py",
     "upstream/connection.py": "upstream/test_answers.py",
     "upstream/demo.py": "cli/test_serve.py",

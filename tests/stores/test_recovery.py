@@ -8,7 +8,7 @@ from kit.ledgers import Other
 from kit.records import ending, hold, write
 from tollkeeper.core.events import Hold
 from tollkeeper.core.usage import Usage
-from tollkeeper.stores.sqlite.ledger import recover
+from tollkeeper.stores.sqlite.recovery import recover
 
 
 def test_recovery_makes_an_event_of_each_open_hold_once(store: Path, other: Other) -> None:

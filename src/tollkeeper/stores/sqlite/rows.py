@@ -1,0 +1,118 @@
+"""Holds and events as rows: how they are put into their tables, and how an event comes back out."""
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from tollkeeper.core.events import Event, Hold
+from tollkeeper.core.usage import NOTHING, Usage
+
+HoldRow = tuple[str, int, int, str]
+
+_INSERT_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?)"
+_DELETE_HOLD = "DELETE FROM holds WHERE request_id = ? AND attempt = ?"
+_INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 34)})"
+_MOST = 2**53
+"""What a number that no column can hold is recorded as: 9 million USD, and far more tokens than any attempt has."""
+_encode = msgspec.json.Encoder().encode
+
+
+class Once(msgspec.Struct, frozen=True):
+    """An event whose usage is charged under `id`; a mere `look` at it only if that has not been charged before."""
+
+    event: Event
+    id: str
+    look: bool
+
+
+End = Event | Once | tuple[str, int]
+"""How a hold ends: with its event, or with nothing (request id, attempt)."""
+
+
+def hold_row(hold: Hold) -> HoldRow:
+    return (hold.request_id, hold.attempt, hold.expires_at, _encode(hold).decode())
+
+
+def put(database: sqlite3.Connection, holds: Sequence[HoldRow], ends: Sequence[End]) -> None:
+    """Puts them in, within the caller's transaction. Putting the same in again changes nothing."""
+    if holds:
+        database.executemany(_INSERT_HOLD, holds)
+    if not ends:
+        return
+    events = [
+        end if isinstance(end, Event) else _charged_once(database, end) for end in ends if not isinstance(end, tuple)
+    ]
+    database.executemany(_DELETE_HOLD, [(event.request_id, event.attempt) for event in events])
+    if len(events) < len(ends):
+        database.executemany(_DELETE_HOLD, [end for end in ends if isinstance(end, tuple)])
+    try:
+        database.executemany(_INSERT_EVENT, map(row_of, events))
+    except (
+        OverflowError
+    ):  # a provider may report any number; one that is absurd must not keep others from being written
+        database.executemany(_INSERT_EVENT, [tuple(map(_clamped, row_of(event))) for event in events])
+
+
+def _charged_once(database: sqlite3.Connection, end: Once) -> Event:
+    event = end.event
+    marked = database.execute("INSERT OR IGNORE INTO charged VALUES (?, ?)", (event.provider, end.id))
+    if marked.rowcount or not end.look:
+        return event
+    return msgspec.structs.replace(event, usage=NOTHING, cost_nano=0, usage_raw=None, quality="counted")
+
+
+def _clamped(value: object) -> object:
+    return min(value, _MOST) if isinstance(value, int) else value
+
+
+def row_of(event: Event) -> tuple[object, ...]:
+    """The event as a row of the table `events`, column by column."""
+    usage = event.usage
+    return (
+        event.request_id,
+        event.attempt,
+        event.started_at,
+        event.key_id,
+        event.owner,
+        event.team,
+        event.operation,
+        event.dialect,
+        event.model_asked,
+        event.provider,
+        event.model,
+        event.model_used,
+        event.streamed,
+        event.outcome,
+        event.status,
+        event.error_code,
+        event.quality,
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.audio_input_tokens,
+        usage.cached_audio_input_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.audio_output_tokens,
+        event.cost_nano,
+        event.price_version,
+        event.usage_raw,
+        event.first_byte_ms,
+        event.duration_ms,
+        event.overhead_ms,
+        event.held_nano,
+        event.saved_nano,
+        event.trace,
+    )
+
+
+def event_of(row: tuple[object, ...]) -> Event:
+    """The reverse of `row_of`."""
+    names = Event.__struct_fields__
+    tokens = Usage.__struct_fields__
+    at = names.index("usage")
+    values = dict(zip(names[:at], row[:at], strict=True))
+    values["usage"] = dict(zip(tokens, row[at : at + len(tokens)], strict=True))
+    values |= dict(zip(names[at + 1 :], row[at + len(tokens) :], strict=True))
+    return msgspec.convert(values, Event, strict=False)
