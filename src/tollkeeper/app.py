@@ -73,7 +73,7 @@ class App:
         self.departures = Departures(loaded.config.drain)
         self.counting = Counting(TokenCounter())
         self.client = HttpClient(time.monotonic)
-        self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic))
+        self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic), time.monotonic)
         self.metrics = Metrics(
             {
                 "draining": lambda: self.departures.draining,

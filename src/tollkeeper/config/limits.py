@@ -5,8 +5,8 @@ from tollkeeper.core.rate import LimitScope, RateLimit, parse_all
 from tollkeeper.policies.limits import LimitRules, LimitsOptions
 
 
-def limits_of(options: LimitsOptions, problem: Problem) -> LimitRules:
-    """What the rule works with. A line that is no limit is told to `problem`."""
+def limits_of(options: LimitsOptions, deadline: float | None, problem: Problem) -> LimitRules:
+    """What the rule works with, `deadline` being the seconds a call has. A line that is no limit is told to `problem`."""
 
     def read(texts: list[str], scope: LimitScope, of: str | None, dotted: str) -> tuple[RateLimit, ...]:
         try:
@@ -26,4 +26,5 @@ def limits_of(options: LimitsOptions, problem: Problem) -> LimitRules:
         models=groups(options.models, "model", "models"),
         wait=options.wait,
         queue=options.queue,
+        deadline=deadline,
     )

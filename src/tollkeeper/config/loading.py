@@ -42,7 +42,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     _check_server(config.server, problem)
     accounts = accounts_of(config, environment, demo, problem)
     models = models_of(config, accounts, problem)
-    limits = limits_of(config.limits, problem)
+    limits = limits_of(config.limits, config.retry.deadline, problem)
     if problems:
         raise ConfigError(problems)
     return Loaded(config, accounts, models, path, limits, balancing_of(config))

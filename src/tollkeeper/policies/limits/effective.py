@@ -46,6 +46,8 @@ class LimitRules(Struct, frozen=True, kw_only=True):
     models: Mapping[str, tuple[RateLimit, ...]] = {}
     wait: float = 0.0
     queue: int = 100
+    deadline: float | None = None
+    """Seconds that every call has at most, from when it was accepted."""
 
 
 class Effective:

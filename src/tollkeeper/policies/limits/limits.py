@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.gcra import Standing
+from tollkeeper.core.ids import Clock
 from tollkeeper.core.ports import Handler, Limiter
 from tollkeeper.policies.limits import estimates
 from tollkeeper.policies.limits.effective import Effective, LimitRules, Plan
@@ -22,9 +23,10 @@ ORDER = 200
 class Limits:
     """`rules` is replaced when the config changes; what is counted stays, by the ids of the limits."""
 
-    def __init__(self, rules: LimitRules, limiter: Limiter) -> None:
+    def __init__(self, rules: LimitRules, limiter: Limiter, monotonic: Clock) -> None:
         self.rules = rules
         self._limiter = limiter
+        self._monotonic = monotonic
         self._waiting = Waiting(limiter)
         self._plans: dict[str, Plan] = {}
         self._refused: dict[tuple[str, ...], int] = {}
@@ -89,7 +91,8 @@ class Limits:
                     break
             else:
                 return standings
-        if rules.wait and self._worth_waiting(effective, standings) and waiting.room(call.key.id, rules.queue):
+        patience = self._patience(call) if rules.wait else 0.0
+        if patience > 0 and _worth_waiting(effective, standings, patience) and waiting.room(call.key.id, rules.queue):
             taken = await waiting.turn(
                 call.key.id,
                 allowances,
@@ -97,18 +100,20 @@ class Limits:
                 standings,
                 holder=call.request_id,
                 presence=call.presence,
-                seconds=rules.wait,
+                seconds=patience,
             )
             if taken is not None:
                 return taken
             standings = await self._limiter.look(allowances, costs)
         raise self._refusal(call, effective, costs, standings)
 
-    def _worth_waiting(self, effective: Effective, standings: Sequence[Standing]) -> bool:
-        """Requests come back at a known time only; tokens and places may be given back before that."""
-        at = decisive(standings)
-        requests = effective.allowances[at].limit.dimension == "requests"
-        return not requests or standings[at][2] <= self.rules.wait * 1_000_000
+    def _patience(self, call: Call) -> float:
+        """Seconds that a call may wait: no longer than it has in all."""
+        seconds = self.rules.wait
+        for given in (call.timeout, self.rules.deadline):
+            if given is not None:
+                seconds = min(seconds, call.accepted_at + given - self._monotonic())
+        return seconds
 
     def _refusal(
         self, call: Call, effective: Effective, costs: Sequence[int], standings: Sequence[Standing]
@@ -163,6 +168,12 @@ class _Taken:
     def end(self, call: Call) -> None:
         """Once, by the call itself."""
         self._limits.settle(call, self._plan, self._effective, self._costs)
+
+
+def _worth_waiting(effective: Effective, standings: Sequence[Standing], seconds: float) -> bool:
+    """Requests come back at a known time only; tokens and places may be given back before that."""
+    at = decisive(standings)
+    return effective.allowances[at].limit.dimension != "requests" or standings[at][2] <= seconds * 1_000_000
 
 
 def _note(call: Call, effective: Effective, costs: Sequence[int], standings: Sequence[Standing]) -> None:
