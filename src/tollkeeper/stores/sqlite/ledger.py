@@ -61,6 +61,10 @@ class SqliteLedger:
         self._crowded = False
         self.healthy = True
         """Whether the last transaction succeeded."""
+        self.on_event: Callable[[Event], None] = _nobody
+        """Told of every event as it will be charged: when it is taken, or, of a mere look, when it is on disk."""
+        self._looks: list[Event] = []
+        self._resting: list[Callable[[list[Event] | None], None]] = []
 
     async def hold(self, hold: Hold) -> None:
         waiter = self._loop.create_future()
@@ -76,6 +80,8 @@ class SqliteLedger:
 
     def settle(self, event: Event, once: str | None = None, *, look: bool = False) -> None:
         self._end(event if once is None else Once(event, once, look))
+        if once is None or not look:
+            self.on_event(event)
 
     def release(self, request_id: str, attempt: int) -> None:
         self._end((request_id, attempt))
@@ -89,6 +95,29 @@ class SqliteLedger:
         self._turns.append((work, future))
         self._schedule(0)
         return await future
+
+    def at_rest(self, callback: Callable[[list[Event] | None], None]) -> None:
+        """Runs `callback` once no transaction is under way, with the events that were taken and are not on disk.
+
+        All others that were told of are on disk, where a snapshot begun in `callback` sees them. None: what is there cannot
+        be told, as the ledger cannot be written.
+        """
+        if self._busy:
+            self._resting.append(callback)
+        else:
+            callback(self._unwritten())
+
+    def _unwritten(self) -> list[Event] | None:
+        """Less the looks: what they are charged is decided when they are written."""
+        if not self._trusted:
+            return None
+        ends = [end for end in self._ends if not isinstance(end, tuple)]
+        return [end if isinstance(end, Event) else end.event for end in ends if isinstance(end, Event) or not end.look]
+
+    def _rest(self) -> None:
+        resting, self._resting = self._resting, []
+        for callback in resting:
+            callback(self._unwritten())
 
     async def close(self, seconds: float = 10.0) -> bool:
         """Writes all that is queued and ends. False where something could not be written in `seconds`."""
@@ -147,7 +176,7 @@ class SqliteLedger:
         database = self._writer.database
         try:
             database.execute("BEGIN IMMEDIATE")
-            put(database, holds, ends)
+            self._looks = put(database, holds, ends)
             database.execute("COMMIT")
         except sqlite3.Error as error:
             self._writer.roll_back()
@@ -162,6 +191,8 @@ class SqliteLedger:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+            for event in self._looks:
+                self.on_event(event)
             self._trusted = True
             if not self.healthy:
                 self.healthy = True
@@ -176,6 +207,7 @@ class SqliteLedger:
             if self.healthy:
                 self.healthy = False
                 self._on_trouble(str(error))
+        self._rest()
         if self._turns:
             self._schedule(0)
         elif self._holds:
@@ -198,6 +230,7 @@ class SqliteLedger:
                     future.set_result(done.result())
                 else:
                     future.set_exception(error)
+            self._rest()
             self._schedule(0)
 
         running.add_done_callback(ended)
@@ -219,11 +252,15 @@ class SqliteLedger:
                     if not _is_busy(error) or time.monotonic() > until:
                         raise
                 time.sleep(0.005)
-            put(database, holds, ends)
+            self._looks = put(database, holds, ends)
             database.execute("COMMIT")
             self._writer.sync()
         finally:
             self._writer.roll_back()
+
+
+def _nobody(event: Event) -> None:
+    """Nobody wants to know."""
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

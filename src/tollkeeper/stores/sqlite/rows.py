@@ -34,14 +34,20 @@ def hold_row(hold: Hold) -> HoldRow:
     return (hold.request_id, hold.attempt, hold.expires_at, _encode(hold).decode())
 
 
-def put(database: sqlite3.Connection, holds: Sequence[HoldRow], ends: Sequence[End]) -> None:
-    """Puts them in, within the caller's transaction. Putting the same in again changes nothing."""
+def put(database: sqlite3.Connection, holds: Sequence[HoldRow], ends: Sequence[End]) -> list[Event]:
+    """Puts them in, within the caller's transaction; returns the looks as they are charged.
+
+    Putting the same in again changes nothing.
+    """
+    looks: list[Event] = []
     if holds:
         database.executemany(_INSERT_HOLD, holds)
     if not ends:
-        return
+        return looks
     events = [
-        end if isinstance(end, Event) else _charged_once(database, end) for end in ends if not isinstance(end, tuple)
+        end if isinstance(end, Event) else _charged_once(database, end, looks)
+        for end in ends
+        if not isinstance(end, tuple)
     ]
     database.executemany(_DELETE_HOLD, [(event.request_id, event.attempt) for event in events])
     if len(events) < len(ends):
@@ -52,14 +58,18 @@ def put(database: sqlite3.Connection, holds: Sequence[HoldRow], ends: Sequence[E
         OverflowError
     ):  # a provider may report any number; one that is absurd must not keep others from being written
         database.executemany(_INSERT_EVENT, [tuple(map(_clamped, row_of(event))) for event in events])
+    return looks
 
 
-def _charged_once(database: sqlite3.Connection, end: Once) -> Event:
+def _charged_once(database: sqlite3.Connection, end: Once, looks: list[Event]) -> Event:
     event = end.event
     marked = database.execute("INSERT OR IGNORE INTO charged VALUES (?, ?)", (event.provider, end.id))
-    if marked.rowcount or not end.look:
+    if not end.look:
         return event
-    return msgspec.structs.replace(event, usage=NOTHING, cost_nano=0, usage_raw=None, quality="counted")
+    if not marked.rowcount:
+        event = msgspec.structs.replace(event, usage=NOTHING, cost_nano=0, usage_raw=None, quality="counted")
+    looks.append(event)
+    return event
 
 
 def _clamped(value: object) -> object:
