@@ -10,6 +10,7 @@ from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.gcra import Allowance, Standing
+from tollkeeper.core.kept import Kept
 from tollkeeper.core.keys import Key
 from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard, Reported, Usage
@@ -21,7 +22,9 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class Policy(Protocol):
     """One rule around a call: answers it, refuses it by raising, or passes it on and may look at the reply."""
 
-    async def __call__(self, call: Call, next: Handler) -> Reply: ...
+    def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:
+        """A coroutine, or a plain function that says `return next(call)` for calls that it has nothing to do with."""
+        ...
 
 
 class EventReader(Protocol):
@@ -161,6 +164,18 @@ class Limiter(Protocol):
 
     def adjust(self, allowances: Sequence[Allowance], deltas: Sequence[int], holder: str) -> None:
         """Takes more, or gives back (below zero), whatever the limit says. Queued where not at hand, never awaited."""
+        ...
+
+
+class Answers(Protocol):
+    """Answers kept to be given again. What is forgotten is only made anew."""
+
+    async def get(self, name: bytes) -> Kept | None:
+        """The answer of that name, None where there is none or its time is over."""
+        ...
+
+    def put(self, name: bytes, answer: Kept, ttl: float) -> None:
+        """Keeps it for `ttl` seconds, in the place of another of that name; at once or a little later."""
         ...
 
 

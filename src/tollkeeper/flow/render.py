@@ -17,7 +17,8 @@ _OURS = frozenset(
     authorization api-key x-api-key proxy-authorization proxy-authenticate cookie accept-encoding
     openai-organization openai-project forwarded via x-real-ip x-forwarded-for x-forwarded-host x-forwarded-proto
     x-forwarded-port true-client-ip x-client-ip x-cluster-client-ip x-original-url x-rewrite-url x-http-method
-    x-http-method-override x-method-override x-goog-api-key traceparent tracestate baggage x-request-id""".split()
+    x-http-method-override x-method-override x-goog-api-key traceparent tracestate baggage x-request-id
+    idempotency-key""".split()
 )
 _PLAIN = (b"accept-encoding", b"identity")
 

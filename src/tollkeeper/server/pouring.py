@@ -58,7 +58,7 @@ async def pour_over_asgi(
         while not pouring.done() or pieces.arrived.is_set():
             await pieces.arrived.wait()
             data = pieces.take()
-            if data:
+            if data and not presence.gone:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
         await pouring
     finally:
