@@ -1,0 +1,169 @@
+"""Translators in tests: streams decoded however they were cut, encoded, and compared as far as a dialect can say things."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tollkeeper.core.answers import Answer, Choice, Said
+from tollkeeper.core.conversation import Citation, Foreign, Reasoning, Refusal, Text, ToolUse
+from tollkeeper.core.deltas import Delta
+from tollkeeper.core.translation import Identity, Sitting, Terms, Translator
+from tollkeeper.dialects.anthropic_messages.translator import TRANSLATOR as ANTHROPIC
+from tollkeeper.dialects.openai_chat.translator import TRANSLATOR as CHAT
+from tollkeeper.wire.sse import EventScanner
+
+SITTING = Sitting(origin="someone", id="req1")
+IDENTITY = Identity(id="req1", created=1_700_000_000, model="model-1")
+TERMS = Terms(model="model-1", origin="someone")
+
+
+class Says(NamedTuple):
+    """What a dialect has words for. Every loss that the laws allow stands here."""
+
+    translator: Translator
+    folder: str
+    """Of its recordings, below a provider."""
+    stops: dict[str, str]
+    """Stop reasons that it does not tell apart from others."""
+    blocks: bool = True
+    """Whether blocks of words have borders: otherwise words of one kind are one, before the tools."""
+    refusals: bool = False
+    """Whether a refusal differs from other words."""
+    logprobs: bool = False
+    created: bool = False
+    choices: bool = False
+    sequence: bool = False
+    """Whether it says which stop sequence was met."""
+    addresses_only: bool = False
+    """Whether it cites only what has an address."""
+    redacted_ids: bool = False
+    """Whether reasoning has an id."""
+
+
+SAYS = {
+    "openai_chat": Says(
+        CHAT,
+        "chat",
+        {"stop_sequence": "end", "context": "length", "compaction": "length", "pause": "end", "refusal": "filter"},
+        blocks=False,
+        refusals=True,
+        logprobs=True,
+        created=True,
+        choices=True,
+        addresses_only=True,
+        redacted_ids=True,
+    ),
+    "anthropic_messages": Says(ANTHROPIC, "messages", {"filter": "refusal"}, sequence=True),
+}
+ALL = tuple(says.translator for says in SAYS.values())
+
+
+def decoded(translator: Translator, raw: bytes, size: int | None = None, sitting: Sitting = SITTING) -> list[Delta]:
+    """The pieces of a whole stream that came in chunks of `size` bytes."""
+    decoder, scanner = translator.decoder(sitting), EventScanner()
+    chunks = [raw] if size is None else [raw[at : at + size] for at in range(0, len(raw), size)]
+    found: list[Delta] = []
+    for chunk in chunks:
+        for event in scanner.feed(chunk):
+            found += decoder.feed(event)
+    rest = scanner.take()
+    if rest.strip():
+        found += decoder.feed(rest)
+    assert decoder.finished, "the stream was cut"
+    return found + decoder.close()
+
+
+def encoded(translator: Translator, deltas: Iterable[Delta], identity: Identity = IDENTITY) -> bytes:
+    """The client's whole stream, the pieces fed one by one."""
+    encoder = translator.encoder(identity)
+    return b"".join(encoder.feed([delta]) for delta in deltas)
+
+
+def comparable(answer: Answer, *through: str, whole: bool = False) -> dict[str, Any]:
+    """An answer without what one of the dialects on its way cannot say. `whole`: it travelled as whole answers."""
+    for name in through:
+        answer = _as_said(answer, SAYS[name], whole)
+    return {
+        "id": answer.id,
+        "model": answer.model,
+        "created": answer.created,
+        "choices": [{"stop": c.stop, "sequence": c.sequence, "blocks": c.blocks} for c in answer.choices],
+        "usage": answer.reported.usage if answer.reported is not None and answer.failure is None else None,
+        "failure": (answer.failure.message, answer.failure.status, answer.failure.code) if answer.failure else None,
+    }
+
+
+def _as_said(answer: Answer, says: Says, whole: bool) -> Answer:
+    choices = answer.choices if says.choices else answer.choices[:1]
+    return msgspec.structs.replace(
+        answer,
+        created=answer.created if says.created and answer.created != IDENTITY.created else None,
+        choices=tuple(_choice(choice, says, whole, answer.failure is not None) for choice in choices),
+    )
+
+
+def _choice(choice: Choice, says: Says, whole: bool, failed: bool) -> Choice:
+    blocks = _joined([_block(block, says) for block in choice.blocks if _is_said(block, says)], says)
+    refused = any(isinstance(block, Refusal) for block in blocks)
+    stop: Any = choice.stop
+    stop = "end" if stop == "refusal" and refused else says.stops.get(stop, stop)
+    if stop == "end":
+        called = any(isinstance(block, ToolUse) for block in blocks)
+        stop = "tool" if called else "refusal" if refused else "end"
+    if failed:
+        stop = "end"
+    return Choice(tuple(blocks), stop, choice.sequence if says.sequence else None)
+
+
+def _is_said(block: Said, says: Says) -> bool:
+    if isinstance(block, Foreign):
+        return block.dialect == says.translator.name
+    if isinstance(block, ToolUse):
+        return True
+    if isinstance(block, Reasoning):
+        return bool(block.text or block.seal)
+    return bool(block.text) or (isinstance(block, Text) and bool(block.citations))
+
+
+def _block(block: Said, says: Says) -> Said:
+    if isinstance(block, Refusal) and not says.refusals:
+        return Text(block.text)
+    if isinstance(block, Text):
+        cited = [found for found in block.citations if found.url or not says.addresses_only]
+        return Text(
+            block.text,
+            tuple(Citation(found.url or None, found.title or None, found.text or None) for found in cited),
+            block.logprobs if says.logprobs else None,
+        )
+    if isinstance(block, Reasoning) and not says.redacted_ids:
+        return msgspec.structs.replace(block, id=None)
+    if isinstance(block, ToolUse) and not block.custom:
+        return msgspec.structs.replace(block, arguments=_plain_json(block.arguments))
+    if isinstance(block, Foreign):
+        return Foreign(block.dialect, _plain_json(block.data.decode()).encode())
+    return block
+
+
+def _plain_json(text: str) -> str:
+    return msgspec.json.encode(msgspec.json.decode(text or "{}"), order="deterministic").decode()
+
+
+def _joined(blocks: Sequence[Said], says: Says) -> list[Said]:
+    """Where blocks have no borders: thoughts, texts, refusals, tools, the words of each kind in one."""
+    if says.blocks:
+        return list(blocks)
+    thoughts = [block for block in blocks if isinstance(block, Reasoning)]
+    texts = [block for block in blocks if isinstance(block, Text)]
+    refusals = [block for block in blocks if isinstance(block, Refusal)]
+    out: list[Said] = [thought for thought in thoughts if thought.seal is not None]
+    unsealed = "".join(thought.text for thought in thoughts if thought.seal is None)
+    if unsealed:
+        out.append(Reasoning(unsealed))
+    if texts:
+        likely = tuple(found for text in texts for found in text.logprobs or ())
+        cited = tuple(found for text in texts for found in text.citations)
+        out.append(Text("".join(text.text for text in texts), cited, likely or None))
+    if refusals:
+        out.append(Refusal("".join(refusal.text for refusal in refusals)))
+    return out + [block for block in blocks if isinstance(block, (ToolUse, Foreign))]
