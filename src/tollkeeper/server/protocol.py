@@ -84,12 +84,15 @@ class DoorProtocol(asyncio.Protocol):
         self._in_head = False
         self._in_body = False
         self._expects_continue = False
+        self._ended_one = False
+        """Whether a request ended in what was just read: what follows it there was not counted from its beginning."""
         self._since = self.loop.time()
         """When what is now waited for began: a request, its headers' end, the next bytes of its body."""
         self._blocked_since = 0.0
         self._waiting = 0
         self._chunks = 0
         self._body_bytes = 0
+        self._arrived = 0
         self._body_waited = 0.0
         self._looked_at = self._since
         self._refused_at = 0.0
@@ -137,16 +140,22 @@ class DoorProtocol(asyncio.Protocol):
             if not self._in_body:
                 self._in_head = True
             self._since = self.loop.time()
+        self._ended_one = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(CallerError("No protocol upgrade is offered here.", code="upgrade_not_offered"))
         except httptools.HttpParserError as error:
             self._refuse(_reason(error))
-        if self._in_head:
+        if self._in_head and not self._ended_one:
             # Nothing is handed to the callbacks before a header line is whole: endless lines are counted here.
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.headers + self.limits.url + 1024:
+                self._refuse(_too_many_headers(self.limits))
+        elif self._in_body:
+            # Chunk extensions and trailers without end are handed to nobody: they are counted here too.
+            self._arrived += len(data)
+            if self._arrived - self._body_bytes > 2 * (self.limits.headers + self.limits.url) + 64 * self._chunks:
                 self._refuse(_too_many_headers(self.limits))
 
     def eof_received(self) -> bool:
@@ -181,6 +190,8 @@ class DoorProtocol(asyncio.Protocol):
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > self.limits.headers or len(self._headers) >= self.limits.header_count:
             raise _too_many_headers(self.limits)
+        if self._in_body:
+            return  # a trailer is no header: nothing in it may change what was asked (RFC 9110, 6.5.1)
         name = name.lower()
         self._headers.append((name, value))
         if name in _FRAMING:
@@ -191,7 +202,7 @@ class DoorProtocol(asyncio.Protocol):
         self._in_head = False
         self._in_body = True
         self._head_bytes = 0
-        self._chunks = self._body_bytes = 0
+        self._chunks = self._body_bytes = self._arrived = 0
         self._body_waited = 0.0
         self._check_framing(version)
         method: bytes = self._parser.get_method()
@@ -280,6 +291,7 @@ class DoorProtocol(asyncio.Protocol):
             self.pause_reading()
 
     def on_message_complete(self) -> None:
+        self._ended_one = True
         self._in_body = False
         self._discarded = 0
         if self._newest is not None:

@@ -18,8 +18,9 @@ from tollkeeper.upstream import failures
 from tollkeeper.upstream.connection import Answer, Connection
 
 _SWEEP = 0.1
-_TRUST_IDLE = 0.5
-"""After this many idle seconds a pooled connection is asked whether its peer has closed it before it is used."""
+_TRUST_IDLE = 0.01
+"""After this many idle seconds a pooled connection is asked whether its peer has closed it before it is used: the loop may
+not have been told yet."""
 
 
 @dataclass(slots=True)
@@ -151,7 +152,7 @@ class HttpClient:
                 origin.open += 1
                 try:
                     _, connection = await loop.create_connection(
-                        lambda: Connection(loop, origin.host, self._now),
+                        lambda: Connection(loop, self._now),
                         origin.host,
                         origin.port,
                         ssl=self._tls_context() if origin.tls else None,
@@ -161,7 +162,7 @@ class HttpClient:
                     self._closed_one(origin)
                     raise
         except (OSError, TimeoutError) as error:
-            raise failures.translated(error, origin.host) from error
+            raise failures.translated(error) from error
         connection.on_free = lambda free, reusable: self._on_free(origin, free, reusable)
         return connection
 

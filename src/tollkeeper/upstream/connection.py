@@ -6,8 +6,8 @@ Rule 3: a slow reader stops the socket: at most `HIGH_WATER` bytes and what one 
 """
 
 import asyncio
-import os
-import socket
+import copy
+import select
 from collections.abc import AsyncIterator, Callable
 
 import httptools
@@ -17,18 +17,22 @@ from tollkeeper.upstream import failures
 
 HIGH_WATER = 64 * 1024
 LONGEST_HEADERS = 64 * 1024
+_MOST_FRAMING = 8
+"""Bytes of framing for one of the body: chunks of one byte have five."""
+_OF_THIS_HOP = frozenset((b"keep-alive", b"close"))
+_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-type"))
 
 
 class Connection(asyncio.Protocol):
     """Speaks for one request at a time; the pool gives it the next when `idle`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, host: str, now: Callable[[], float]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float]) -> None:
         self._loop = loop
         self._now = now
         self._transport: asyncio.Transport | None = None
+        self._poll = select.poll()
         self._writable: asyncio.Future[None] | None = None
         self._paused_writing = False
-        self.host = host
         self.lost = False
         self.used_at = 0.0
         self.answer: Answer | None = None
@@ -39,6 +43,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         answer = self.answer
@@ -96,17 +101,7 @@ class Connection(asyncio.Protocol):
 
     def peer_closed(self) -> bool:
         """Whether the provider has closed, or sent what nobody asked for, though the loop has not told us yet."""
-        pseudo = self._transport.get_extra_info("socket") if self._transport is not None else None
-        if self.lost or pseudo is None:
-            return True
-        with socket.socket(fileno=os.dup(pseudo.fileno())) as peek:
-            try:
-                peek.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return False
-            except OSError:
-                return True
-        return True
+        return self.lost or bool(self._poll.poll(0))
 
     def free(self, reusable: bool) -> None:
         """The answer is done with this connection."""
@@ -128,13 +123,15 @@ class Answer:
 
     __slots__ = (
         "_begun",
+        "_body",
         "_complete",
         "_connection",
         "_deadline",
         "_error",
+        "_fed",
         "_first_byte",
         "_head_ready",
-        "_head_size",
+        "_hop",
         "_idle",
         "_last",
         "_loop",
@@ -180,7 +177,9 @@ class Answer:
         self._begun = False
         self._reusable = False
         self._error: TollkeeperError | None = None
-        self._head_size = 0
+        """Raised as a copy: what is raised holds the frames that it passed, and those hold this answer."""
+        self._fed = 0
+        self._body = 0
         self._waiter: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
         self._first_byte = first_byte
@@ -189,6 +188,8 @@ class Answer:
         self._head_ready = loop.create_future()
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self._hop: set[bytes] = set()
+        """Headers that are for this connection alone (RFC 9110, 7.6.1)."""
         self.sent_at = now()
         self.first_byte_at = 0.0
         self._last = self.sent_at
@@ -203,7 +204,10 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._begun:  # else it is a trailer, which ends what needs none of our attention
-            self.headers.append((name.lower(), value))
+            name = name.lower()
+            self.headers.append((name, value))
+            if name == b"connection" and value.lower() not in _OF_THIS_HOP:
+                self._hop.update(named.strip() for named in value.lower().split(b","))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -212,12 +216,15 @@ class Answer:
         if status < 200:
             self.headers = []
             return
+        if self._hop:
+            self.headers = [header for header in self.headers if header[0] not in self._hop - _FRAMING]
         self.status = status
         self._begun = True
 
     def on_body(self, data: bytes) -> None:
         self._parts.append(data)
         self._size += len(data)
+        self._body += len(data)
 
     def on_message_complete(self) -> None:
         if self._begun:
@@ -234,13 +241,17 @@ class Answer:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self._complete:  # what follows a whole answer is not its fault; the connection is not used again
-                self._fail(failures.not_http(self._connection.host))
+                self._fail(failures.not_http())
                 return
         if not self._begun:
             # The parser hands over whole header lines only: an endless one is counted here.
-            self._head_size += len(data)
-            if self._head_size > LONGEST_HEADERS:
-                self._fail(failures.headers_too_large(self._connection.host, LONGEST_HEADERS))
+            self._fed += len(data)
+            if self._fed > LONGEST_HEADERS:
+                self._fail(failures.headers_too_large(LONGEST_HEADERS))
+            return
+        self._fed += len(data)
+        if self._fed > 2 * LONGEST_HEADERS + _MOST_FRAMING * self._body and not self._complete:
+            self._fail(failures.headers_too_large(LONGEST_HEADERS))  # chunk extensions or trailers without end
             return
         if not self._head_ready.done():
             self.first_byte_at = now
@@ -264,15 +275,14 @@ class Answer:
     def connection_lost(self, exc: Exception | None) -> None:
         if self._complete or self._error is not None:
             return
-        host = self._connection.host
         if not self._begun:
-            self._fail(failures.closed_early(host) if exc is None else failures.translated(exc, host))
+            self._fail(failures.closed_early() if exc is None else failures.translated(exc))
         elif exc is None and self._ends_with_connection():
             self._complete = True
             self._connection.answer = None
             self._wake()
         else:
-            self._fail(failures.cut(host))
+            self._fail(failures.cut())
 
     def _ends_with_connection(self) -> bool:
         """Neither length nor chunks announced: the end of the connection is the end of the body (RFC 9112, 6.3)."""
@@ -285,16 +295,15 @@ class Answer:
         """Called a few times a second: fails the answer if one of its times is up."""
         if self._complete or self._error is not None:
             return
-        host = self._connection.host
         if now >= self._deadline:
-            self._fail(failures.overdue(host, self._total))
+            self._fail(failures.overdue(self._total))
         elif self._upload is not None and not self._upload.done():
             self._last = now
         elif not self.first_byte_at:
             if now - self.sent_at >= self._first_byte:
-                self._fail(failures.silent(host, self._first_byte))
+                self._fail(failures.silent(self._first_byte))
         elif now - self._last >= self._idle and not self._paused:
-            self._fail(failures.stalled(host, self._idle))
+            self._fail(failures.stalled(self._idle))
         elif self._quiet is not None and now - max(self._last, self._quiet_since) >= self._quiet:
             self._push = None
             self._wake()
@@ -310,7 +319,7 @@ class Answer:
         error = task.exception()
         if error is not None:
             if not isinstance(error, TollkeeperError):
-                error = failures.translated(error, self._connection.host)
+                error = failures.translated(error)
             self._fail(error)
         else:
             self.sent_at = self._last = self._now()
@@ -320,8 +329,7 @@ class Answer:
             return
         self._error = error
         if not self._head_ready.done():
-            self._head_ready.set_exception(error)
-            self._head_ready.exception()
+            self._head_ready.set_result(None)
         self._release(False)
         self._wake()
 
@@ -344,6 +352,8 @@ class Answer:
 
     async def head(self) -> None:
         await self._head_ready
+        if self._error is not None and not self.first_byte_at:
+            raise copy.copy(self._error)
 
     @property
     def last_byte_at(self) -> float:
@@ -365,7 +375,7 @@ class Answer:
             if self._parts:
                 return self.take()
             if self._error is not None:
-                raise self._error
+                raise copy.copy(self._error)
             if self._complete:
                 return None
             self._waiter = self._loop.create_future()
@@ -395,7 +405,7 @@ class Answer:
         if self._parts:
             return push(self.take()) and self._complete
         if self._error is not None:
-            raise self._error
+            raise copy.copy(self._error)
         return True
 
     async def read(self, limit: int) -> tuple[bytes, bool]:
@@ -413,7 +423,7 @@ class Answer:
 
     def close(self) -> None:
         if not self._complete:
-            self._fail(failures.cut(self._connection.host))
+            self._fail(failures.cut())
 
     def limit_to(self, seconds: float) -> None:
         self._deadline = min(self._deadline, self._now() + seconds)

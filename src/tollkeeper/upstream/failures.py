@@ -1,19 +1,26 @@
 """Foreign errors become ours, in one table."""
 
 import asyncio
+import errno
 import socket
 import ssl
 
-from tollkeeper.core.errors import UpstreamError
+from tollkeeper.core.errors import GateError, TollkeeperError, UpstreamError
 
 
-def translated(error: BaseException, host: str) -> UpstreamError:
-    """What happened on the way to `host`, in words that hold no secret and no address of the operator's network."""
+def translated(error: BaseException) -> TollkeeperError:
+    """What happened on the way to a provider. No caller learns where that is: not its address, not its name."""
+    if isinstance(error, OSError) and error.errno in _OURS:
+        return GateError("The gate cannot open another connection now.", code="no_connection_left", headers=_SOON)
     for kind, status, code, words in _TABLE:
         if isinstance(error, kind):
-            return UpstreamError(f"{host}: {words}.", status=status, code=code)
-    return UpstreamError(f"{host}: the connection failed.", code="upstream_connection_failed")
+            return UpstreamError(f"The provider cannot be reached: {words}.", status=status, code=code)
+    return UpstreamError("The provider cannot be reached: the connection failed.", code="upstream_connection_failed")
 
+
+_OURS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+"""This process or machine has run out: of files, of memory, of ports (EADDRNOTAVAIL)."""
+_SOON = ((b"retry-after", b"1"),)
 
 _TABLE: tuple[tuple[type[BaseException], int, str, str], ...] = (
     (asyncio.TimeoutError, 504, "upstream_connect_timeout", "no connection could be made in time"),
@@ -26,36 +33,38 @@ _TABLE: tuple[tuple[type[BaseException], int, str, str], ...] = (
 )
 
 
-def closed_early(host: str) -> UpstreamError:
+def closed_early() -> UpstreamError:
     """The connection ended before any answer."""
-    return UpstreamError(f"{host}: it closed the connection without an answer.", code="upstream_closed")
+    return UpstreamError("The provider closed the connection without an answer.", code="upstream_closed")
 
 
-def cut(host: str) -> UpstreamError:
+def cut() -> UpstreamError:
     """The connection ended inside the answer."""
-    return UpstreamError(f"{host}: its answer broke off.", code="upstream_cut")
+    return UpstreamError("The provider's answer broke off.", code="upstream_cut")
 
 
-def not_http(host: str) -> UpstreamError:
+def not_http() -> UpstreamError:
     """The bytes that came are not an HTTP/1.1 answer."""
-    return UpstreamError(f"{host}: its answer is not valid HTTP.", code="upstream_invalid_http")
+    return UpstreamError("The provider's answer is not valid HTTP.", code="upstream_invalid_http")
 
 
-def headers_too_large(host: str, limit: int) -> UpstreamError:
+def headers_too_large(limit: int) -> UpstreamError:
     """Endless headers end here."""
-    return UpstreamError(f"{host}: its headers exceed {limit} bytes.", code="upstream_headers_too_large")
+    return UpstreamError(
+        f"The headers of the provider's answer exceed {limit} bytes.", code="upstream_headers_too_large"
+    )
 
 
-def silent(host: str, seconds: float) -> UpstreamError:
+def silent(seconds: float) -> UpstreamError:
     """No first byte in time."""
-    return UpstreamError(f"{host}: no answer within {seconds:g} s.", status=504, code="upstream_timeout")
+    return UpstreamError(f"The provider did not answer within {seconds:g} s.", status=504, code="upstream_timeout")
 
 
-def stalled(host: str, seconds: float) -> UpstreamError:
+def stalled(seconds: float) -> UpstreamError:
     """The answer began and then stopped."""
-    return UpstreamError(f"{host}: its answer stalled for {seconds:g} s.", status=504, code="upstream_stalled")
+    return UpstreamError(f"The provider's answer stalled for {seconds:g} s.", status=504, code="upstream_stalled")
 
 
-def overdue(host: str, seconds: float) -> UpstreamError:
+def overdue(seconds: float) -> UpstreamError:
     """The whole attempt took too long."""
-    return UpstreamError(f"{host}: not finished within {seconds:g} s.", status=504, code="upstream_deadline")
+    return UpstreamError(f"The provider's answer took over {seconds:g} s.", status=504, code="upstream_deadline")
