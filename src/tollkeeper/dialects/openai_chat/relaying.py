@@ -1,4 +1,4 @@
-"""Chat Completions passed on as they are: asked for usage, overheard (https://platform.openai.com/docs/api-reference/chat)."""
+"""Chat Completions passed on as they are, and overheard (https://platform.openai.com/docs/api-reference/chat)."""
 
 from collections.abc import Mapping
 
