@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.properties import examples
 from tollkeeper.core.gcra import Allowance, allowance, melted, standing
 from tollkeeper.core.rate import RateLimit
 
@@ -41,6 +42,7 @@ ARRIVALS = st.lists(st.tuples(st.integers(0, 10**6) | st.integers(0, 10**9), st.
 
 
 @given(allowances(), ARRIVALS)
+@examples(200)
 def test_in_no_span_of_time_more_passes_than_the_burst_and_the_rate(
     of: Allowance, arrivals: list[tuple[int, int]]
 ) -> None:
@@ -59,6 +61,7 @@ def test_in_no_span_of_time_more_passes_than_the_burst_and_the_rate(
 
 
 @given(allowances(), ARRIVALS, st.integers(1, 10**6))
+@examples(200)
 def test_waiting_exactly_as_told_admits_and_a_microsecond_less_does_not(
     of: Allowance, arrivals: list[tuple[int, int]], cost: int
 ) -> None:
@@ -75,6 +78,7 @@ def test_waiting_exactly_as_told_admits_and_a_microsecond_less_does_not(
 
 
 @given(allowances(), ARRIVALS)
+@examples(200)
 def test_what_is_said_to_remain_can_be_taken_and_not_one_more(of: Allowance, arrivals: list[tuple[int, int]]) -> None:
     bucket, now = Bucket(of), 0
     for after, taken in arrivals:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.properties import examples
 from tollkeeper.core.rate import LONGEST, MOST, Dimension, RateLimit, parse, parse_all, shown
 
 
@@ -79,6 +80,7 @@ def limits(draw: st.DrawFn) -> RateLimit:
 
 
 @given(limits())
+@examples(200)
 def test_what_is_shown_is_read_back(written: RateLimit) -> None:
     assert parse(shown(written), "key", "key_1") == written
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.properties import examples
 from tollkeeper.core.gcra import UNKNOWN, Allowance, Standing, allowance
 from tollkeeper.core.ports import Limiter
 from tollkeeper.core.rate import parse
@@ -74,6 +75,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
+@examples(200)
 def test_whatever_is_asked_together_the_counters_know_only_of_what_was_admitted(
     operations: list[tuple[int, int, int, bool]],
 ) -> None:
