@@ -4,6 +4,7 @@ import click
 
 from tollkeeper.cli.check import check
 from tollkeeper.cli.events import events
+from tollkeeper.cli.explain import explain
 from tollkeeper.cli.keys import keys
 from tollkeeper.cli.serve import serve
 from tollkeeper.cli.usage import usage
@@ -16,5 +17,5 @@ def main() -> None:
     """The gate between programs and what they call."""
 
 
-for _command in (serve, keys, usage, events, check, verify, version):
+for _command in (serve, keys, usage, events, explain, check, verify, version):
     main.add_command(_command)

@@ -26,7 +26,7 @@ async def usage(request: Request, app: App) -> object:
     asked = request.query_params
     by = asked.get("by", "key")
     since, until = moment(asked.get("since"), "since"), moment(asked.get("until"), "until")
-    rows = await _asked(app, lambda reports: reports.usage(by, since, until))
+    rows = await ask(app, lambda reports: reports.usage(by, since, until))
     return {"by": by, "data": [row.as_dict(by) for row in rows]}
 
 
@@ -36,7 +36,7 @@ async def events(request: Request, app: App) -> object:
     limit = asked.get("limit", "100")
     if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= _MOST:
         raise CallerError(f"limit must be 1 to {_MOST}.", code="invalid_value", param="limit")
-    found = await _asked(
+    found = await ask(
         app,
         lambda reports: reports.events(
             key=asked.get("key"),
@@ -83,14 +83,14 @@ def moment(given: str | None, name: str) -> int | None:
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-async def _asked(app: App, question: Callable[[Reports], T]) -> T:
+async def ask(app: App, question: Callable[[Reports], T]) -> T:
     """Asks on a thread: a report may take long and calls must not wait for it."""
 
-    def ask() -> T:
+    def answer() -> T:
         reports = Reports(app.home)
         try:
             return question(reports)
         finally:
             reports.close()
 
-    return await asyncio.get_running_loop().run_in_executor(None, ask)
+    return await asyncio.get_running_loop().run_in_executor(None, answer)

@@ -13,6 +13,7 @@ from tollkeeper.core.money import usd_from_nano
 from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.dossier import Dossier, dossier
+from tollkeeper.stores.sqlite.dossier import Dossier, dossier
 from tollkeeper.stores.sqlite.rows import event_of
 
 _GROUPS = {
@@ -120,6 +121,10 @@ class Reports:
             f"SELECT * FROM events {where} ORDER BY request_id DESC, attempt DESC LIMIT ?", [*values, limit]
         )
         return [event_of(row) for row in rows]
+
+    def request(self, request_id: str) -> Dossier:
+        """All about one request."""
+        return dossier(self._database, request_id)
 
     def request(self, request_id: str) -> Dossier:
         """All about one request."""

@@ -1,0 +1,212 @@
+"""/api/explain/{id}: what became of one request and why, with the numbers that decided it."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from tollkeeper.app import App
+from tollkeeper.core import receipt
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.events import Event, Hold
+from tollkeeper.core.money import MILLION, usd_from_nano
+from tollkeeper.operator.usage import ask
+from tollkeeper.stores.sqlite.dossier import Dossier
+
+Note = list[Any]
+_FIELDS = {
+    "limit": ("id", "amount", "remaining_before", "taken"),
+    "budget": ("id", "unit", "amount", "spent", "held", "ceiling"),
+    "clamped": ("field", "value"),
+    "dropped": ("field", "reason"),
+    "cache": ("result", "saved"),
+    "idempotency": ("result", "key"),
+}
+"""What the numbers of a note are called, after the rule's name."""
+_MONEY = frozenset(("amount", "spent", "held", "ceiling"))
+_TARGETS = ("target", "skipped")
+
+
+async def explain(request: Request, app: App) -> object:
+    """All about the request of that `x-request-id`."""
+    request_id = checked(request.path_params["id"])
+    return explained(await ask(app, lambda reports: reports.request(request_id)))
+
+
+def checked(given: str) -> str:
+    """A request id, as it is or with `:ATTEMPT` after it. Raises CallerError."""
+    request_id = given.strip().lower().partition(":")[0]
+    if not re.fullmatch("[0-9a-f]{32}", request_id):
+        raise CallerError(
+            f"'{given[:64]}' is no request id: it has 32 digits and letters a to f, as in the answer's x-request-id.",
+            code="invalid_value",
+            param="id",
+        )
+    return request_id
+
+
+def explained(found: Dossier) -> dict[str, Any]:
+    """The explanation for JSON. Raises CallerError (404) where the store has nothing."""
+    key_id = found.key_id
+    if key_id is None:
+        raise CallerError(
+            f"Nothing is known of request {found.request_id}. It came without a good key, was turned away while too many "
+            "were, was not for a model, or its details are older than what is kept.",
+            status=404,
+            code="request_not_found",
+        )
+    events, holds, refusal = found.events, found.holds, found.refusal
+    began: list[Event | Hold] = [*events, *holds]
+    first = min(began, key=lambda record: record.attempt, default=None)
+    notes = _notes(events, refusal.notes if refusal else None)
+    costs = [event.cost_nano for event in events]
+    return {
+        "request_id": found.request_id,
+        "state": "under way" if holds else "done" if events else "refused",
+        "time": iso(first.started_at if first else refusal.at if refusal else 0),
+        "key": {
+            "id": key_id,
+            "name": found.key_name,
+            "owner": first.owner if first else found.owner,
+            "team": first.team if first else found.team,
+        },
+        "asked": {
+            "operation": first.operation if first else refusal.operation if refusal else None,
+            "dialect": first.dialect if first else None,
+            "model": first.model_asked if first else refusal.model_asked if refusal else None,
+            "streamed": first.streamed if first else None,
+        },
+        "rules": [rule(note) for note in notes if note[0] not in _TARGETS],
+        "targets": _targets(notes, first),
+        "attempts": [_attempt(event) for event in events],
+        "under_way": [_open(hold) for hold in holds],
+        "refusal": None
+        if refusal is None
+        else {
+            "time": iso(refusal.at),
+            "status": refusal.status,
+            "code": refusal.code,
+            "message": refusal.message,
+        },
+        "cost_usd": usd_from_nano(sum(cost or 0 for cost in costs)),
+        "unpriced": costs.count(None),
+        "saved_usd": usd_from_nano(sum(event.saved_nano for event in events)),
+    }
+
+
+def rule(note: Sequence[Any]) -> dict[str, Any]:
+    """A note with its numbers named; of a rule that is not known here, as it is."""
+    name, *values = note
+    fields = _FIELDS.get(name)
+    if fields is None or len(values) < len(fields):
+        return {"rule": name, "values": values}
+    told = {"rule": name, **dict(zip(fields, values, strict=False))}
+    told |= {"more": values[len(fields) :]} if len(values) > len(fields) else {}
+    if name == "budget" and told["unit"] == "usd":
+        told |= {field: usd_from_nano(told[field]) for field in _MONEY}
+    if name == "cache":
+        told["saved_usd"] = usd_from_nano(told.pop("saved"))
+    return told
+
+
+def _notes(events: list[Event], refused: str | None) -> list[Note]:
+    """Each attempt's event has the notes of those before it: the longest has them all."""
+    traces = [msgspec.json.decode(trace) for trace in (refused, *(event.trace for event in events)) if trace]
+    longest: list[Note] = max(traces, key=len, default=[])
+    return [note for note in longest if note[0] != receipt.NOTE]
+
+
+def _targets(notes: list[Note], first: Event | Hold | None) -> list[dict[str, Any]]:
+    """In the order in which they were looked at. Where there is but one, nothing was noted."""
+    told = [
+        {"target": note[1], "chosen": note[0] == "target", "reason": note[2]} for note in notes if note[0] in _TARGETS
+    ]
+    if told or first is None or (isinstance(first, Event) and first.outcome == "cached"):
+        return told
+    name = first.provider if first.model is None else f"{first.provider}/{first.model}"
+    return [{"target": name, "chosen": True, "reason": "the only one"}]
+
+
+def _attempt(event: Event) -> dict[str, Any]:
+    return {
+        "attempt": event.attempt,
+        "provider": event.provider,
+        "model": event.model,
+        "model_used": event.model_used,
+        "started": iso(event.started_at),
+        "first_byte_ms": _rounded(event.first_byte_ms),
+        "duration_ms": _rounded(event.duration_ms),
+        "overhead_ms": _rounded(event.overhead_ms),
+        "outcome": event.outcome,
+        "status": event.status,
+        "error_code": event.error_code,
+        "quality": event.quality,
+        "held_usd": None if event.held_nano is None else usd_from_nano(event.held_nano),
+        "usage": msgspec.structs.asdict(event.usage),
+        "usage_raw": event.usage_raw,
+        "cost": cost(event),
+    }
+
+
+def cost(event: Event) -> dict[str, Any]:
+    """How an event's cost came about: lines that add up to it, or why there are none."""
+    told: dict[str, Any] = {
+        "usd": None if event.cost_nano is None else usd_from_nano(event.cost_nano),
+        "price_version": event.price_version,
+        "lines": None,
+        "rounding_usd": None,
+        "adds_up": None,
+        "why": None,
+    }
+    if event.outcome == "cached":
+        told["why"] = "answered from the cache: nothing was sent, nothing is charged"
+    elif event.cost_nano is None:
+        told["why"] = "no price is known for this model, so the cost is unknown"
+    elif event.price_version is None:
+        told["why"] = "nothing that is charged for came back"
+    else:
+        notes = [note for note in msgspec.json.decode(event.trace or "[]") if note[0] == receipt.NOTE]
+        price = receipt.noted(notes[-1], event.price_version) if notes else None
+        if price is not None:
+            lines = receipt.lines(price, event.usage)
+            exact = sum(line.amount_femto for line in lines)
+            told["lines"] = [_line(line) for line in lines]
+            told["rounding_usd"] = receipt.usd_from_femto(event.cost_nano * MILLION - exact)
+            told["adds_up"] = receipt.rounded(lines) == event.cost_nano
+        elif notes:
+            told["why"] = f"charged by {event.price_version} in other units than tokens, which were not noted"
+        elif event.cost_nano == 0:
+            told["why"] = "nothing that is charged for came back"
+        else:
+            told["why"] = "the unit prices were not noted, and those of today may be others"
+    return told
+
+
+def _line(line: receipt.Line) -> dict[str, Any]:
+    per = "usd_each" if line.kind == "request" else "usd_per_million"
+    told: dict[str, Any] = {"kind": line.kind, "count": line.tokens, per: usd_from_nano(line.unit_nano)}
+    if line.priced_as is not None:
+        told["priced_as"] = line.priced_as
+    return told | {"usd": receipt.usd_from_femto(line.amount_femto)}
+
+
+def _open(hold: Hold) -> dict[str, Any]:
+    return {
+        "attempt": hold.attempt,
+        "provider": hold.provider,
+        "model": hold.model,
+        "started": iso(hold.started_at),
+        "expires": iso(hold.expires_at),
+    }
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 2)
+
+
+def iso(milliseconds: int) -> str:
+    """Unix milliseconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
