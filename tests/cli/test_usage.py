@@ -15,7 +15,7 @@ from tollkeeper.cli.main import main
 from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite.keys import KeyStore
 
-HEADINGS = ["requests", "attempts", "input", "cached", "output", "reasoning", "USD", "unpriced"]
+HEADINGS = ["requests", "attempts", "input", "cached", "output", "reasoning", "USD", "unpriced", "hits", "saved"]
 
 
 def _run(home: Path, *arguments: str) -> tuple[int, str, str]:
@@ -53,8 +53,8 @@ def test_the_table_has_a_line_for_each_group_with_names_as_they_are(home: Path, 
     headings, first, second = out.splitlines()
     assert headings.split() == ["key", *HEADINGS]
     assert first.startswith(f"odd [/] [bold]name :smile: ({key_id})")
-    assert first.split()[-8:] == ["2", "3", "28", "4", "11", "2", "123456789.000000002", "1"]
-    assert second.split() == ["key_gone", "1", "1", "9", "0", "3", "0", "0", "0"]
+    assert first.split()[-10:] == ["2", "3", "28", "4", "11", "2", "123456789.000000002", "1", "0", "0"]
+    assert second.split() == ["key_gone", "1", "1", "9", "0", "3", "0", "0", "0", "0", "0"]
 
 
 def test_json_rows_are_exact(home: Path, key_id: str) -> None:
@@ -71,6 +71,8 @@ def test_json_rows_are_exact(home: Path, key_id: str) -> None:
         "reasoning_tokens": 2,
         "cost_usd": "123456789.000000002",
         "unpriced": 1,
+        "cached_requests": 0,
+        "saved_usd": "0",
     }
 
 

@@ -110,6 +110,8 @@ def test_by_key_which_is_the_default(gate: GateProcess) -> None:
         "reasoning_tokens": 60,
         "cost_usd": str(3 * CHEAP),
         "unpriced": 0,
+        "cached_requests": 0,
+        "saved_usd": "0",
     }
     assert (rows["two"]["requests"], rows["two"]["unpriced"]) == (4, 1)
     assert rows["two"]["cost_usd"] == str(2 * DEAR + CHEAP)

@@ -165,6 +165,16 @@ def test_sums_beyond_what_a_float_holds_are_exact(home: Path, key_id: str, repor
     assert reports.usage("key")[0].cost_usd == "9007199.254740993"
 
 
+def test_what_the_cache_answered_and_saved_is_summed(home: Path, key_id: str, reports: Reports) -> None:
+    write(home, [event(key_id=key_id), event(key_id=key_id, outcome="cached", cost_nano=0, saved_nano=3150)])
+    write(home, [event(key_id=key_id, outcome="cached", cost_nano=0, saved_nano=1)])
+
+    [row] = reports.usage("key")
+
+    assert (row.requests, row.cached_requests, row.cost_usd, row.saved_usd) == (3, 2, "0.00000315", "0.000003151")
+    assert reports.problems(NOW) == []
+
+
 def test_reports_see_what_was_written_since_they_were_opened(home: Path, key_id: str, reports: Reports) -> None:
     assert reports.totals()[0] == 0
     held = hold(key_id=key_id)

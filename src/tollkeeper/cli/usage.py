@@ -25,7 +25,8 @@ def usage(options: Common, by: str, since: str | None, until: str | None) -> Non
         return
     table = Table(box=None, pad_edge=False)
     table.add_column(by, no_wrap=True)
-    for heading in ("requests", "attempts", "input", "cached", "output", "reasoning", "USD", "unpriced"):
+    headings = ("requests", "attempts", "input", "cached", "output", "reasoning", "USD", "unpriced", "hits", "saved")
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         group = row.group or "-"
@@ -36,6 +37,8 @@ def usage(options: Common, by: str, since: str | None, until: str | None) -> Non
             str(row.reasoning_tokens),
             row.cost_usd,
             str(row.unpriced),
+            str(row.cached_requests),
+            row.saved_usd,
         )
     # Names are printed as they are: brackets and colons in them are not rich's markup. No number is cut to fit a terminal.
     Console(highlight=False, markup=False, emoji=False, width=_NEVER_CUT).print(table)

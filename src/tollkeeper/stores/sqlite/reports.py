@@ -13,8 +13,8 @@ from tollkeeper.core.money import usd_from_nano
 from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.dossier import Dossier, dossier
-from tollkeeper.stores.sqlite.dossier import Dossier, dossier
 from tollkeeper.stores.sqlite.rows import event_of
+from tollkeeper.stores.sqlite.sums import EVER, Span, refuse_parts_of_deleted_hours, sums_query
 
 _GROUPS = {
     "key": "key_id",
@@ -22,16 +22,16 @@ _GROUPS = {
     "team": "team",
     "model": "model_asked",
     "provider": "provider",
-    "day": "strftime('%Y-%m-%d', started_at / 1000, 'unixepoch')",
+    "day": None,
 }
 GROUPS = tuple(_GROUPS)
+_SHOWN = (
+    *("attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens"),
+    *("cost_nano", "unpriced", "cached", "saved_nano"),
+)
 _LONGEST_UPLOAD = 86_400_000
 """Milliseconds between a request's id, made when it began to arrive, and its first attempt: a day covers all of them."""
 _TOKENS = ", ".join(Usage.__struct_fields__)
-_SUMS = (
-    "count(DISTINCT request_id), count(*), sum(input_tokens), sum(cached_input_tokens), sum(output_tokens),"
-    " sum(reasoning_tokens), coalesce(sum(cost_nano), 0), sum(cost_nano IS NULL)"
-)
 
 
 class UsageRow(Struct, frozen=True, kw_only=True):
@@ -49,14 +49,17 @@ class UsageRow(Struct, frozen=True, kw_only=True):
     cost_usd: str
     """Exact decimal; of the priced attempts."""
     unpriced: int
+    cached_requests: int
+    """Answered without asking a provider."""
+    saved_usd: str
+    """Exact decimal; what those answers had cost when a provider was asked."""
 
     def as_dict(self, by: str) -> dict[str, object]:
         """For JSON, the group under its own name."""
         row: dict[str, object] = {by: self.group}
         if by == "key":
             row["name"] = self.name
-        fields = ("requests", "attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
-        return row | {field: getattr(self, field) for field in (*fields, "cost_usd", "unpriced")}
+        return row | {field: getattr(self, field) for field in self.__struct_fields__[2:]}
 
 
 class Reports:
@@ -73,12 +76,13 @@ class Reports:
         """Sums of the events that began in [since, until) (Unix ms), dearest first. Raises CallerError for another `by`."""
         if by not in _GROUPS:
             raise CallerError(f"Usage can be summed by {', '.join(GROUPS)}.", code="invalid_value", param="by")
-        where, values = _between(since, until)
-        rows = self._database.execute(
-            f"SELECT {_GROUPS[by]} AS grouped, {_SUMS} FROM events {where} GROUP BY grouped"
-            " ORDER BY sum(cost_nano) DESC, count(*) DESC, grouped",
-            values,
-        ).fetchall()
+        stretch = (EVER[0] if since is None else since, EVER[1] if until is None else until)
+        refuse_parts_of_deleted_hours(self._database, stretch)
+        first = "provider_requests" if by == "provider" else "requests"
+        text, values = sums_query(
+            _expressions(by), (first, *_SHOWN), stretch, longest="day" if by == "day" else "month"
+        )
+        rows = self._database.execute(f"{text} ORDER BY cost_nano DESC, attempts DESC, grouped", values).fetchall()
         names: dict[str, str] = {}
         if by == "key":
             names = dict(self._database.execute("SELECT id, name FROM keys"))
@@ -94,6 +98,8 @@ class Reports:
                 reasoning_tokens=row[6],
                 cost_usd=usd_from_nano(row[7]),
                 unpriced=row[8],
+                cached_requests=row[9],
+                saved_usd=usd_from_nano(row[10]),
             )
             for row in rows
         ]
@@ -121,10 +127,6 @@ class Reports:
             f"SELECT * FROM events {where} ORDER BY request_id DESC, attempt DESC LIMIT ?", [*values, limit]
         )
         return [event_of(row) for row in rows]
-
-    def request(self, request_id: str) -> Dossier:
-        """All about one request."""
-        return dossier(self._database, request_id)
 
     def request(self, request_id: str) -> Dossier:
         """All about one request."""
@@ -174,11 +176,19 @@ class Reports:
         return found
 
     def totals(self) -> tuple[int, int, int]:
-        """Events, tokens, nano-USD of the whole ledger."""
-        row = self._database.execute(
-            "SELECT count(*), coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_nano), 0) FROM events"
-        ).fetchone()
-        return int(row[0]), int(row[1]), int(row[2])
+        """Events, tokens, nano-USD of the whole ledger, with those whose detail is deleted."""
+        every: dict[Span | None, str] = {None: "1", "hour": "1", "day": "1", "month": "1"}
+        text, values = sums_query(every, ("attempts", "input_tokens", "output_tokens", "cost_nano"), EVER)
+        found = self._database.execute(text, values).fetchone()
+        return (found[1], found[2] + found[3], found[4]) if found is not None else (0, 0, 0)
+
+
+def _expressions(by: str) -> dict[Span | None, str]:
+    column = _GROUPS[by]
+    if column is not None:
+        return {None: f"e.{column}", "hour": f"x.{column}", "day": f"x.{column}", "month": f"x.{column}"}
+    day = "strftime('%Y-%m-%d', {} / 1000, 'unixepoch')"
+    return {None: day.format("e.started_at"), "hour": day.format("s.start"), "day": day.format("s.start")}
 
 
 def _place(before: str) -> tuple[str, int]:
