@@ -86,6 +86,7 @@ class Idempotency:
                 call.notes.append(("idempotency", "replayed", short))
                 run.afterwards(partial(self._receipts.of_run, call))
                 return reply
+            self._forget(name, run)
             if call.presence.gone:
                 raise ClientLeft("The client left.")
         call.notes.append(("idempotency", "first", short))
@@ -102,8 +103,12 @@ class Idempotency:
         self._receipts.of_kept(call, answer)
         return reply_from(answer, [*FREE, _REPLAYED])
 
+    def _forget(self, name: bytes, run: Run) -> None:
+        if self._under_way.get(name, (None, b""))[0] is run:
+            del self._under_way[name]
+
     def _over(self, name: bytes, request: bytes, run: Run) -> None:
-        del self._under_way[name]
+        self._forget(name, run)
         if run.event is None or not (run.complete or run.refused):
             return
         pieces = run.pieces()

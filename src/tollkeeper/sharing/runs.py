@@ -107,11 +107,13 @@ class Run:
         assert self.reply is not None
         return self._reply_to(self._leader, self.reply.headers)
 
-    async def join(self, presence: Presence, headers: Callable[[Headers], Headers]) -> Reply | None:
-        """The same answer for another client, with other headers; None where none came that would do for others."""
+    async def join(
+        self, presence: Presence, headers: Callable[[Headers], Headers], fits: Callable[[Reply], bool] = is_final
+    ) -> Reply | None:
+        """The same answer for another client, with other headers; None where none came that `fits` others."""
         listener = self._enter(presence)
         await self._hear(listener)
-        if self.reply is None or not is_final(self.reply):
+        if self.reply is None or not fits(self.reply):
             self._detach(listener)
             return None
         return self._reply_to(listener, headers(self.reply.headers))

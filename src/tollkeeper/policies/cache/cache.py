@@ -20,7 +20,7 @@ from tollkeeper.core.ports import Answers, Handler, Headers
 from tollkeeper.policies.cache.cacheable import HEADER, CacheOptions, ModelCache, cacheable, left_out, sound, wish
 from tollkeeper.sharing import fingerprint
 from tollkeeper.sharing.receipts import FREE, Receipts, headers_for_others, kept, reply_from
-from tollkeeper.sharing.runs import Run, Runs
+from tollkeeper.sharing.runs import Run, Runs, is_final
 
 ORDER = 400
 TargetsOf = Callable[[Call], Sequence[Target]]
@@ -82,7 +82,7 @@ class Cache:
             run = self._under_way.get(name)
             if run is None or not run.open:
                 break
-            reply = await self._joined(call, run)
+            reply = await self._joined(call, name, run)
             if reply is not None:
                 return reply
         return await self._lead(call, next, name, terms.ttl)
@@ -126,15 +126,21 @@ class Cache:
         self._receipts.of_kept(call, answer)
         return reply_from(answer, [*FREE, (HEADER, b"hit"), (b"age", b"%d" % age)])
 
-    async def _joined(self, call: Call, run: Run) -> Reply | None:
-        reply = await run.join(call.presence, _coalesced)
+    async def _joined(self, call: Call, name: bytes, run: Run) -> Reply | None:
+        reply = await run.join(call.presence, _coalesced, _fits)
         if reply is None:
+            self._forget(name, run)
             if call.presence.gone:
                 raise ClientLeft("The client left.")
             return None
         call.notes.append(("cache", "coalesced", 0))
         run.afterwards(partial(self._receipts.of_run, call))
         return reply
+
+    def _forget(self, name: bytes, run: Run) -> None:
+        """Nobody else joins it."""
+        if self._under_way.get(name) is run:
+            del self._under_way[name]
 
     async def _lead(self, call: Call, next: Handler, name: bytes, ttl: float) -> Reply:
         call.notes.append(("cache", "miss", 0))
@@ -146,8 +152,7 @@ class Cache:
         return reply
 
     def _over(self, name: bytes, ttl: float, stored: list[bool], run: Run) -> None:
-        if self._under_way.get(name) is run:
-            del self._under_way[name]
+        self._forget(name, run)
         if not run.complete or run.reply is None or run.reply.status != 200:
             return
         pieces = run.pieces()
@@ -156,10 +161,15 @@ class Cache:
         is_stream = run.reply.pour is not None
         if is_stream and not _is_event_stream(run.reply.headers):
             return  # relayed unread: nobody knows whether it is sound
-        if not is_stream and not sound(pieces[0]):
+        if not _fits(run.reply):
             return
         self._answers.put(name, kept(run, pieces, self._receipts.monotonic()), ttl)
         stored.append(True)
+
+
+def _fits(reply: Reply) -> bool:
+    """Whether a reply is an answer for others too, as far as can be said before its end."""
+    return is_final(reply) and (reply.status >= 400 or reply.pour is not None or sound(reply.body))
 
 
 def _tenant(key: Key) -> bytes:
