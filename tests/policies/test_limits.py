@@ -1,0 +1,530 @@
+"""Limits through the door: what is admitted and refused, what callers are told, what is given back and when."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.gate import GateProcess, running_gate
+from kit.raw import RawClient
+from kit.scripted import (
+    SSE_HEAD,
+    Connection,
+    Request,
+    ScriptedUpstream,
+    chat_answer,
+    chat_events,
+    event_stream,
+    json_answer,
+    usage_of,
+)
+
+CONFIG = """
+[retry]
+retries = 0
+[providers.up]
+kind = "openai"
+base_url = "{url}"
+api_key = "sk-x"
+timeouts = {{ connect = 2, first_byte = 30, idle = 30, total = 60 }}
+[providers.nobody]
+kind = "openai"
+base_url = "http://127.0.0.1:9/v1"
+api_key = "sk-x"
+[models.m]
+targets = ["up/m"]
+price = {{ input = 1, output = 1 }}
+[models.limited]
+targets = ["up/m"]
+price = {{ input = 1, output = 1 }}
+[models.lost]
+targets = ["nobody/m"]
+price = {{ input = 1, output = 1 }}
+[limits.teams]
+pair = ["4 requests/hour burst 2"]
+[limits.owners]
+ada = ["4 requests/hour burst 1"]
+[limits.models]
+limited = ["4 requests/hour burst 1"]
+"""
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream(json_answer(200, chat_answer())) as scripted:
+        yield scripted
+
+
+@pytest.fixture(scope="module")
+def gate(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    with running_gate(tmp_path_factory.mktemp("gate"), CONFIG.format(url=upstream.url)) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _answers_as_usual(upstream: ScriptedUpstream) -> None:
+    upstream.script = json_answer(200, chat_answer())
+
+
+def ask(gate: GateProcess, key: str, model: str = "m", **fields: Any) -> Answer:
+    return gate.call(
+        "POST",
+        "/v1/chat/completions",
+        key,
+        {"model": model, "messages": [{"role": "user", "content": "hi"}], **fields},
+    )
+
+
+def remaining(answer: Answer, kind: str) -> int:
+    return int(answer[1][f"x-ratelimit-remaining-{kind}"])
+
+
+def code(answer: Answer) -> str:
+    found: str = json.loads(answer[2])["error"]["code"]
+    return found
+
+
+def metric(gate: GateProcess, name: str) -> float:
+    text = gate.operator("GET", "/metrics")[2].decode()
+    return float(next(line for line in text.splitlines() if line.startswith(name)).rpartition(" ")[2])
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+# --- what is admitted -----------------------------------------------------------------------------------------------
+
+
+def test_the_burst_is_admitted_and_one_more_is_not(gate: GateProcess) -> None:
+    key = gate.new_key(limits=["60 requests/hour burst 3"])
+
+    answers = [ask(gate, key) for _ in range(4)]
+
+    assert [status for status, _, _ in answers] == [200, 200, 200, 429]
+    assert [remaining(answer, "requests") for answer in answers] == [2, 1, 0, 0]
+    assert code(answers[3]) == "rate_limit_exceeded"
+
+
+def test_a_refused_call_that_waits_as_told_is_admitted(gate: GateProcess) -> None:
+    key = gate.new_key(limits=["2 requests/second burst 1"])
+    for _ in range(3):
+        assert ask(gate, key)[0] == 200
+        refused = ask(gate, key)
+        at = time.monotonic()
+        assert refused[0] == 429
+        assert refused[1]["retry-after"] == "1"
+        ms = int(refused[1]["retry-after-ms"])
+        assert 0 < ms <= 500
+        time.sleep(max(0.0, at + ms / 1000 - time.monotonic()))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "passing"),
+    [
+        ({"team": "pair"}, {"team": "pair"}, 2),
+        ({"owner": "ada"}, {"owner": "ada"}, 1),
+    ],
+)
+def test_a_group_shares_its_limit(gate: GateProcess, first: Any, second: Any, passing: int) -> None:
+    keys = [gate.new_key(**first), gate.new_key(**second), gate.new_key()]
+
+    statuses = [ask(gate, keys[number % 2])[0] for number in range(4)]
+
+    assert statuses == [200] * passing + [429] * (4 - passing)
+    assert ask(gate, keys[2])[0] == 200
+
+
+def test_a_model_is_limited_by_the_name_that_is_asked_for(gate: GateProcess) -> None:
+    keys = [gate.new_key(), gate.new_key()]
+
+    assert [ask(gate, key, "limited")[0] for key in keys] == [200, 429]
+    assert [ask(gate, key, "m")[0] for key in keys] == [200, 200]
+
+
+def test_a_key_without_limits_sees_the_providers_headers_and_a_limited_one_ours(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = json_answer(
+        200, chat_answer(), "x-ratelimit-limit-requests: 9999", "x-ratelimit-remaining-tokens: 7"
+    )
+    free, limited = gate.new_key(), gate.new_key(limits=["60 requests/minute"])
+
+    theirs, ours = ask(gate, free)[1], ask(gate, limited)[1]
+
+    assert (theirs["x-ratelimit-limit-requests"], theirs["x-ratelimit-remaining-tokens"]) == ("9999", "7")
+    assert {name: value for name, value in ours.items() if "ratelimit" in name} == {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "9",
+        "x-ratelimit-reset-requests": "1s",
+    }
+
+
+def test_nothing_is_taken_of_any_limit_where_one_refuses(gate: GateProcess) -> None:
+    key = gate.new_key(limits=["100 requests/hour burst 9", "900 tokens/hour burst 900"])
+    assert ask(gate, key, max_tokens=300)[0] == 200  # uses 12
+
+    refused = ask(gate, key, max_tokens=870)
+
+    assert (refused[0], code(refused)) == (429, "rate_limit_exceeded")
+    assert "900 tokens/hour" in json.loads(refused[2])["error"]["message"]
+    assert remaining(refused, "requests") == 8
+    assert remaining(ask(gate, key, max_tokens=1), "requests") == 7
+
+
+def test_every_answer_tells_of_limits_also_a_failed_one(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key(limits=["100 requests/hour burst 50", "90000 tokens/hour burst 9000"])
+    upstream.script = json_answer(500, {"error": {"message": "no"}}, "x-ratelimit-remaining-requests: 4444")
+    failed = ask(gate, key)
+    upstream.script = json_answer(200, chat_answer())
+    lost = ask(gate, key, "lost")
+    unknown = ask(gate, key, "nobody-has-this/m")
+
+    assert [failed[0], lost[0], unknown[0]] == [500, 502, 404]
+    assert [remaining(answer, "requests") for answer in (failed, lost, unknown)] == [49, 48, 47]
+    # An attempt counts as a request, whatever came of it; a call that was not tried does not. Tokens are given back.
+    following = ask(gate, key, max_tokens=10)
+    assert remaining(following, "requests") == 47
+    assert 9000 - 10 - 40 < remaining(following, "tokens") < 9000
+
+
+# --- tokens ---------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_are_settled_to_what_was_used(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key(limits=["100000 tokens/day burst 100000"])
+    estimated = ask(gate, key, max_tokens=50_000)
+    assert 49_900 < remaining(estimated, "tokens") < 50_000
+
+    upstream.script = json_answer(200, chat_answer("x", 20_000, 30_000))
+    settled = ask(gate, key, max_tokens=10)
+    assert 99_900 < remaining(settled, "tokens") <= 100_000 - 12 - 10
+
+    beyond = ask(gate, key, max_tokens=10)
+    assert 49_900 < remaining(beyond, "tokens") < 50_000 - 10
+    upstream.script = json_answer(200, chat_answer("x", 0, 200_000))
+    assert ask(gate, key, max_tokens=10)[0] == 429  # 50 000 more than the whole allowance are owed by the call before
+
+
+def test_a_streams_tokens_are_settled_when_it_ends(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key(limits=["100000 tokens/day burst 100000"])
+    upstream.script = event_stream(b"".join(chat_events(["a", "b"], usage_of(1000, 2000))))
+    assert ask(gate, key, stream=True, max_tokens=50_000)[0] == 200
+    gate.events_once(1)
+
+    def settled() -> bool:
+        return 97_000 - 100 < remaining(ask(gate, key, "lost", max_tokens=10), "tokens") <= 97_000 - 10
+
+    until(settled)
+
+
+def test_input_and_output_have_limits_of_their_own(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    upstream.script = json_answer(200, chat_answer("x", 500, 3))
+    key = gate.new_key(limits=["1000 input_tokens/day burst 1000", "60 output_tokens/day burst 50"])
+    assert ask(gate, key, max_tokens=40)[0] == 200
+    told = ask(gate, key, max_tokens=40)
+    assert (told[0], told[1]["x-ratelimit-limit-tokens"], remaining(told, "tokens")) == (200, "60", 7)
+
+    refused = ask(gate, key, max_tokens=1)
+
+    assert refused[0] == 429
+    assert "1000 input_tokens/day" in json.loads(refused[2])["error"]["message"]
+
+
+def test_a_call_that_can_never_fit_is_refused_for_good(gate: GateProcess) -> None:
+    key = gate.new_key(limits=["1000 tokens/minute"])
+
+    refused = ask(gate, key, max_tokens=1000)
+
+    assert (refused[0], code(refused), refused[1]["x-should-retry"]) == (429, "rate_limit_too_small", "false")
+    assert "retry-after" not in refused[1]
+    assert remaining(refused, "tokens") == 166
+    assert ask(gate, key, max_tokens=900)[0] == 200  # above the burst, but nothing is owed
+
+
+def test_a_key_whose_answers_are_long_is_taken_for_long_ones(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key(limits=["1000000 tokens/second burst 1000000"])
+    first = remaining(ask(gate, key), "tokens")
+    assert 1_000_000 - first == pytest.approx(256 + 15, abs=15)
+    upstream.script = json_answer(200, chat_answer("x", 10, 4000))
+    for _ in range(30):
+        ask(gate, key)
+    time.sleep(0.01)  # ten thousand tokens come back
+
+    assert 1_000_000 - remaining(ask(gate, key), "tokens") > 3500
+
+
+def test_what_makes_nothing_counts_as_a_request_and_takes_no_tokens(gate: GateProcess) -> None:
+    key = gate.new_key(limits=["90 requests/day burst 9", "1000 tokens/day burst 1000"])
+
+    listed = gate.call("GET", "/v1/files", key)
+
+    assert listed[0] == 200
+    assert (remaining(listed, "requests"), remaining(listed, "tokens")) == (8, 1000)
+
+
+# --- under way ------------------------------------------------------------------------------------------------------
+
+
+class Held:
+    """Answers when it is let go; streams a word first where a stream is wanted."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.began = threading.Semaphore(0)
+
+    def __call__(self, request: Request, connection: Connection) -> bool | None:
+        events = chat_events(["word "] * 3, usage_of(5, 3))
+        if request.json().get("stream"):
+            connection.send(SSE_HEAD)
+            connection.chunk(events[0])
+            self.began.release()
+            self.go.wait(20)
+            return connection.chunk(b"".join(events[1:])) and connection.end()
+        self.began.release()
+        self.go.wait(20)
+        return json_answer(200, chat_answer())(request, connection)
+
+
+ASK = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def test_a_place_is_held_until_the_answer_has_ended(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    held = upstream.script = Held()
+    key = gate.new_key(limits=["1 concurrent"])
+    with RawClient(gate.port) as client:
+        client.post("/v1/chat/completions", key, {**ASK, "stream": True})
+        client.read_until(b"word")
+
+        refused = ask(gate, key)
+        assert (refused[0], refused[1]["retry-after"], refused[1]["retry-after-ms"]) == (429, "1", "1000")
+        assert "under way" in json.loads(refused[2])["error"]["message"]
+        held.go.set()
+        client.read_until(b"0\r\n\r\n")
+
+    until(lambda: ask(gate, key)[0] == 200)
+
+
+@pytest.mark.parametrize("leave", ["drain", "cancel"])
+def test_a_client_that_leaves_frees_its_place_when_its_call_is_over(leave: str, tmp_path: Path) -> None:
+    held = Held()
+    config = CONFIG.replace("api_key", f'leave = "{leave}"\napi_key', 1)
+    with ScriptedUpstream(held) as upstream, running_gate(tmp_path, config.format(url=upstream.url)) as gate:
+        key = gate.new_key(limits=["1 concurrent"])
+        client = RawClient(gate.port)
+        client.post("/v1/chat/completions", key, {**ASK, "stream": True})
+        client.read_until(b"word")
+        client.sock.close()
+        if leave == "drain":
+            until(lambda: metric(gate, "tollkeeper_draining") == 1)
+            assert ask(gate, key)[0] == 429
+            held.go.set()
+        gate.events_once(1)
+        held.go.set()
+
+        until(lambda: ask(gate, key)[0] == 200)
+
+
+@pytest.mark.parametrize("end", ["cut", "reset", "garbage", "refused"])
+def test_a_place_is_freed_whatever_a_provider_does(gate: GateProcess, upstream: ScriptedUpstream, end: str) -> None:
+    def broken(request: Request, connection: Connection) -> None:
+        if end == "reset":
+            connection.reset()
+        elif end == "garbage":
+            connection.send(b"what?\r\n\r\n")
+        elif end == "cut":
+            connection.send(SSE_HEAD)
+            connection.chunk(chat_events(["word "], None)[0])
+
+    key = gate.new_key(limits=["1 concurrent"])
+    for _ in range(3):
+        upstream.script = broken
+        with RawClient(gate.port) as client:
+            model = "lost" if end == "refused" else "m"
+            client.post("/v1/chat/completions", key, {**ASK, "stream": True, "model": model})
+            assert b"rate_limit" not in client.read_until(b"error")
+        upstream.script = json_answer(200, chat_answer())
+        until(lambda: ask(gate, key)[0] == 200)
+
+
+# --- waiting --------------------------------------------------------------------------------------------------------
+
+WAITING = CONFIG.replace("[limits.teams]", '[limits]\nall = ["1 concurrent"]\nwait = 8.0\nqueue = 30\n[limits.teams]')
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[tuple[GateProcess, ScriptedUpstream, Held]]:
+    """A gate through which one call goes at a time, and a provider that has one."""
+    held = Held()
+    with ScriptedUpstream(held) as upstream, running_gate(tmp_path, WAITING.format(url=upstream.url)) as gate:
+        yield gate, upstream, held
+
+
+class Asking(threading.Thread):
+    """One call on a thread of its own."""
+
+    def __init__(self, gate: GateProcess, key: str, **fields: Any) -> None:
+        super().__init__(daemon=True)
+        self.answer: Answer = (0, {}, b"")
+        self._ask = (gate, key, fields)
+        self.start()
+
+    def run(self) -> None:
+        gate, key, fields = self._ask
+        self.answer = ask(gate, key, **fields)
+
+
+def test_a_call_waits_for_its_turn(line: tuple[GateProcess, ScriptedUpstream, Held]) -> None:
+    gate, upstream, held = line
+    key = gate.new_key()
+    first = Asking(gate, key)
+    assert held.began.acquire(timeout=10)
+    second = Asking(gate, key)
+    until(lambda: metric(gate, "tollkeeper_limit_waiting") == 1)
+    assert len(upstream.requests) == 1
+
+    held.go.set()
+    first.join(10)
+    second.join(10)
+
+    assert (first.answer[0], second.answer[0], len(upstream.requests)) == (200, 200, 2)
+    assert metric(gate, "tollkeeper_limit_waiting") == 0
+
+
+def test_keys_take_turns(line: tuple[GateProcess, ScriptedUpstream, Held]) -> None:
+    gate, upstream, held = line
+    greedy, modest = gate.new_key(), gate.new_key()
+    calls = [Asking(gate, greedy, user="greedy")]
+    assert held.began.acquire(timeout=10)
+    for number in range(6):
+        calls.append(Asking(gate, greedy, user="greedy"))
+        until(lambda number=number: metric(gate, "tollkeeper_limit_waiting") == number + 1)  # type: ignore[misc]
+    calls.append(Asking(gate, modest, user="modest"))
+    until(lambda: metric(gate, "tollkeeper_limit_waiting") == 7)
+
+    held.go.set()
+    for call in calls:
+        call.join(10)
+
+    assert [call.answer[0] for call in calls] == [200] * 8
+    assert [request.json()["user"] for request in upstream.requests].index("modest") == 2
+
+
+def test_a_client_that_leaves_the_line_is_never_served(line: tuple[GateProcess, ScriptedUpstream, Held]) -> None:
+    gate, upstream, held = line
+    key = gate.new_key()
+    first = Asking(gate, key)
+    assert held.began.acquire(timeout=10)
+    with RawClient(gate.port) as client:
+        client.post("/v1/chat/completions", key, ASK)
+        until(lambda: metric(gate, "tollkeeper_limit_waiting") == 1)
+    until(lambda: metric(gate, "tollkeeper_limit_waiting") == 0)
+
+    held.go.set()
+    first.join(10)
+
+    assert ask(gate, key)[0] == 200
+    assert len(upstream.requests) == 2
+
+
+def test_who_has_waited_long_enough_is_refused(line: tuple[GateProcess, ScriptedUpstream, Held]) -> None:
+    gate, _, held = line
+    key = gate.new_key()
+    first = Asking(gate, key)
+    assert held.began.acquire(timeout=10)
+
+    began = time.monotonic()
+    refused = gate.call("POST", "/v1/chat/completions", key, ASK, x_tollkeeper_timeout="1")
+    waited = time.monotonic() - began
+
+    assert (refused[0], code(refused)) == (429, "rate_limit_exceeded")
+    assert 0.9 < waited < 5  # the call's own time, not the eight seconds that it might wait
+    held.go.set()
+    first.join(10)
+    assert first.answer[0] == 200
+
+
+def test_a_gate_that_is_stopped_tells_those_who_wait(line: tuple[GateProcess, ScriptedUpstream, Held]) -> None:
+    gate, _, held = line
+    key = gate.new_key()
+    first = Asking(gate, key)
+    assert held.began.acquire(timeout=10)
+    second = Asking(gate, key)
+    until(lambda: metric(gate, "tollkeeper_limit_waiting") == 1)
+
+    gate.process.terminate()
+    second.join(5)
+
+    assert (second.answer[0], code(second.answer)) == (503, "shutting_down")
+    held.go.set()
+    first.join(10)
+    assert first.answer[0] == 200
+    assert gate.stop() == 0
+
+
+# --- changes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_amount_counts_on(gate: GateProcess) -> None:
+    key = gate.new_key(name="changing", limits=["100 requests/day burst 10"])
+    for _ in range(6):
+        assert ask(gate, key)[0] == 200
+
+    gate.operator("PATCH", "/api/keys/changing", {"limits": ["100 requests/day burst 20"]})
+    assert remaining(ask(gate, key), "requests") == 13
+
+    gate.operator("PATCH", "/api/keys/changing", {"limits": ["100 requests/day burst 3"]})
+    assert ask(gate, key)[0] == 429
+
+    gate.operator("PATCH", "/api/keys/changing", {"limits": []})
+    assert "x-ratelimit-limit-requests" not in ask(gate, key)[1]
+
+
+def test_a_changed_config_counts_on_without_a_restart(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    before, after = '[limits]\nall = ["100 requests/day burst 10"]\n', '[limits]\nall = ["100 requests/day burst 30"]\n'
+    config = CONFIG.partition("[limits")[0].format(url=upstream.url)
+    with running_gate(tmp_path, config + before) as gate:
+        key = gate.new_key()
+        for _ in range(6):
+            assert ask(gate, key)[0] == 200
+
+        gate.config.write_text(config + after, "utf-8")
+        until(lambda: "config_loaded" in gate.log())
+
+        assert remaining(ask(gate, key), "requests") == 23
+
+
+def test_refusals_are_counted_by_scope_and_dimension(gate: GateProcess) -> None:
+    key = gate.new_key(limits=["1 requests/hour", "60 tokens/hour"])
+    label = 'tollkeeper_limit_refusals_total{{dimension="{}",scope="key"}}'
+    ask(gate, key, max_tokens=1)
+    ask(gate, key, max_tokens=1)
+    ask(gate, key, max_tokens=100)
+    before = metric(gate, label.format("requests")), metric(gate, label.format("tokens"))
+
+    ask(gate, key, max_tokens=1)
+    ask(gate, key, max_tokens=100)
+
+    assert (metric(gate, label.format("requests")), metric(gate, label.format("tokens"))) == (
+        before[0] + 1,
+        before[1] + 1,
+    )
+
+
+def test_what_was_evaluated_is_kept_with_the_event(gate: GateProcess) -> None:
+    key = gate.new_key(limits=["90 requests/day burst 9", "5 concurrent"])
+    ask(gate, key)
+    answer = ask(gate, key)
+
+    trace = gate.event(answer[1]["x-request-id"])["trace"]
+    told = {note[1].partition(":")[2].partition(":")[2]: note[2:] for note in trace if note[0] == "limit"}
+
+    assert told == {"requests:86400": [90, 8, 1], "concurrency": [5, 5, 1]}
