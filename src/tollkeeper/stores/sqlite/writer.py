@@ -22,6 +22,7 @@ class Writer:
         self.database = store.connect(home, wait=0)
         try:
             self.database.execute("PRAGMA synchronous = NORMAL")
+            self.database.execute("PRAGMA temp_store = MEMORY")
             # No locks are lost when this descriptor is closed: SQLite's are on the store and on -shm.
             self.log = os.open(home / f"{store.FILE}-wal", os.O_RDWR | os.O_CLOEXEC)
         except (OSError, sqlite3.Error) as error:
