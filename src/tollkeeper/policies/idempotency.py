@@ -77,6 +77,9 @@ class Idempotency:
             if run is None:
                 break
             _refuse_another(first, request)
+            if run.worked:
+                await run.end()  # it is in memory then, or was not whole
+                continue
             if not run.open:
                 raise _too_large()
             if call.dry:

@@ -85,7 +85,7 @@ class Receipts:
             call.end()
             return
         outcome, code, saved = event.outcome, event.error_code, 0
-        if call.presence.gone:
+        if run.complete and call.presence.gone:
             outcome = code = "client_left"
         elif run.complete:
             outcome, code, saved = "cached", None, event.cost_nano or event.saved_nano

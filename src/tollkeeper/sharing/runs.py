@@ -90,6 +90,17 @@ class Run:
             return (reply.body,)
         return self.recording.pieces if self.recording.whole else None
 
+    @property
+    def worked(self) -> bool:
+        """Whether its answer has come, or failed, and only its record is still being made."""
+        return self._worked
+
+    async def end(self) -> None:
+        """Returns when it is over."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.afterwards(lambda _: None if waiter.done() else waiter.set_result(None))
+        await waiter
+
     def afterwards(self, callback: "Callable[[Run], None]") -> None:
         """Runs `callback` when it is over."""
         if self.over:

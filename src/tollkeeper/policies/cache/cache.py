@@ -82,6 +82,9 @@ class Cache:
             run = self._under_way.get(name)
             if run is None or not run.open:
                 break
+            if run.worked:
+                await run.end()  # it is in memory then, or was not whole
+                continue
             reply = await self._joined(call, name, run)
             if reply is not None:
                 return reply

@@ -1,0 +1,500 @@
+"""Whole answers from the cache, through the real door: what is the same, whose it is, how long it lasts, what it costs."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from kit.gate import GateProcess, running_gate
+from kit.raw import RawClient
+from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
+
+CONFIG = """
+[cache]
+max_answer_bytes = 4000
+max_bytes = 60_000
+[providers.up]
+kind = "openai"
+base_url = "{url}"
+api_key = "sk-x"
+timeouts = {{ connect = 2, first_byte = 5, idle = 5, total = 20 }}
+[models.kept]
+targets = ["up/real"]
+price = {{ input = 1, output = 2 }}
+cache = {{ ttl = 3600 }}
+[models.brief]
+targets = ["up/real"]
+price = {{ input = 1, output = 2 }}
+cache = {{ ttl = 0.4 }}
+[models.open]
+targets = ["up/real"]
+price = {{ input = 1, output = 2 }}
+cache = {{ ttl = 3600, shared = true }}
+[models.plain]
+targets = ["up/real"]
+price = {{ input = 1, output = 2 }}
+"""
+COST = "0.000015"
+"""USD of `chat_answer()`: 9 input tokens at 1 and 3 output tokens at 2 USD per million."""
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream(json_answer(200, chat_answer())) as scripted:
+        yield scripted
+
+
+@pytest.fixture(scope="module")
+def gate(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    with running_gate(tmp_path_factory.mktemp("gate"), CONFIG.format(url=upstream.url)) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def answering(upstream: ScriptedUpstream) -> None:
+    """Every test begins with an upstream that answers well and has counted nothing."""
+    upstream.script = json_answer(200, chat_answer())
+    upstream.requests.clear()
+
+
+def body(content: str, model: str = "kept", **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": content}], **more}
+
+
+def ask(gate: GateProcess, key: str, content: str, model: str = "kept", wish: str = "", **more: Any) -> Answer:
+    headers = {"x_tollkeeper_cache": wish} if wish else {}
+    return gate.call("POST", "/v1/chat/completions", key, body(content, model, **more), **headers)
+
+
+def told(answer: Answer) -> str | None:
+    """What the answer says about the cache."""
+    return answer[1].get("x-tollkeeper-cache")
+
+
+def test_the_second_of_two_equal_calls_costs_nothing_and_says_what_it_saved(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    key = gate.new_key()
+
+    first, second = ask(gate, key, "twice"), ask(gate, key, "twice")
+
+    assert (told(first), told(second)) == ("stored", "hit")
+    assert len(upstream.requests) == 1
+    assert second[2] == first[2]
+    assert second[1]["content-type"] == first[1]["content-type"]
+    assert (first[1]["x-tollkeeper-cost"], second[1]["x-tollkeeper-cost"]) == (COST, "0")
+    assert second[1]["x-tollkeeper-model"] == "up/real"
+    assert second[1]["x-tollkeeper-attempts"] == "0"
+    assert int(second[1]["age"]) < 5
+    event = gate.event(second[1]["x-request-id"])
+    assert (event["outcome"], event["cost_usd"], event["saved_usd"]) == ("cached", "0", COST)
+    assert (event["provider"], event["model"], event["model_used"]) == ("up", "real", "gpt-4o-mini-2024-07-18")
+    assert (event["input_tokens"], event["output_tokens"], event["status"]) == (0, 0, 200)
+    assert event["trace"] == [["cache", "hit", 15000]]
+    assert gate.event(first[1]["x-request-id"])["cost_usd"] == COST
+
+
+def test_usage_tells_how_many_were_answered_so_and_what_that_saved(gate: GateProcess) -> None:
+    key = gate.new_key(name="saver", owner="saver")
+    for _ in range(4):
+        ask(gate, key, "saved")
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        rows = {row["owner"]: row for row in gate.command("usage", "--by", "owner")}
+        if rows.get("saver", {}).get("requests") == 4:
+            break
+        time.sleep(0.02)
+
+    row = rows["saver"]
+
+    assert (row["requests"], row["cached_requests"], row["cost_usd"]) == (4, 3, COST)
+    assert row["saved_usd"] == "0.000045"
+    assert (row["input_tokens"], row["output_tokens"]) == (9, 3)
+    assert gate.command("verify")["problems"] == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"temperature": 0.5},
+        {"messages": [{"role": "user", "content": "other"}]},
+        {"messages": [{"role": "system", "content": "base"}]},
+        {"n": 2},
+        {"seed": 1},
+        {"max_tokens": 5},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"response_format": {"type": "json_object"}},
+        {"unknown": None},
+        {"model": "brief"},
+    ],
+)
+def test_another_request_is_another_answer(
+    gate: GateProcess, upstream: ScriptedUpstream, other: dict[str, Any]
+) -> None:
+    key = gate.new_key()
+    ask(gate, key, "base")
+
+    answer = gate.call("POST", "/v1/chat/completions", key, {**body("base"), **other})
+
+    assert told(answer) == "stored"
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        b'{"model":"kept","messages":[{"role":"user","content":"same"}]}',
+        b'{ "messages" : [ {"role": "user",\n"content":"same"} ],\t"model": "kept"}',
+        b'{"model":"kept","messages":[{"role":"user","content":"same"}],"user":"ada"}',
+        b'{"model":"kept","messages":[{"role":"user","content":"same"}],"metadata":{"run":"7"},"stream":false}',
+        b'{"model":"kept","messages":[{"role":"user","content":"same"}],"prompt_cache_key":"a","safety_identifier":"b"}',
+    ],
+)
+def test_what_cannot_change_the_answer_makes_no_other_request(
+    gate: GateProcess, upstream: ScriptedUpstream, same: bytes
+) -> None:
+    key = gate.new_key()
+    ask(gate, key, "same")
+
+    assert told(gate.call("POST", "/v1/chat/completions", key, same, x_stainless_retry_count="3")) == "hit"
+    assert told(gate.call("POST", "/v1/chat/completions", key, same, openai_beta="new=1")) == "stored"
+
+
+def test_the_order_inside_a_schema_matters_as_models_answer_in_it(gate: GateProcess) -> None:
+    key = gate.new_key()
+    one, two = {"a": {"type": "string"}, "b": {}}, {"b": {}, "a": {"type": "string"}}
+    ask(gate, key, "schema", response_format={"type": "json_schema", "schema": one})
+
+    assert told(ask(gate, key, "schema", response_format={"type": "json_schema", "schema": two})) == "stored"
+
+
+def test_an_answer_is_given_again_until_its_time_is_over(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key()
+    ask(gate, key, "expiring", "brief")
+    assert told(ask(gate, key, "expiring", "brief")) == "hit"
+
+    time.sleep(0.5)
+
+    assert told(ask(gate, key, "expiring", "brief")) == "stored"
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.row(53)
+def test_tenants_do_not_see_each_other(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    red, red_too, blue = (gate.new_key(team=team, owner="ada") for team in ("red", "red", "blue"))
+    ada, ada_too, bob = (gate.new_key(owner=owner) for owner in ("ada", "ada", "bob"))
+    alone, alone_too = gate.new_key(), gate.new_key()
+    named_like_a_team = gate.new_key(owner="red")
+
+    told_in_turn = [
+        told(ask(gate, key, "whose"))
+        for key in (red, red_too, blue, ada, ada_too, bob, alone, alone_too, named_like_a_team)
+    ]
+
+    assert told_in_turn == ["stored", "hit", "stored", "stored", "hit", "stored", "stored", "stored", "stored"]
+    assert len(upstream.requests) == 7
+
+
+def test_what_is_shared_on_purpose_crosses_tenants(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    keys = [gate.new_key(team=team) for team in ("red", "blue", "green")]
+
+    assert [told(ask(gate, key, "for all", "open")) for key in keys] == ["stored", "hit", "hit"]
+    assert len(upstream.requests) == 1
+
+
+def test_a_key_that_may_not_use_the_model_gets_nothing_from_memory(gate: GateProcess) -> None:
+    ask(gate, gate.new_key(team="red"), "walled", "open")
+
+    status, _, answer = ask(gate, gate.new_key(team="red", models=["plain"]), "walled", "open")
+
+    assert (status, json.loads(answer)["error"]["code"]) == (404, "model_not_found")
+
+
+def test_a_caller_opts_in_by_header_and_says_how_old_an_answer_may_be(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    key = gate.new_key()
+
+    assert told(ask(gate, key, "asked", "plain")) is None
+    assert told(ask(gate, key, "asked", "plain", "ttl=600")) == "stored"
+    assert told(ask(gate, key, "asked", "plain", "TTL=600")) == "hit"
+    assert told(ask(gate, key, "asked", "plain")) is None
+    time.sleep(1.1)
+    assert told(ask(gate, key, "asked", "plain", "ttl=1")) == "stored"
+    assert len(upstream.requests) == 4
+
+
+def test_no_store_neither_looks_nor_keeps(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key()
+
+    assert told(ask(gate, key, "secret", wish="no-store")) is None
+    assert told(ask(gate, key, "secret")) == "stored"
+    assert told(ask(gate, key, "secret", wish="no-store")) is None
+    assert len(upstream.requests) == 3
+
+
+def test_refresh_asks_anew_and_keeps_the_new_answer(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key()
+    ask(gate, key, "news")
+    upstream.script = json_answer(200, chat_answer("Newer!"))
+
+    assert b"Newer!" not in ask(gate, key, "news")[2]
+    assert told(ask(gate, key, "news", wish="refresh")) == "stored"
+    assert told(ask(gate, key, "news", wish="refresh, ttl=60")) == "stored"
+    last = ask(gate, key, "news")
+    assert (told(last), b"Newer!" in last[2]) == ("hit", True)
+    assert len(upstream.requests) == 3
+
+
+@pytest.mark.parametrize("wish", ["ttl", "ttl=0", "ttl=-1", "ttl=1.5", "yes", "ttl=600; refresh", "ttl=99999999999"])
+def test_a_wish_that_cannot_be_understood_is_refused(gate: GateProcess, upstream: ScriptedUpstream, wish: str) -> None:
+    status, _, answer = ask(gate, gate.new_key(), "wish", "plain", wish)
+
+    assert (status, json.loads(answer)["error"]["code"]) == (400, "invalid_value")
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"store": True},
+        {"web_search_options": {}},
+        {"tools": [{"type": "web_search"}]},
+        {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "mcp", "server_url": "http://x"}]},
+        {"tools": {"type": "function"}},
+        {"plugins": [{"id": "web"}]},
+    ],
+)
+def test_a_request_that_acts_or_looks_elsewhere_is_never_answered_from_memory(
+    gate: GateProcess, upstream: ScriptedUpstream, more: dict[str, Any]
+) -> None:
+    key = gate.new_key()
+
+    assert [told(ask(gate, key, "acting", **more)) for _ in range(2)] == [None, None]
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "kept"),
+    [
+        ("/v1/embeddings", {"input": "x"}, True),
+        ("/v1/moderations", {"input": "x"}, True),
+        ("/v1/completions", {"prompt": "x"}, True),
+        ("/v1/responses", {"input": "x", "store": False}, True),
+        ("/v1/responses", {"input": "x"}, False),
+        ("/v1/responses", {"input": "x", "store": True}, False),
+        ("/v1/responses", {"input": "x", "store": False, "previous_response_id": "resp_1"}, False),
+        ("/v1/responses", {"input": "x", "store": False, "background": True}, False),
+        ("/v1/responses", {"store": False, "prompt": {"id": "pmpt_1"}}, False),
+        ("/v1/images/generations", {"prompt": "x"}, False),
+        ("/v1/anything", {"input": "x"}, False),
+    ],
+)
+def test_which_endpoints_are_answered_from_memory(
+    gate: GateProcess, upstream: ScriptedUpstream, path: str, more: dict[str, Any], kept: bool
+) -> None:
+    key = gate.new_key()
+
+    for _ in range(2):
+        gate.call("POST", path, key, {"model": "kept", **more})
+
+    assert len(upstream.requests) == (1 if kept else 2)
+
+
+def test_another_s_metadata_is_not_in_ones_own_response(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key()
+
+    for user in ("ada", "bob", "ada"):
+        gate.call("POST", "/v1/responses", key, {"model": "kept", "input": "x", "store": False, "user": user})
+
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (400, {"error": {"message": "no", "type": "invalid_request_error"}}),
+        (429, {"error": {"message": "slow down", "type": "rate_limit_error"}}),
+        (500, {"error": {"message": "oh", "type": "server_error"}}),
+        (201, chat_answer()),
+        (200, {"error": {"message": "no credits left", "code": 402}}),
+        (200, {"id": "resp_1", "status": "failed", "error": None}),
+        (200, {"choices": [{"finish_reason": "error", "message": {"content": "half"}}]}),
+        (200, chat_answer("long" * 1000)),
+    ],
+)
+def test_what_failed_or_is_too_large_is_not_kept(
+    gate: GateProcess, upstream: ScriptedUpstream, status: int, answer: Any
+) -> None:
+    upstream.script = json_answer(status, answer)
+    key = gate.new_key()
+
+    for _ in range(2):
+        ask(gate, key, "failing")
+
+    assert len(upstream.requests) == 2
+
+
+def test_memory_is_bounded_and_the_answer_not_used_for_longest_goes_first(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = json_answer(200, chat_answer("x" * 2500))
+    key = gate.new_key()
+    ask(gate, key, "used again and again")
+
+    for number in range(40):
+        ask(gate, key, f"filling {number}")
+        assert told(ask(gate, key, "used again and again")) == "hit"
+
+    assert told(ask(gate, key, "filling 39")) == "hit"
+    assert told(ask(gate, key, "filling 0")) == "stored"
+
+
+class Gated:
+    """Answers when told to; `arrived` counts what came."""
+
+    def __init__(self, answer: Any = None, status: int = 200) -> None:
+        self.go = threading.Event()
+        self.arrived = threading.Semaphore(0)
+        self.first: tuple[int, Any] | None = None
+        self._answer = json_answer(status, answer or chat_answer())
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request, connection: Connection) -> bool | None:
+        with self._lock:
+            first, self.first = self.first, None
+        self.arrived.release()
+        self.go.wait(10)
+        return json_answer(*first)(request, connection) if first else self._answer(request, connection)
+
+
+def test_fifty_equal_calls_at_once_are_one_call(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    upstream.script = gated = Gated()
+    keys = [gate.new_key(team="crowd") for _ in range(5)]
+
+    with ThreadPoolExecutor(50) as pool:
+        asked = [pool.submit(ask, gate, keys[number % 5], "crowd") for number in range(50)]
+        gated.arrived.acquire(timeout=5)
+        time.sleep(0.3)
+        gated.go.set()
+        answers = [each.result() for each in asked]
+
+    assert len(upstream.requests) == 1
+    assert sorted(map(str, map(told, answers))) == ["coalesced"] * 49 + ["stored"]
+    assert len({answer[2] for answer in answers}) == 1
+    events = [gate.event(answer[1]["x-request-id"]) for answer in answers]
+    assert sorted(event["outcome"] for event in events) == ["cached"] * 49 + ["ok"]
+    assert sorted(event["cost_usd"] for event in events) == ["0"] * 49 + [COST]
+    assert {event["saved_usd"] for event in events if event["outcome"] == "cached"} == {COST}
+
+
+def test_when_the_one_that_went_fails_the_next_one_goes_and_not_all(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = gated = Gated()
+    gated.first = (503, {"error": {"message": "overloaded"}})
+    key = gate.new_key()
+
+    with ThreadPoolExecutor(10) as pool:
+        asked = [pool.submit(ask, gate, key, "failing leader") for _ in range(10)]
+        gated.arrived.acquire(timeout=5)
+        time.sleep(0.3)
+        gated.go.set()
+        answers = [each.result() for each in asked]
+
+    statuses = sorted(answer[0] for answer in answers)
+    assert statuses[:9] == [200] * 9
+    assert statuses[9] >= 500
+    assert len([request for request in upstream.requests]) == 2
+    assert sorted(str(told(answer)) for answer in answers if answer[0] == 200) == ["coalesced"] * 8 + ["stored"]
+
+
+def test_a_refusal_of_the_request_itself_is_one_for_all_who_wait(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    upstream.script = gated = Gated({"error": {"message": "too long", "code": "context_length_exceeded"}}, 400)
+    key = gate.new_key()
+
+    with ThreadPoolExecutor(10) as pool:
+        asked = [pool.submit(ask, gate, key, "refused") for _ in range(10)]
+        gated.arrived.acquire(timeout=5)
+        time.sleep(0.3)
+        gated.go.set()
+        answers = [each.result() for each in asked]
+
+    assert {answer[0] for answer in answers} == {400}
+    assert len(upstream.requests) == 1
+
+
+def test_the_one_that_went_may_leave_and_those_who_wait_are_served(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = gated = Gated()
+    key = gate.new_key()
+    leader = RawClient(gate.port)
+    leader.post("/v1/chat/completions", key, body("left behind"))
+    gated.arrived.acquire(timeout=5)
+
+    with ThreadPoolExecutor(2) as pool:
+        follower = pool.submit(ask, gate, key, "left behind")
+        time.sleep(0.3)
+        leader.reset()
+        time.sleep(0.3)
+        gated.go.set()
+        answer = follower.result()
+
+    assert (answer[0], told(answer)) == (200, "coalesced")
+    assert len(upstream.requests) == 1
+    assert told(ask(gate, key, "left behind")) == "hit"
+    assert gate.event(answer[1]["x-request-id"])["saved_usd"] == COST
+
+
+def test_an_answer_is_kept_though_nobody_was_left_to_get_it(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    upstream.script = gated = Gated()
+    key = gate.new_key(name="nobody", owner="nobody")
+    leader = RawClient(gate.port)
+    leader.post("/v1/chat/completions", key, body("for nobody"))
+    gated.arrived.acquire(timeout=5)
+    leader.sock.close()
+    time.sleep(0.2)
+    gated.go.set()
+    until = time.monotonic() + 5
+    while not any(event["owner"] == "nobody" for event in gate.events()) and time.monotonic() < until:
+        time.sleep(0.02)
+
+    assert told(ask(gate, key, "for nobody")) == "hit"
+    assert len(upstream.requests) == 1
+
+
+def test_callers_may_be_denied_the_header(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream) -> None:
+    config = CONFIG.format(url=upstream.url).replace("[cache]", "[cache]\nheader = false")
+    with running_gate(tmp_path_factory.mktemp("gate"), config) as gate:
+        key = gate.new_key()
+
+        assert [told(ask(gate, key, "x", "plain", "ttl=60")) for _ in range(2)] == [None, None]
+        assert [told(ask(gate, key, "x", wish="no-store")) for _ in range(2)] == ["stored", "hit"]
+
+
+def test_what_is_kept_follows_the_configuration_while_the_gate_runs(
+    tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream
+) -> None:
+    config = CONFIG.format(url=upstream.url)
+    with running_gate(tmp_path_factory.mktemp("gate"), config) as gate:
+        key = gate.new_key()
+        assert told(ask(gate, key, "x")) == "stored"
+
+        gate.config.write_text(
+            config.replace('[models.kept]\ntargets = ["up/real"]', '[models.kept]\ntargets = ["up/b"]')
+        )
+        until = time.monotonic() + 5
+        while told(ask(gate, key, "x")) == "hit" and time.monotonic() < until:
+            time.sleep(0.05)
+        assert upstream.requests[-1].json()["model"] == "b"
+        gate.config.write_text(config.replace("cache = { ttl = 3600 }", ""))
+        until = time.monotonic() + 5
+        while told(ask(gate, key, "x")) is not None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert told(ask(gate, key, "x")) is None
