@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
-from tollkeeper.operator import explain, keys, usage
+from tollkeeper.operator import explain, health, keys, usage
 from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]
@@ -52,6 +52,7 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/keys/{key}/rotate", POST=keys.rotate),
             route("/api/usage", GET=usage.usage),
             route("/api/events", GET=usage.events),
+            route("/api/health", GET=health.targets),
             route("/api/explain/{id}", GET=explain.explain),
         ],
         exception_handlers={
