@@ -34,6 +34,12 @@ WITHOUT_A_MIRROR = {
     "config/accounts.py": "config/test_loading.py",
     "config/models.py": "config/test_loading.py",
     "config/tables.py": "config/test_loading.py",
+    "bulk/engine.py": "cli/test_run.py",
+    "bulk/fingerprint.py": "cli/test_run.py",
+    "bulk/identifiers.py": "cli/test_run.py",
+    "bulk/job.py": "cli/test_run.py",
+    "bulk/progress.py": "cli/test_run.py",
+    "bulk/through_gate.py": "cli/test_run.py",
     "bulk/records.py": "bulk/test_reading.py",
     "bulk/results.py": "bulk/test_running.py",
     # Started by every test of a command.

@@ -12,6 +12,7 @@ from random import random
 from tollkeeper import config as configuration
 from tollkeeper.config import Loaded
 from tollkeeper.core.account import Target
+from tollkeeper.core.budget import Budget, amount_shown
 from tollkeeper.core.call import Call
 from tollkeeper.core.errors import ConfigError, TollkeeperError
 from tollkeeper.core.events import Event, Hold
@@ -31,6 +32,7 @@ from tollkeeper.flow.routing import Routing
 from tollkeeper.flow.sending import Sending
 from tollkeeper.metering.counter import TokenCounter
 from tollkeeper.metering.prices import Prices
+from tollkeeper.policies.budgets import Budgets
 from tollkeeper.policies.cache import Cache, ModelCache
 from tollkeeper.policies.idempotency import Idempotency
 from tollkeeper.policies.limits import Limits
@@ -40,6 +42,7 @@ from tollkeeper.sharing.runs import Runs
 from tollkeeper.stores.memory.answers import MemoryAnswers
 from tollkeeper.stores.memory.limits import MemoryLimiter
 from tollkeeper.stores.sqlite import recovery
+from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.refusals import Refusals
@@ -74,6 +77,9 @@ class App:
         self.counting = Counting(TokenCounter())
         self.client = HttpClient(time.monotonic)
         self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic), time.monotonic)
+        self.balances = SqliteBalances(home, self.ledger)
+        self.budgets = Budgets(loaded.budgets, self.balances, self.prices, self._budget_spent)
+        self.ledger.on_event = self.budgets.post
         self.metrics = Metrics(
             {
                 "draining": lambda: self.departures.draining,
@@ -87,6 +93,9 @@ class App:
                 "retries": (("gen_ai_provider_name",), lambda: self.failover.retried),
                 "ejections": (("gen_ai_provider_name",), lambda: self.target_health.ejected),
                 "limit_refusals": (("scope", "dimension"), lambda: self.limits.refused),
+                "budget_refusals": (("scope", "code"), lambda: self.budgets.refused),
+                "budget_warnings": (("scope",), lambda: self.budgets.warned),
+                "budget_overdrafts": (("scope",), lambda: self.budgets.overdrawn),
                 "refusals": (("code",), lambda: self.refused),
                 "refusals_unwritten": ((), lambda: {(): self.refusals.unwritten}),
             },
@@ -96,6 +105,7 @@ class App:
         self.sending = Sending(
             outbound=outbound,
             ledger=self.ledger,
+            budgets=self.budgets,
             observe=self._observe,
             price_of=self.prices,
             counting=self.counting,
@@ -169,6 +179,7 @@ class App:
         self.departures.bounds = loaded.config.drain
         self.refusals.bounds = loaded.config.ledger
         self.limits.rules = loaded.limits
+        self.budgets.rules = loaded.budgets
         cache, idempotency = loaded.config.cache, loaded.config.idempotency
         self.cache.configure(cached_models(loaded), cache)
         self.idempotency.options = idempotency
@@ -188,6 +199,7 @@ class App:
         await self.client.close()
         await self.refusals.close()
         written = await self.ledger.close()
+        self.balances.close()
         self.key_store.close()
         self.observe()
         return written
@@ -232,6 +244,10 @@ class App:
             self.log(event)
         self.log.flush()
 
+    def _budget_spent(self, budget: Budget, spent: int) -> None:
+        amounts = {"amount": amount_shown(budget.amount, budget.unit), "spent": amount_shown(spent, budget.unit)}
+        self.log.say("budget_warning", budget=budget.id, **amounts)
+
     def _ledger_trouble(self, trouble: str) -> None:
         self.log.say("ledger_trouble" if trouble else "ledger_recovered", reason=trouble or "written again")
 
@@ -250,15 +266,19 @@ class App:
         return (None, None) if price is None else (price.cost(usage), price.version)
 
 
-def open_app(path: Path | None, home: Path | None, environment: Mapping[str, str], *, demo: bool = False) -> App:
-    """Loads the config and makes the app. Raises ConfigError and GateError."""
+def open_app(
+    path: Path | None, home: Path | None, environment: Mapping[str, str], *, demo: bool = False, quiet: bool = False
+) -> App:
+    """Loads the config and makes the app; a quiet one logs nothing. Raises ConfigError and GateError."""
     loop = asyncio.get_running_loop()
 
     def reload() -> Loaded:
         return configuration.load(path, environment, demo=demo)
 
     loaded = reload()
-    log = Log(loaded.config.log.format, time.time, lambda flush: void(loop.call_later(_OBSERVE, flush)))
+    log = Log(
+        "off" if quiet else loaded.config.log.format, time.time, lambda flush: void(loop.call_later(_OBSERVE, flush))
+    )
     return App(loaded, home or Path(loaded.config.server.home).expanduser(), reload, log)
 
 

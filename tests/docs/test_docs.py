@@ -28,7 +28,10 @@ from kit.shell import Shell, matches
 from tollkeeper import config
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ["README", "docs/configure", "docs/keys", "docs/limits", "docs/usage", "docs/streams", "docs/errors", "docs/operate"]
+PAGES = [
+    "README",
+    *(f"docs/{name}" for name in "configure keys limits usage explain streams errors operate bulk".split()),
+]
 RUN_ELSEWHERE = {"scripts/demo\nscripts/test": "tests/scripts, and whoever reads this", "pip install .": "below"}
 ENVIRONMENT = {"OPENAI_API_KEY": "sk-test"}
 SERVE = "OPENAI_API_KEY=sk-... tollkeeper serve"

@@ -6,6 +6,7 @@ from tollkeeper.cli.check import check
 from tollkeeper.cli.events import events
 from tollkeeper.cli.explain import explain
 from tollkeeper.cli.keys import keys
+from tollkeeper.cli.run import run
 from tollkeeper.cli.serve import serve
 from tollkeeper.cli.usage import usage
 from tollkeeper.cli.verify import verify
@@ -17,5 +18,5 @@ def main() -> None:
     """The gate between programs and what they call."""
 
 
-for _command in (serve, keys, usage, events, explain, check, verify, version):
+for _command in (serve, run, keys, usage, events, explain, check, verify, version):
     main.add_command(_command)

@@ -62,7 +62,9 @@ def _endpoint(provider: Provider, environment: Mapping[str, str]) -> str:
 def _provider(
     provider: Provider, given: ProviderConfig, environment: Mapping[str, str], dotted: str, problem: Problem
 ) -> Provider:
-    base_url = (given.base_url or provider.base_url or _endpoint(provider, environment)).rstrip("/")
+    base_url = given.base_url or provider.base_url or _endpoint(provider, environment)
+    if not base_url.endswith("://"):
+        base_url = base_url.rstrip("/")
     if provider.name != "demo" and not re.match(r"https?://[^/?#\s@]+(/[^?#\s]*)?$", base_url):
         expected = "expected https://HOST/PATH" if base_url else f"expected the URL of your {provider.name} endpoint"
         problem(f"{dotted}.base_url", expected)
@@ -75,6 +77,8 @@ def _provider(
         changes["api_version"] = given.api_version
     if given.stream_usage is not None:
         changes["stream_usage"] = given.stream_usage
+    if given.output_limit is not None:
+        changes["output_limit"] = (given.output_limit,)
     return msgspec.structs.replace(provider, **changes)
 
 

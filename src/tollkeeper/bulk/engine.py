@@ -1,0 +1,90 @@
+"""Rows asked through this process's own flow: same keys, budgets and ledger as a call at the door, without the door."""
+
+from collections.abc import Awaitable, Callable
+
+from tollkeeper.bulk.running import Answer
+from tollkeeper.bulk.shaping import Request
+from tollkeeper.core.call import Call, Presence, Reply
+from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.core.ids import Clock
+from tollkeeper.core.keys import Key
+from tollkeeper.core.ports import Handler
+from tollkeeper.dialects import openai_errors, openai_request
+from tollkeeper.dialects.openai_paths import endpoint
+from tollkeeper.wire import json_text, rate_headers
+
+_JSON = (b"content-type", b"application/json")
+
+
+class Engine:
+    """Implements `running.Ask`."""
+
+    def __init__(
+        self, handle: Handler, key: Key, *, job: str, new_id: Callable[[], str], now: Clock, monotonic: Clock
+    ) -> None:
+        self._handle = handle
+        self._key = key
+        self._job = job.encode()
+        self._new_id = new_id
+        self._now = now
+        self._monotonic = monotonic
+
+    async def __call__(self, request: Request, attempt: int) -> Answer:
+        """The row's answer or error, and what it cost whatever came of it. Cancelled, it leaves like a client does."""
+        presence = Presence()
+        found = endpoint(request.path, "POST")
+        call = Call(
+            request_id=self._new_id(),
+            key=self._key,
+            dialect=found.dialect,
+            method="POST",
+            path=found.path,
+            query=b"",
+            headers=[_JSON],
+            body=request.body,
+            model=None,
+            streamed=False,
+            accepted_at=self._monotonic(),
+            presence=presence,
+            metered=found.metered,
+        )
+        try:
+            call.members = json_text.members(request.body)
+            call.model = found.model or openai_request.string(call.members, "model")
+            reply = await self._handle(call)
+            body = reply.body if reply.pour is None else await _poured(reply)
+            status, headers = reply.status, reply.headers
+        except TollkeeperError as error:
+            status, headers, body = error.status, list(error.headers), openai_errors.body(error)
+        except BaseException:
+            presence.leave()
+            raise
+        costs = [event.cost_nano for event in call.events if event.cost_nano is not None]
+        used = [event.usage.input_tokens + event.usage.output_tokens for event in call.events]
+        return Answer(
+            status,
+            body,
+            cost_nano=sum(costs) if costs else None,
+            request_id=call.request_id,
+            rates=rate_headers.read(headers, self._now()),
+            tokens_used=sum(used) if used else None,
+        )
+
+
+class _Sink:
+    """Collects what is poured."""
+
+    blocked: Awaitable[None] | None = None
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+
+async def _poured(reply: Reply) -> bytes:
+    assert reply.pour is not None
+    sink = _Sink()
+    await reply.pour(sink)
+    return b"".join(sink.pieces)

@@ -1,0 +1,201 @@
+"""The journal becomes the output file, in input order: JSON lines, CSV or Parquet, whole or not at all.
+
+Rule 1: every input row has exactly one output row; one that was not run says so.
+Rule 2: the file appears under its name only when it is complete and on disk; what was there before stays until then.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from tollkeeper.bulk.records import Record
+from tollkeeper.bulk.results import FIELDS, missing_line
+from tollkeeper.core.errors import CallerError, GateError
+
+KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+_BATCH = 1000
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+Rows = Iterator[tuple[Record, bytes]]
+"""Each input row and its output line, in order."""
+
+
+def kind_of(path: Path, given: str | None) -> str:
+    """jsonl, csv or parquet. Raises CallerError where neither `given` nor the suffix says it."""
+    found = given or KINDS.get(path.suffix.lower())
+    if found is None:
+        raise CallerError(
+            f"{path}: say with --output-format whether it is jsonl, csv or parquet.", code="unknown_format"
+        )
+    return found
+
+
+def joined(records: Iterable[Record], details: Iterator[tuple[int, bytes]]) -> Rows:
+    """Input rows with what the journal says of them."""
+    index, line = next(details, (-1, b""))
+    for record in records:
+        if record.index == index:
+            yield record, line
+            index, line = next(details, (-1, b""))
+        else:
+            yield record, missing_line(record.index)
+
+
+def write(path: Path, kind: str, rows: Rows, *, escape: bool = False) -> int:
+    """Writes the file and returns how many rows it has. `escape` keeps spreadsheets from running a CSV's cells as formulas.
+
+    Raises GateError where it cannot be written, CallerError where the extra for its kind is missing.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            count = _WRITERS[kind](stream, rows, escape)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise GateError(f"{path} cannot be written: {error.strerror}.", code="output_unwritable") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    return count
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _json_lines(stream: BinaryIO, rows: Rows, escape: bool) -> int:
+    count = 0
+    for _, line in rows:
+        stream.write(line + b"\n")
+        count += 1
+    return count
+
+
+def _csv(stream: BinaryIO, rows: Rows, escape: bool) -> int:
+    text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=True)
+    writer = csv.writer(text)
+    count = 0
+    names: list[str] | None = None
+    for record, line in rows:
+        given = record.value if isinstance(record.value, dict) else {}
+        if names is None:
+            names = list(given) if given else (["prompt"] if isinstance(record.value, str) else [])
+            writer.writerow([*names, *_added(names)])
+        if isinstance(record.value, str):
+            given = {"prompt": record.value}
+        cells = [_cell(given.get(name)) for name in names] + [_cell(value) for value in _answer(line).values()]
+        writer.writerow([f"'{cell}" if escape and cell.startswith(_DANGEROUS) else cell for cell in cells])
+        count += 1
+    if names is None:
+        writer.writerow(_added([]))
+    text.flush()
+    text.detach()
+    return count
+
+
+def _parquet(stream: BinaryIO, rows: Rows, escape: bool) -> int:
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+    except ImportError:
+        raise CallerError("Parquet needs the extra: pip install 'tollkeeper[parquet]'.", code="extra_missing") from None
+    count, writer, schema = 0, None, None
+    for batch in _batches(rows):
+        rows_of = [_flat(record, line) for record, line in batch]
+        if writer is None:
+            schema = pyarrow.Table.from_pylist(rows_of).schema
+            for number, field in enumerate(schema):
+                if pyarrow.types.is_null(field.type):  # nothing in the first rows says what it is; text holds anything
+                    schema = schema.set(number, field.with_type(pyarrow.string()))
+            writer = ParquetWriter(stream, schema)
+        assert schema is not None
+        texts = [field.name for field in schema if pyarrow.types.is_string(field.type)]
+        for row in rows_of:
+            row.update({name: _text(row.get(name)) for name in texts})
+        try:
+            writer.write_table(pyarrow.Table.from_pylist(rows_of, schema=schema))
+        except pyarrow.ArrowException as error:
+            raise CallerError(
+                f"A column's type differs between rows, which Parquet cannot hold: {error}. Write jsonl or csv.",
+                code="output_unwritable",
+            ) from None
+        count += len(batch)
+    if writer is None:
+        schema = pyarrow.schema([(name, pyarrow.string()) for name in _added([])])
+        writer = ParquetWriter(stream, schema)
+    writer.close()
+    return count
+
+
+def _batches(rows: Rows) -> Iterator[list[tuple[Record, bytes]]]:
+    batch = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _flat(record: Record, line: bytes) -> dict[str, Any]:
+    given = record.value if isinstance(record.value, dict) else {"prompt": record.value}
+    answer = _answer(line)
+    return {**given, **dict(zip(_added(list(given)), answer.values(), strict=True))}
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    """The columns that are added; what is not text becomes JSON, so that a column has one type."""
+    found = _decode(line)
+    usage = found["usage"] or {}
+    return {
+        "output": _text(found["output"]),
+        "error": _text(found["error"]),
+        "input_tokens": _tokens(usage, "prompt_tokens", "input_tokens"),
+        "output_tokens": _tokens(usage, "completion_tokens", "output_tokens"),
+        "cost_usd": found["cost_usd"],
+        "attempts": found["attempts"],
+    }
+
+
+_ADDED = ("output", "error", "input_tokens", "output_tokens", "cost_usd", "attempts")
+assert set(FIELDS) >= {"output", "error", "cost_usd", "attempts"}
+
+
+def _added(names: list[str]) -> list[str]:
+    """The added columns' names, with an underscore where the input has such a column already."""
+    return [f"{name}_" if name in names else name for name in _ADDED]
+
+
+def _tokens(usage: dict[str, Any], *names: str) -> int | None:
+    return next((usage[name] for name in names if isinstance(usage.get(name), int)), None)
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else _encode(value).decode()
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else _encode(value).decode()
+
+
+_WRITERS: dict[str, Callable[[BinaryIO, Rows, bool], int]] = {
+    "jsonl": _json_lines,
+    "csv": _csv,
+    "parquet": _parquet,
+}

@@ -1,0 +1,178 @@
+"""A job from its input file to its output file: what it is, whether it may go on, and what came of it."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from tollkeeper.bulk import answers, export, fingerprint, identifiers, reading
+from tollkeeper.bulk.journal import Journal, Totals
+from tollkeeper.bulk.pacing import Pace
+from tollkeeper.bulk.records import Record
+from tollkeeper.bulk.running import Ask, Limits, Running
+from tollkeeper.bulk.shaping import Shape
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.ids import Clock
+
+Ending = Literal["complete", "some_failed", "stopped", "interrupted"]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What is to be done. `about` is everything that makes its requests what they are, for the fingerprint."""
+
+    input: Path | None
+    """None: standard input, which is first copied beside the output."""
+    output: Path
+    shape: Shape
+    about: dict[str, object]
+    limits: Limits = Limits()
+    rpm: float | None = None
+    tpm: float | None = None
+    input_format: str | None = None
+    output_format: str | None = None
+    sample: int | None = None
+    """Only that many rows, the first ones."""
+    escape: bool = False
+    resume: bool = False
+    retry_failed: bool = False
+    force: bool = False
+    """Go on although the job has changed; rows that have ended stay as they are."""
+
+    @property
+    def journal(self) -> Path:
+        """Where the job's journal lies: beside the output."""
+        return self.output.with_name(self.output.name + ".journal")
+
+
+class Outcome(Struct, frozen=True):
+    """How a run ended."""
+
+    ending: Ending
+    why: str | None
+    totals: Totals
+    rows: int
+    """Rows in the output."""
+    at_risk: int
+    """Rows that were under way when an earlier run of this job died: each may have been paid for twice."""
+
+
+class Job:
+    """One run of a plan. Made in the event loop; `run` may be called once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        ask: Ask,
+        *,
+        check: answers.Check | None,
+        now: Clock,
+        monotonic: Clock,
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self.plan = plan
+        self.kind = export.kind_of(plan.output, plan.output_format)
+        self.at_risk = 0
+        self.begun_before = 0
+        """Rows that had ended before this run."""
+        _refuse_surprises(plan)
+        self.journal = Journal(plan.journal)
+        try:
+            self._admit()
+            self.running = Running(
+                self.records(),
+                plan.shape,
+                ask,
+                self.journal,
+                self.journal.done(),
+                plan.limits,
+                pace=Pace(rpm=plan.rpm, tpm=plan.tpm, now=monotonic(), uniform=uniform),
+                check=check,
+                now=now,
+                monotonic=monotonic,
+                uniform=uniform,
+            )
+        except BaseException:
+            self.journal.close()
+            raise
+
+    def records(self) -> Iterator[Record]:
+        """The input's rows, from the beginning."""
+        for record in reading.records(self.plan.input, self.plan.input_format):
+            if self.plan.sample is not None and record.index >= self.plan.sample:
+                return
+            yield record
+
+    async def run(self) -> Outcome:
+        """Asks every row that has no answer yet, then writes the output. Raises GateError where a disk refuses."""
+        journal = self.journal
+        journal.note(open=str(self.plan.limits.concurrency))
+        why = await self.running.run()
+        journal.note(open="0")
+        rows = await asyncio.get_running_loop().run_in_executor(None, self._export)
+        totals = journal.totals()
+        ending: Ending = "complete"
+        if why is not None:
+            ending = "interrupted" if why == "interrupted" else "stopped"
+        elif totals.failed:
+            ending = "some_failed"
+        return Outcome(ending, why, totals, rows, self.at_risk)
+
+    def close(self) -> None:
+        """Lets go of the journal. A complete job keeps it: a second run then has nothing to ask."""
+        self.journal.close()
+
+    def _export(self) -> int:
+        rows = export.joined(self.records(), self.journal.details())
+        return export.write(self.plan.output, self.kind, rows, escape=self.plan.escape)
+
+    def _admit(self) -> None:
+        """Whether this is a new job, or the one that the journal knows. Raises CallerError."""
+        plan, journal = self.plan, self.journal
+        before = journal.about()
+        if not before:
+            repeated = identifiers.repeated(self.records()) if self._has_ids() else []
+            if repeated:
+                raise CallerError(f"Ids are not unique: {'; '.join(repeated)}.", code="duplicate_custom_id")
+            self._note()
+            return
+        if not plan.resume:
+            raise CallerError(
+                f"{plan.journal} is there already, with {journal.totals().rows} rows answered. "
+                "Go on with --resume, or delete it to begin anew.",
+                status=409,
+                code="job_exists",
+            )
+        changed = fingerprint.differences(before, plan.about, plan.input)
+        if changed and not plan.force:
+            raise CallerError(
+                "This is not the job that was begun:\n  " + "\n  ".join(changed) + "\nWith --force it goes on so.",
+                status=409,
+                code="job_changed",
+            )
+        self._note()
+        if plan.retry_failed:
+            journal.forget_failed()
+        self.at_risk = int(before.get("open", "0"))
+        self.begun_before = journal.totals().rows
+
+    def _note(self) -> None:
+        values = {name: msgspec.json.encode(value).decode() for name, value in self.plan.about.items()}
+        self.journal.note(**values, input=fingerprint.input_print(self.plan.input))
+
+    def _has_ids(self) -> bool:
+        first = next(self.records(), None)
+        return first is not None and isinstance(first.value, dict) and identifiers.NAME in first.value
+
+
+def _refuse_surprises(plan: Plan) -> None:
+    if plan.output.exists() and not plan.journal.exists():
+        raise CallerError(
+            f"{plan.output} is there already; choose another name or delete it.", status=409, code="output_exists"
+        )
+    if plan.input is not None and plan.input.resolve() == plan.output.resolve():
+        raise CallerError("The output cannot be the input.", code="output_exists")
+    if not plan.output.parent.is_dir():
+        raise CallerError(f"There is no folder {plan.output.parent}.", code="output_unwritable")

@@ -1,0 +1,277 @@
+"""`tollkeeper run`: a file of prompts in, a file of answers out."""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+import fastjsonschema
+import msgspec
+import uvloop
+
+from tollkeeper.app import App, open_app
+from tollkeeper.bulk import answers, progress
+from tollkeeper.bulk.engine import Engine
+from tollkeeper.bulk.job import Job, Outcome, Plan
+from tollkeeper.bulk.running import Ask, Limits
+from tollkeeper.bulk.shaping import CHAT, EMBEDDINGS, Shape
+from tollkeeper.bulk.through_gate import ThroughGate
+from tollkeeper.cli.options import Common, common, print_json
+from tollkeeper.core.account import Patience
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.keys import Key
+from tollkeeper.core.money import usd_from_nano
+from tollkeeper.core.template import Template
+from tollkeeper.stores.sqlite.sole import sole
+from tollkeeper.upstream.client import HttpClient
+
+EXIT_STOPPED = 5
+EXIT_SOME_FAILED = 8
+EXIT_INTERRUPTED = 130
+_EXITS = {"complete": 0, "some_failed": EXIT_SOME_FAILED, "stopped": EXIT_STOPPED, "interrupted": EXIT_INTERRUPTED}
+_KINDS = click.Choice(["jsonl", "csv", "parquet"])
+_PATH = click.Path(path_type=Path)
+_POSITIVE = click.FloatRange(0, min_open=True)
+
+
+@click.command()
+@click.argument("input", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("-o", "--output", type=_PATH, required=True, help="Where the answers go: .jsonl, .csv or .parquet.")
+@click.option("--model", help="Model, where a row names none.")
+@click.option("--prompt", type=_PATH, help="A file whose `{{ column }}`s are filled from each row.")
+@click.option("--system", type=_PATH, help="The same, for a system message before each prompt.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A request parameter: temperature=0.")
+@click.option("--schema", type=_PATH, help="A JSON Schema that every answer must follow.")
+@click.option("--embeddings", is_flag=True, help="Ask for embeddings in place of chat.")
+@click.option("--format", "input_format", type=_KINDS, help="What the input is, where its suffix does not say.")
+@click.option("--output-format", type=_KINDS, help="What the output shall be, where its suffix does not say.")
+@click.option("--escape-formulas", is_flag=True, help="In CSV, keep spreadsheets from running answers as formulas.")
+@click.option("--concurrency", type=click.IntRange(1), default=100, show_default=True, help="Calls at once, at most.")
+@click.option("--rpm", type=_POSITIVE, help="Requests a minute, at most.")
+@click.option("--tpm", type=_POSITIVE, help="Tokens a minute, at most.")
+@click.option("--timeout", type=_POSITIVE, help="Seconds for one try.")
+@click.option("--attempts", type=click.IntRange(1), default=8, show_default=True, help="Tries a row, rates apart.")
+@click.option("--max-errors", type=click.IntRange(0), help="Stop when more rows than this have failed.")
+@click.option("--sample", type=click.IntRange(1), help="Only the first N rows.")
+@click.option("--resume", is_flag=True, help="Go on with a job that was begun.")
+@click.option("--retry-failed", is_flag=True, help="Ask rows again that failed; implies --resume.")
+@click.option("--force", is_flag=True, help="Go on although the job is not the one that was begun.")
+@click.option("--gate", metavar="URL", help="Ask through a running gate; its key is in TOLLKEEPER_KEY.")
+@click.option("--key", "key_name", default="bulk", show_default=True, help="Whose budgets and ledger rows these are.")
+@common
+def run(options: Common, input: Path, output: Path, gate: str | None, key_name: str, **given: Any) -> None:
+    """Ask a model every prompt of a file. INPUT is JSON lines, CSV or Parquet; - is standard input."""
+    plan, check = _plan(input, output, given)
+    secret = os.environ.get("TOLLKEEPER_KEY", "")
+    if gate is not None and not secret:
+        raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", code="invalid_api_key")
+
+    async def through_gate(_: AsyncExitStack) -> Ask:
+        client = HttpClient(time.monotonic)
+        assert gate is not None
+        return ThroughGate(client, gate, secret, now=time.time, timeouts=Patience())
+
+    async def in_process(stack: AsyncExitStack) -> Ask:
+        app = open_app(options.config, options.home_folder(), os.environ, quiet=True)
+        stack.push_async_callback(app.close)
+        app.start()
+        return Engine(
+            app.flow.handle,
+            _key(app, key_name),
+            job=output.name,
+            new_id=app.new_id,
+            now=time.time,
+            monotonic=time.monotonic,
+        )
+
+    if gate is not None:
+        outcome = uvloop.run(_run(plan, check, through_gate, options.json))
+    else:
+        with sole(options.home_folder()):
+            outcome = uvloop.run(_run(plan, check, in_process, options.json))
+    _summary(options, plan, outcome)
+    raise SystemExit(_EXITS[outcome.ending])
+
+
+async def _run(
+    plan: Plan, check: answers.Check | None, connect: Callable[[AsyncExitStack], Awaitable[Ask]], as_json: bool
+) -> Outcome:
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        job = Job(
+            plan,
+            await connect(stack),
+            check=check,
+            now=time.time,
+            monotonic=time.monotonic,
+            uniform=random.uniform,
+        )
+        stack.callback(job.close)
+        if job.at_risk:
+            click.echo(
+                f"Up to {job.at_risk} rows were under way when this job ended last; they may be paid for twice.",
+                err=True,
+            )
+        shown = progress.Progress(job.running, job.begun_before, None, json=as_json, stream=progress.standard())
+        counting = loop.run_in_executor(None, lambda: sum(1 for _ in job.records()))
+        counting.add_done_callback(lambda done: setattr(shown, "total", None if done.exception() else done.result()))
+
+        def interrupt() -> None:
+            if job.running.stopped is None:
+                click.echo("Stopping: calls under way end first. Once more to cut them.", err=True)
+                job.running.stop("interrupted")
+            else:
+                job.running.abandon()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)
+        looking = loop.create_task(_look(shown))
+        try:
+            return await job.run()
+        finally:
+            looking.cancel()
+            shown.end()
+
+
+async def _look(shown: progress.Progress) -> None:
+    while True:
+        await asyncio.sleep(progress.EVERY)
+        shown.look()
+
+
+def _plan(input: Path, output: Path, given: dict[str, Any]) -> tuple[Plan, answers.Check | None]:
+    """Raises CallerError where the options do not fit each other or a file that they name is not right."""
+    prompt, system, schema_text = (_text(given[name]) for name in ("prompt", "system", "schema"))
+    parameters = dict(_setting(text) for text in given["settings"])
+    schema, check = _schema(schema_text)
+    shape = Shape(
+        model=given["model"],
+        endpoint=EMBEDDINGS if given["embeddings"] else CHAT,
+        prompt=Template(prompt) if prompt is not None else None,
+        system=Template(system) if system is not None else None,
+        parameters=parameters,
+        schema=schema,
+    )
+    source = _copied(output, given["resume"] or given["retry_failed"]) if str(input) == "-" else input
+    about = {
+        "model": given["model"],
+        "endpoint": shape.endpoint,
+        "prompt": prompt,
+        "system": system,
+        "parameters": parameters,
+        "schema": schema,
+        "sample": given["sample"],
+    }
+    plan = Plan(
+        input=source,
+        output=output,
+        shape=shape,
+        about=about,
+        limits=Limits(
+            concurrency=given["concurrency"],
+            timeout=given["timeout"],
+            attempts=given["attempts"],
+            max_errors=given["max_errors"],
+        ),
+        rpm=given["rpm"],
+        tpm=given["tpm"],
+        input_format=given["input_format"] or ("jsonl" if str(input) == "-" else None),
+        output_format=given["output_format"],
+        sample=given["sample"],
+        escape=given["escape_formulas"],
+        resume=given["resume"] or given["retry_failed"],
+        retry_failed=given["retry_failed"],
+        force=given["force"],
+    )
+    return plan, check
+
+
+def _copied(output: Path, resume: bool) -> Path:
+    """Standard input, kept beside the output: it is read again for the output, and for a resume."""
+    copy = output.with_name(output.name + ".input")
+    if not (resume and copy.exists()):
+        with copy.open("wb") as stream:
+            shutil.copyfileobj(sys.stdin.buffer, stream)
+    return copy
+
+
+def _text(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CallerError(f"{path} cannot be read: {error}.", code="input_unreadable") from None
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise CallerError(f"--set takes NAME=VALUE, not '{text}'.", code="invalid_value", param="set")
+    try:
+        return name, msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return name, value
+
+
+def _schema(text: str | None) -> tuple[dict[str, Any] | None, answers.Check | None]:
+    if text is None:
+        return None, None
+    try:
+        schema = msgspec.json.decode(text, type=dict[str, Any])
+        compiled = fastjsonschema.compile(schema)
+    except (msgspec.DecodeError, fastjsonschema.JsonSchemaDefinitionException) as error:
+        raise CallerError(f"The schema is not valid: {error}.", code="invalid_schema") from None
+
+    def check(value: Any) -> None:
+        try:
+            compiled(value)
+        except fastjsonschema.JsonSchemaValueException as error:
+            raise ValueError(error.message) from None
+
+    return schema, check
+
+
+def _key(app: App, name: str) -> Key:
+    """The key of that name; `bulk` is made where there is none. Raises CallerError (404)."""
+    try:
+        return app.key_store.get(name)
+    except CallerError as error:
+        if name != "bulk" or error.code != "key_not_found":
+            raise
+    key, _ = app.key_store.create("bulk")
+    app.keys.refresh()
+    return key
+
+
+def _summary(options: Common, plan: Plan, outcome: Outcome) -> None:
+    totals = outcome.totals
+    if options.json:
+        print_json(
+            {
+                "ending": outcome.ending,
+                "why": outcome.why,
+                "output": str(plan.output),
+                "rows": outcome.rows,
+                "answered": totals.rows - totals.failed,
+                "failed": totals.failed,
+                "not_run": outcome.rows - totals.rows,
+                "attempts": totals.attempts,
+                "cost_usd": usd_from_nano(totals.cost_nano),
+            }
+        )
+        return
+    click.echo(
+        f"{plan.output}: {outcome.rows:,} rows, {totals.rows - totals.failed:,} answered, {totals.failed:,} failed."
+    )
+    click.echo(f"{totals.attempts:,} calls, {usd_from_nano(totals.cost_nano)} USD.")
+    if outcome.why is not None:
+        click.echo(f"Stopped: {outcome.why}. Run it again with --resume to go on.")

@@ -1,0 +1,263 @@
+"""`tollkeeper run` as its user meets it: files in, files out, through this process or through a gate."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.gate import GateProcess
+from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
+
+CONFIG = """
+[providers.up]
+kind = "openai"
+base_url = "{url}/v1"
+[models.m]
+targets = ["up/gpt-4o-mini"]
+price = {{ input = 1, output = 2 }}
+"""
+
+
+class Folder:
+    """A folder with a config for one upstream, in which jobs run."""
+
+    def __init__(self, path: Path, upstream: str) -> None:
+        self.path = path
+        (path / "tollkeeper.toml").write_text(CONFIG.format(url=upstream))
+
+    def prompts(self, count: int, name: str = "in.jsonl") -> Path:
+        target = self.path / name
+        target.write_text("".join(json.dumps(f"prompt {number}") + "\n" for number in range(count)))
+        return target
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "tollkeeper", "run", *arguments, "--home", str(self.path / "home")],
+            cwd=self.path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment},
+        )
+
+    def run(self, *arguments: str, stdin: bytes = b"", **environment: str) -> tuple[int, str, str]:
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(stdin, timeout=60)
+        return process.returncode, out.decode(), err.decode()
+
+    def rows(self, name: str = "out.jsonl") -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.path / name).read_text().splitlines()]
+
+    def command(self, *arguments: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "tollkeeper", *arguments, "--json", "--home", str(self.path / "home")],
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        return json.loads(done.stdout)
+
+
+def echo(request: Request, connection: Connection) -> bool:
+    """Answers with the last message, so that rows can be told apart."""
+    text = request.json()["messages"][-1]["content"]
+    return json_answer(200, chat_answer(f"re: {text}"))(request, connection)
+
+
+def test_a_file_of_prompts_becomes_a_file_of_answers_in_order_and_in_the_ledger(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(200)
+        code, out, _ = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--concurrency", "20")
+        assert code == 0
+        assert "200 rows, 200 answered, 0 failed" in out
+        rows = folder.rows()
+        assert [row["output"] for row in rows] == [f"re: prompt {number}" for number in range(200)]
+        assert {row["cost_usd"] for row in rows} == {"0.000015"}  # 9 in, 3 out at 1 and 2 USD per million
+        assert len(upstream.requests) == 200
+        usage = folder.command("usage", "--by", "key")
+        assert (usage[0]["requests"], usage[0]["cost_usd"]) == (200, "0.003")
+        assert folder.command("verify")
+
+
+def test_csv_columns_fill_a_prompt_and_answers_become_columns(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        (tmp_path / "in.csv").write_text("id,topic\n7,trains\n8,\n9\n")
+        (tmp_path / "prompt.txt").write_text("About {{ topic }}")
+        code, _, _ = folder.run("in.csv", "-o", "out.csv", "--model", "m", "--prompt", "prompt.txt")
+        assert code == 8
+        with (tmp_path / "out.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [row["output"] for row in rows] == ["re: About trains", "re: About ", ""]
+        assert "line 4 has 1 columns, the header 2" in rows[2]["error"]
+
+
+def test_standard_input_and_parameters(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        arguments = ("-", "-o", "out.jsonl", "--model", "m", "--set", "temperature=0", "--set", "user=me")
+        code, _, err = folder.run(*arguments, stdin=b'"one"\n"two"\n')
+        assert code == 0, err
+        assert [row["output"] for row in folder.rows()] == ["re: one", "re: two"]
+        assert upstream.requests[0].json()["temperature"] == 0
+        assert upstream.requests[0].json()["user"] == "me"
+
+
+def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
+    def slow(request: Request, connection: Connection) -> bool:
+        time.sleep(0.01)
+        return echo(request, connection)
+
+    with ScriptedUpstream(slow) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(400)
+        arguments = ("in.jsonl", "-o", "out.jsonl", "--model", "m", "--concurrency", "8")
+        process = folder.start(*arguments)
+        until = time.monotonic() + 20
+        while len(upstream.requests) < 100 and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (tmp_path / "out.jsonl").exists()
+        code, _, err = folder.run(*arguments)
+        assert code == 1
+        assert "--resume" in err
+        code, _, err = folder.run(*arguments, "--resume")
+        assert code == 0, err
+        assert "may be paid for twice" in err
+        assert [row["output"] for row in folder.rows()] == [f"re: prompt {number}" for number in range(400)]
+        assert 400 <= len(upstream.requests) <= 408
+        events = folder.command("usage", "--by", "key")[0]
+        assert events["attempts"] == len(upstream.requests)
+
+
+def test_another_job_is_not_resumed_as_this_one(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(3)
+        assert folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m")[0] == 0
+        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--set", "temperature=1", "--resume")
+        assert code == 1
+        assert 'parameters: was {}, is now {"temperature":1}' in err
+        (tmp_path / "in.jsonl").write_text('"other prompt"\n"b"\n"c"\n')
+        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--resume")
+        assert code == 1
+        assert "input:" in err
+
+
+def test_an_input_may_grow_and_failed_rows_may_be_asked_again(tmp_path: Path) -> None:
+    fail = True
+
+    def script(request: Request, connection: Connection) -> bool:
+        if fail and "1" in request.json()["messages"][0]["content"]:
+            return json_answer(400, {"error": {"message": "no ones", "type": "x", "code": "bad"}})(request, connection)
+        return echo(request, connection)
+
+    with ScriptedUpstream(script) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(4)
+        assert folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m")[0] == 8
+        assert folder.rows()[1]["error"]["message"] == "no ones"
+        with (tmp_path / "in.jsonl").open("a") as stream:
+            stream.write('"prompt 4"\n')
+        fail = False
+        before = len(upstream.requests)
+        assert folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--retry-failed")[0] == 0
+        assert [row["output"] for row in folder.rows()] == [f"re: prompt {number}" for number in range(5)]
+        assert len(upstream.requests) - before == 2
+
+
+def test_ids_that_stand_twice_are_refused_before_anything_is_spent(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        lines = [{"custom_id": name, "body": {"messages": []}} for name in ("a", "b", "a")]
+        (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m")
+        assert code == 1
+        assert "line 3 has the custom_id of line 1" in err
+        assert upstream.requests == []
+
+
+def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(1)
+        (tmp_path / "out.jsonl").write_text("precious")
+        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m")
+        assert code == 1
+        assert "is there already" in err
+        assert (tmp_path / "out.jsonl").read_text() == "precious"
+
+
+def test_answers_follow_the_schema_or_the_row_says_why(tmp_path: Path) -> None:
+    def script(request: Request, connection: Connection) -> bool:
+        odd = "1" in request.json()["messages"][0]["content"]
+        return json_answer(200, chat_answer("not json" if odd else '{"n": 3}'))(request, connection)
+
+    with ScriptedUpstream(script) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(2)
+        schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+        (tmp_path / "schema.json").write_text(json.dumps(schema))
+        code, _, _ = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--schema", "schema.json")
+        assert code == 8
+        first, second = folder.rows()
+        assert first["output"] == {"n": 3}
+        assert second["error"]["code"] == "bad_answer"
+        assert second["attempts"] == 3
+
+
+def test_interrupted_once_it_ends_what_is_under_way_and_can_go_on(tmp_path: Path) -> None:
+    def slow(request: Request, connection: Connection) -> bool:
+        time.sleep(0.05)
+        return echo(request, connection)
+
+    with ScriptedUpstream(slow) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(300)
+        arguments = ("in.jsonl", "-o", "out.jsonl", "--model", "m", "--concurrency", "5")
+        process = folder.start(*arguments)
+        until = time.monotonic() + 20
+        while len(upstream.requests) < 20 and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        answered = sum(row["error"] is None for row in folder.rows())
+        assert answered == len(upstream.requests)  # nothing that was paid for is lost
+        assert len(folder.rows()) == 300
+
+
+@pytest.mark.parametrize("option", [("--set", "odd"), ("--prompt", "missing.txt"), ("--schema", "in.jsonl")])
+def test_options_that_cannot_be_meant_are_refused(tmp_path: Path, option: tuple[str, str]) -> None:
+    folder = Folder(tmp_path, "http://127.0.0.1:9")
+    folder.prompts(1)
+    code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", *option)
+    assert code == 1
+    assert err.startswith("Error: ")
+    assert "Traceback" not in err
+
+
+def test_a_job_through_a_gate_is_charged_there(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        gate = GateProcess(tmp_path / "gate", CONFIG.format(url=upstream.url), {})
+        try:
+            folder = Folder(tmp_path, upstream.url)
+            folder.prompts(50)
+            secret = gate.new_key()
+            arguments = ("in.jsonl", "-o", "out.jsonl", "--model", "m", "--gate", gate.url, "--json")
+            code, out, err = folder.run(*arguments, TOLLKEEPER_KEY=secret)
+            assert code == 0, err
+            assert json.loads(out)["cost_usd"] == "0.00075"
+            assert len(gate.events_once(50)) == 50
+            assert all(json.loads(line)["event"] == "progress" for line in err.splitlines())
+        finally:
+            gate.stop()
