@@ -7,12 +7,14 @@ from msgspec import Struct
 
 from tollkeeper.config import reading
 from tollkeeper.config.accounts import accounts_of
+from tollkeeper.config.budgets import budgets_of
 from tollkeeper.config.limits import limits_of
 from tollkeeper.config.models import balancing_of, models_of
 from tollkeeper.config.reading import Problem
 from tollkeeper.config.tables import Config, ServerConfig
 from tollkeeper.core.account import Account, Balancing, Target
 from tollkeeper.core.errors import ConfigError
+from tollkeeper.policies.budgets import BudgetRules
 from tollkeeper.policies.limits import LimitRules
 
 
@@ -25,6 +27,7 @@ class Loaded(Struct, frozen=True):
     path: Path | None
     limits: LimitRules = LimitRules()
     balancing: dict[str, Balancing] = {}
+    budgets: BudgetRules = BudgetRules()
 
 
 def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = False) -> Loaded:
@@ -43,9 +46,10 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     accounts = accounts_of(config, environment, demo, problem)
     models = models_of(config, accounts, problem)
     limits = limits_of(config.limits, config.retry.deadline, problem)
+    budgets = budgets_of(config.budgets, problem)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config, accounts, models, path, limits, balancing_of(config))
+    return Loaded(config, accounts, models, path, limits, balancing_of(config), budgets)
 
 
 def home(path: Path | None) -> Path:

@@ -34,7 +34,9 @@ def models_of(config: Config, accounts: Mapping[str, Account], problem: Problem)
                 problem(f"{dotted}.targets[{number}].weight", "expected a finite number")
             else:
                 own = _price(target.price, f"{dotted}.targets[{number}].price", problem) or price
-                targets.append(Target(accounts[provider], model, own, target.weight, target.concurrency))
+                targets.append(
+                    Target(accounts[provider], model, own, target.weight, target.concurrency, given.max_output_tokens)
+                )
         names = [target.name for target in targets]
         for twice in sorted({name for name in names if names.count(name) > 1}):
             problem(f"{dotted}.targets", f"'{twice}' is there twice; give it a weight instead")

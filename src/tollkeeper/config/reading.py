@@ -17,6 +17,7 @@ from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.health import HealthOptions
 from tollkeeper.flow.relay import RelayOptions
 from tollkeeper.flow.retries import RetryOptions
+from tollkeeper.policies.budgets import BudgetsOptions
 from tollkeeper.policies.cache import CacheOptions
 from tollkeeper.policies.idempotency import IdempotencyOptions
 from tollkeeper.policies.limits import LimitsOptions
@@ -57,6 +58,7 @@ _TABLES: dict[str, type[Struct]] = {
     "cache": CacheOptions,
     "idempotency": IdempotencyOptions,
     "ledger": LedgerConfig,
+    "budgets": BudgetsOptions,
     "limits": LimitsOptions,
     "retry": RetryOptions,
     "health": HealthOptions,

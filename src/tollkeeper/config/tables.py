@@ -11,6 +11,7 @@ from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.health import HealthOptions
 from tollkeeper.flow.relay import RelayOptions
 from tollkeeper.flow.retries import RetryOptions
+from tollkeeper.policies.budgets import BudgetsOptions
 from tollkeeper.policies.cache import CacheOptions, ModelCache
 from tollkeeper.policies.idempotency import IdempotencyOptions
 from tollkeeper.policies.limits import LimitsOptions
@@ -47,6 +48,7 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     api_key: str | None = None
     api_version: str | None = None
     stream_usage: Literal["ask", "always", "never"] | None = None
+    output_limit: Literal["max_tokens", "max_completion_tokens"] | None = None
     leave: Leave = "drain"
     timeouts: Patience = Patience()
 
@@ -82,6 +84,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     affinity: bool = False
     fall_back_on: list[Beyond] = []
     price: PriceConfig | None = None
+    max_output_tokens: Positive | None = None
+    """What budgets limit a request to that sets no limit."""
     cache: ModelCache | None = None
 
 
@@ -99,6 +103,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache: CacheOptions = CacheOptions()
     idempotency: IdempotencyOptions = IdempotencyOptions()
     ledger: LedgerConfig = LedgerConfig()
+    budgets: BudgetsOptions = BudgetsOptions()
     limits: LimitsOptions = LimitsOptions()
     retry: RetryOptions = RetryOptions()
     health: HealthOptions = HealthOptions()

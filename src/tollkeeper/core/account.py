@@ -63,6 +63,8 @@ class Target(Struct, frozen=True):
     """Its share among the targets of a model."""
     concurrency: int | None = None
     """Attempts that it gets at one time; None: as many as there are."""
+    max_output: int | None = None
+    """Output tokens that a request is limited to, where a budget needs a limit and the request sets none."""
 
     @property
     def name(self) -> str:

@@ -48,6 +48,39 @@ class Budget(Struct, frozen=True, kw_only=True):
         return f"{self.scope}{of}:{self.unit}:{self.window}:{self.zone}"
 
 
+class Bounds(Struct, frozen=True):
+    """What one request can make a provider charge at most, as far as the request itself tells: tokens."""
+
+    input_tokens: int
+    """No tokenizer makes more tokens of the request's text than it has bytes."""
+    elsewhere: bool = False
+    """Whether it also refers to what is not in it, or is no text (an image, a file, an earlier answer, a search):
+    then its bytes bound nothing."""
+    output_tokens: int | None = None
+    """For each choice, as the request limits them; None where it does not."""
+    choices: int = 1
+    field: str | None = None
+    """The member that limits the output of one choice at this provider; None where there is no such member."""
+    stated: bool = True
+    """Whether `output_tokens` stands in a member that this provider obeys."""
+
+
+class Slice(Struct, frozen=True):
+    """Which events one window of a budget is about: those of `of` that began in [start, end) (Unix milliseconds)."""
+
+    scope: Scope
+    of: str | None
+    start: int
+    end: int
+
+
+class Spent(Struct, frozen=True):
+    """Sums of events."""
+
+    nano: int = 0
+    tokens: int = 0
+
+
 def parse(text: str, scope: Scope, of: str | None) -> Budget:
     """ "5 USD/month Europe/Berlin" as a budget of `scope`. Raises ValueError with what is wrong and what was expected."""
     found = _TEXT.fullmatch(text.strip()) if len(text) <= 200 else None

@@ -37,6 +37,9 @@ class Hold(Struct, frozen=True, kw_only=True, array_like=True):
     streamed: bool
     input_bound: int
     """Upper bound of the attempt's input tokens: no tokenizer makes more tokens than there are bytes."""
+    held_nano: int | None = None
+    """Nano-USD set aside for it; None where no budget in money was asked."""
+    held_tokens: int | None = None
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -77,4 +80,4 @@ class Event(Struct, frozen=True, kw_only=True):
     saved_nano: int = 0
     """Nano-USD that an answer from the cache did not cost."""
     trace: str | None = None
-    """Which rules were evaluated with which numbers, as a JSON list of notes; None: there is nothing to say."""
+    """Which rules were evaluated with which numbers, as a JSON list of notes (see docs/explain.md); None: none."""

@@ -40,6 +40,14 @@ class Price(Struct, frozen=True, kw_only=True):
     cached_audio_input: int | None = None
     audio_output: int | None = None
     request: int = 0
+    context: int | None = None
+    """Tokens that the model takes in and gives out together, where that is known."""
+
+    def dearest(self) -> tuple[int, int]:
+        """The most that a token of input and a token of output can cost, in nano-USD per million."""
+        given = (self.cached_input, self.cache_write, self.audio_input, self.cached_audio_input)
+        dearest_input = max((self.input, *(price for price in given if price is not None)))
+        return dearest_input, self.output if self.audio_output is None else max(self.output, self.audio_output)
 
     def cost(self, usage: Usage) -> int:
         """Cost of `usage` in nano-USD, rounded half up once, at the end."""

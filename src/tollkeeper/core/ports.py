@@ -5,7 +5,8 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from tollkeeper.core.account import Patience
+from tollkeeper.core.account import Patience, Target
+from tollkeeper.core.budget import Bounds, Slice, Spent
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.events import Event, Hold
@@ -90,6 +91,10 @@ class Dialect(Protocol):
         """Raises CallerError where the fields it looks at have the wrong shape."""
         ...
 
+    def bounds(self, path: str, members: Mapping[str, Raw], size: int, provider: Provider) -> Bounds:
+        """What a request of `size` bytes can cost at most. Raises CallerError where a limit in it is no number."""
+        ...
+
     def read_answer(self, body: bytes) -> Heard:
         """What a whole answer says about itself. Raises ValueError where it is not JSON."""
         ...
@@ -133,15 +138,72 @@ class Reservation(Protocol):
 
     @property
     def held_nano(self) -> int | None:
-        """Nano-USD; None where only tokens are counted."""
+        """Nano-USD; None where no budget in money was asked."""
+        ...
+
+    @property
+    def held_tokens(self) -> int | None:
+        """None where no budget in tokens was asked."""
+        ...
+
+    @property
+    def changes(self) -> Mapping[str, bytes]:
+        """Members that must go to the provider with these values, so that the attempt stays within what is held."""
+        ...
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """What the client is told."""
+        ...
+
+    @property
+    def output_tokens(self) -> int:
+        """How many of them what is held pays for, all choices together."""
+        ...
+
+    def grow(self, output_tokens: int) -> bool:
+        """The attempt goes on past `output_tokens`: more is held for it, or False where a budget has no more."""
+        ...
+
+    def stopped(self) -> TollkeeperError:
+        """What the client is told where it did not grow and the answer is stopped."""
         ...
 
     def settle(self, cost_nano: int | None, usage: Usage) -> None:
-        """The attempt is over: what it has really used is spent, the rest is free again. None: no price was known."""
+        """The attempt is over and this was its cost (None: unknown): nothing is held for it any more."""
         ...
 
     def release(self) -> None:
-        """The attempt was never sent."""
+        """The attempt was never sent. Safe to say again, and after its end."""
+        ...
+
+
+class Budgets(Protocol):
+    """Who may still spend. What was spent it hears from the ledger, event by event."""
+
+    def concern(self, key: Key) -> bool:
+        """Whether any budget holds for this key's calls."""
+        ...
+
+    async def reserve(self, call: Call, target: Target, at_ms: int) -> Reservation | None:
+        """Sets aside what an attempt at `target`, begun at `at_ms` (Unix ms), can cost at most.
+
+        None: it costs nothing, or it is not to be made, only asked about.
+
+        Raises CallerError: budget_exceeded, budget_held (a retry can help), price_unknown; GateError.
+        """
+        ...
+
+
+class Balances(Protocol):
+    """What the ledger says was spent."""
+
+    async def spent(self, slices: Sequence[Slice], at_cut: Callable[[], None]) -> list[Spent]:
+        """Sums, one for each slice, of all events that the ledger had taken at one moment, and of none after it.
+
+        `at_cut` is run at that moment: whoever is told of every event from then on misses none and has none twice.
+        Raises GateError where the ledger cannot be read.
+        """
         ...
 
 

@@ -24,6 +24,8 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sent as the query's api-version."""
     stream_usage: Literal["ask", "always", "never"] = "ask"
     """ask: reports a stream's usage if stream_options.include_usage is set; always: without being asked; never."""
+    output_limit: tuple[str, ...] = ("max_tokens",)
+    """The members of a chat request that limit its output here; the first one is the one to send."""
     models: tuple[str, ...] = ()
     """Beginnings of model names that are this provider's own, so that a caller may leave out `provider/`."""
     prices: str | None = None

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
+from tollkeeper.core.budget import Bounds
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard
-from tollkeeper.dialects import openai_answers, openai_errors, openai_request
+from tollkeeper.dialects import openai_answers, openai_bounds, openai_errors, openai_request
 from tollkeeper.dialects.openai_chunks import ChunkReader
 
 
@@ -23,6 +24,9 @@ class OpenAICompletions:
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ask_stream_usage(members, provider, streamed)
+
+    def bounds(self, path: str, members: Mapping[str, Raw], size: int, provider: Provider) -> Bounds:
+        return openai_bounds.of_completion(members, size)
 
     def read_answer(self, body: bytes) -> Heard:
         return openai_answers.read(body)

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tollkeeper.core.budget import Bounds
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard, Reported
-from tollkeeper.dialects import openai_answers, openai_errors, openai_request, openai_usage
+from tollkeeper.dialects import openai_answers, openai_bounds, openai_errors, openai_request, openai_usage
 from tollkeeper.wire import sse
 
 
@@ -21,6 +22,9 @@ class _Event(Struct):
 
 
 _decode = msgspec.json.Decoder(_Event).decode
+
+
+_WITHOUT_OUTPUT = frozenset(("embeddings", "moderation"))
 
 
 class EventStreamReader:
@@ -69,6 +73,11 @@ class OpenAIEndpoint:
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ASK_NOTHING
+
+    def bounds(self, path: str, members: Mapping[str, Raw], size: int, provider: Provider) -> Bounds:
+        if self.operation in _WITHOUT_OUTPUT:
+            return Bounds(size, output_tokens=0)
+        return openai_bounds.of_other(size, openai_bounds.count(members, "n") or 1)
 
     def read_answer(self, body: bytes) -> Heard:
         return openai_answers.read(body)

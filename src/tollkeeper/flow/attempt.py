@@ -1,6 +1,6 @@
 """One try at one target, from its hold to its event: the record is written exactly once, however the try ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -18,6 +18,7 @@ PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
 """(target, model as the answer named it, service tier, Unix ms) -> price, None where unknown."""
 
 _LONGEST_RAW = 4096
+_NO_LIMITS: Mapping[str, bytes] = {}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -105,6 +106,23 @@ class Attempt:
             input_bound=size if call.dialect.needs_model else 0,
         )
 
+    def reserve(self, reservation: Reservation) -> None:
+        """This much is set aside for it."""
+        self.reservation = reservation
+        self.hold = msgspec.structs.replace(
+            self.hold, held_nano=reservation.held_nano, held_tokens=reservation.held_tokens
+        )
+
+    @property
+    def limits(self) -> Mapping[str, bytes]:
+        """Members of the request that must be so, for it to stay within what is set aside."""
+        return _NO_LIMITS if self.reservation is None else self.reservation.changes
+
+    def unreserve(self) -> None:
+        """It was not sent: nothing is set aside for it any more."""
+        if self.reservation is not None:
+            self.reservation.release()
+
     def begun(self, answer: Sent) -> None:
         """The answer's headers are here."""
         self.answer = answer
@@ -126,11 +144,14 @@ class Attempt:
             if self.target.model is None
             else (f"{self.target.account.name}/{self.target.model}")
         )
-        return [
+        headers = [
             (b"x-tollkeeper-model", model.encode("ascii", "replace")),
             (b"x-tollkeeper-attempts", b"%d" % self.hold.attempt),
             (b"x-tollkeeper-overhead-ms", b"%.2f" % self.overhead_ms),
         ]
+        if self.reservation is not None:
+            headers += self.reservation.headers
+        return headers
 
     def cost_header(self) -> bytes | None:
         """USD of what was reported; None where no price is known or nothing was reported."""
@@ -176,6 +197,8 @@ class Attempt:
             cost = 0
         else:
             quality = "unpriced"
+        if self.reservation is not None:
+            self.reservation.settle(cost, usage or NOTHING)
         hold, answer = self.hold, self.answer
         ended = self._monotonic()
         first_byte = None if answer is None else (answer.first_byte_at - self.started) * 1000
@@ -204,11 +227,9 @@ class Attempt:
             first_byte_ms=first_byte,
             duration_ms=(ended - self.started) * 1000,
             overhead_ms=self.overhead_ms,
-            held_nano=self.reservation.held_nano if self.reservation is not None else None,
+            held_nano=hold.held_nano,
             trace=self._trace(price, usage),
         )
-        if self.reservation is not None:
-            self.reservation.settle(cost, event.usage)
         self._ledger.settle(event, once if reported is not None else None, look=not self.call.metered)
         self._observe(event if self.call.metered else msgspec.structs.replace(event, usage=NOTHING, cost_nano=0))
         self.call.events.append(event)

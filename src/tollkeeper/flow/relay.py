@@ -23,6 +23,7 @@ from tollkeeper.flow.attempt import Attempt
 from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures, Drain
 from tollkeeper.flow.event_stream import EventStream
+from tollkeeper.flow.watch import Watch
 
 _ERROR_BODY = 1024 * 1024
 _TAIL = 64 * 1024
@@ -105,6 +106,10 @@ class Relay:
         kind = answer_headers.value_of(answer.headers, b"content-type").lower().partition(b";")[0].strip()
         is_json = kind == b"application/json" or kind.endswith(b"+json")
         if kind == b"text/event-stream" and not self._dialect.opaque:
+            if not attempt.call.streamed and self._dialect.json_answer and attempt.call.members:
+                raise UpstreamError("The provider streams what was to be one answer.", code="upstream_bad_answer")
+            if answer_headers.value_of(answer.headers, b"content-encoding").lower() not in (b"", b"identity"):
+                raise UpstreamError("The provider's stream is compressed, unasked.", code="upstream_bad_answer")
             return await self._stream()
         if is_json and not self._dialect.opaque:
             return await self._whole()
@@ -152,12 +157,14 @@ class Relay:
         if not whole:
             return self._reply(lambda sink: self._through(sink, body), answer.first_byte_at)
         try:
+            if dialect.json_answer and not body.lstrip().startswith(b"{"):
+                raise ValueError("not an object")
             attempt.hear(dialect.read_answer(body))
         except ValueError:
             if not dialect.json_answer:
                 self._end("ok", None)
                 return self._reply(body, answer.last_byte_at)
-            raise UpstreamError("The provider's answer is not valid JSON.", code="upstream_bad_answer") from None
+            raise UpstreamError("The provider's answer is not a JSON object.", code="upstream_bad_answer") from None
         if attempt.heard.reported is None and self._counts:
             self._end("ok", None, lambda: dialect.answer_text(body))
             return self._reply(body, answer.last_byte_at)
@@ -240,6 +247,8 @@ class Relay:
     async def _pour_events(self, sink: Sink, events: EventStream, first: bytes) -> None:
         answer, reader = self._answer, events.reader
         silence = self._options.keep_alive or None
+        reservation = self._attempt.reservation
+        watch = None if reservation is None else Watch(reservation, len(first))
 
         def push(chunk: bytes) -> bool:
             out = events.feed(chunk)
@@ -247,6 +256,10 @@ class Relay:
                 self._drain.passed(events.seen)
             if out:
                 sink.write(self._without_secret(out))  # of a drain too: others may have asked for the same
+            if watch is not None:
+                watch.left -= len(chunk)
+                if watch.left < 0 and not reader.done and not watch.look(events.seen, reader):
+                    return False
             return not (events.garbled or reader.done) and (sink.blocked is None or self._drain is not None)
 
         try:
@@ -262,6 +275,10 @@ class Relay:
                         sink.write(_KEEP_ALIVE)
                 if events.garbled:
                     break
+                if watch is not None and watch.spent:
+                    self._heard(reader)
+                    self._end("budget_spent", "budget_exceeded", reader.delivered)
+                    raise watch.reservation.stopped()
                 await _room(sink)
             rest = events.end()
             sink.write(self._without_secret(rest))

@@ -1,6 +1,6 @@
 """A call becomes one provider's request: URL, headers, and the client's own bytes but for what must differ."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ _OURS = frozenset(
     idempotency-key""".split()
 )
 _PLAIN = (b"accept-encoding", b"identity")
+_NOTHING: Mapping[str, bytes] = {}
 
 
 @lru_cache(1024)
@@ -49,8 +50,11 @@ class Outgoing:
         self.hide_usage = hide_usage
 
 
-def render(call: Call, target: Target) -> Outgoing:
-    """The request for `target`. Raises CallerError where the call's fields have the wrong shape."""
+def render(call: Call, target: Target, limits: Mapping[str, bytes] = _NOTHING) -> Outgoing:
+    """The request for `target`, its members changed to what `limits` says.
+
+    Raises CallerError where the call's fields have the wrong shape.
+    """
     account = target.account
     headers = [header for header in call.headers if _travels(header[0])]
     headers.append(_PLAIN)
@@ -72,7 +76,7 @@ def render(call: Call, target: Target) -> Outgoing:
         if call.members:
             ask = call.dialect.ask_usage(call.members, account.provider, call.streamed)
             hide_usage = ask.hide_usage
-            changes = ask.changes
+            changes = {**ask.changes, **limits} if limits else ask.changes
             if target.model is not None and not _names(call.members.get("model"), target.model):
                 changes = {**changes, "model": msgspec.json.encode(target.model)}
             if changes:

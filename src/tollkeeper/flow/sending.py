@@ -4,7 +4,7 @@ from tollkeeper.core.account import Patience, Target
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ids import Clock
-from tollkeeper.core.ports import Ledger, Observer, Outbound
+from tollkeeper.core.ports import Budgets, Ledger, Observer, Outbound
 from tollkeeper.flow.attempt import Attempt, PriceOf
 from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures
@@ -20,6 +20,7 @@ class Sending:
         *,
         outbound: Outbound,
         ledger: Ledger,
+        budgets: Budgets,
         observe: Observer,
         price_of: PriceOf,
         counting: Counting,
@@ -32,6 +33,7 @@ class Sending:
         self.departures = departures
         self._outbound = outbound
         self._ledger = ledger
+        self._budgets = budgets
         self._observe = observe
         self._price_of = price_of
         self._counting = counting
@@ -55,15 +57,23 @@ class Sending:
     async def send(self, attempt: Attempt) -> Reply:
         """The provider's answer as a reply, an error of its own (status >= 400) too.
 
-        Raises UpstreamError where it gave none, GateError where nothing could be held, ClientLeft. The attempt is settled
-        then and when it returns, unless the reply still pours.
+        Raises UpstreamError where it gave none, CallerError where a budget refuses it, GateError where nothing could be
+        held, ClientLeft. The attempt is settled then and when it returns, unless the reply still pours.
         """
         call, target = attempt.call, attempt.target
-        outgoing = render(call, target)
-        await self._ledger.hold(attempt.hold)
-        if call.presence.gone:
-            self._ledger.release(call.request_id, attempt.hold.attempt)
-            raise ClientLeft("The client left.")
+        try:
+            if self._budgets.concern(call.key):
+                reservation = await self._budgets.reserve(call, target, attempt.hold.started_at)
+                if reservation is not None:
+                    attempt.reserve(reservation)
+            outgoing = render(call, target, attempt.limits)
+            await self._ledger.hold(attempt.hold)
+            if call.presence.gone:
+                self._ledger.release(call.request_id, attempt.hold.attempt)
+                raise ClientLeft("The client left.")
+        except BaseException:
+            attempt.unreserve()
+            raise
         attempt.dispatch()
         try:
             answer = await self._outbound.send(

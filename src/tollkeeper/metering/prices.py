@@ -6,7 +6,7 @@ A price that our integers cannot express (tiers by input size, other units) is c
 
 import threading
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +94,31 @@ class Prices:
             else:
                 field = _FIELDS.get(name, "")
             if not field or not isinstance(value, Decimal) or value * NANO % 1:
-                return OddPrice(version=self._version, prices=prices)
+                return _odd(self._version, info, prices)
             found[field] = nano_from_usd(value)
-        return Price(version=self._version, **found)
+        return Price(version=self._version, context=info.context_window, **found)
+
+
+def _odd(version: str, info: "ModelInfo", prices: "ModelPrice") -> "OddPrice":
+    """Its plain fields are the dearest of all tiers: what budgets hold for a call, not what it is charged."""
+    dearest = {"input": Decimal(0), "output": Decimal(0)}
+    for name, value in prices.__dict__.items():
+        if value is not None and name.endswith("_mtok"):
+            side = "output" if name.startswith("output") else "input"
+            tiers = [value] if isinstance(value, Decimal) else [value.base, *(tier.price for tier in value.tiers)]
+            dearest[side] = max(dearest[side], *tiers)
+    return OddPrice(
+        version=version,
+        prices=prices,
+        context=info.context_window,
+        input=_rounded_up(dearest["input"]),
+        output=_rounded_up(dearest["output"]),
+        request=_rounded_up((prices.__dict__.get(_PER_THOUSAND_CALLS) or Decimal(0)) / 1000),
+    )
+
+
+def _rounded_up(usd: Decimal) -> int:
+    return int((usd * NANO).to_integral_value(ROUND_CEILING))
 
 
 class OddPrice(Price, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ PROVIDER = Provider(
     auth="api-key",
     paths="azure",
     api_version="2024-10-21",
+    # As with OpenAI: reasoning models take max_completion_tokens only.
+    output_limit=("max_completion_tokens", "max_tokens"),
     prices="azure",
     otel="azure.ai.openai",
     docs="https://learn.microsoft.com/azure/ai-services/openai/reference",

@@ -2,4 +2,11 @@
 
 from tollkeeper.core.provider import Provider
 
-PROVIDER = Provider(name="demo", base_url="demo://", auth="none", models=("demo",), otel="tollkeeper.demo")
+PROVIDER = Provider(
+    name="demo",
+    base_url="demo://",
+    auth="none",
+    output_limit=("max_tokens", "max_completion_tokens"),
+    models=("demo",),
+    otel="tollkeeper.demo",
+)

@@ -8,6 +8,8 @@ PROVIDER = Provider(
     key_env="GROQ_API_KEY",
     # Every stream ends with `x_groq.usage`, asked or not.
     stream_usage="always",
+    # max_tokens is deprecated (https://github.com/groq/groq-python/pull/175).
+    output_limit=("max_completion_tokens", "max_tokens"),
     prices="groq",
     otel="groq",
     docs="https://console.groq.com/docs/openai",

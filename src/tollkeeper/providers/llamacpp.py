@@ -5,5 +5,6 @@ from tollkeeper.core.provider import Provider
 PROVIDER = Provider(
     name="llamacpp",
     base_url="http://127.0.0.1:8080/v1",
+    output_limit=("max_tokens", "max_completion_tokens"),
     docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
 )

@@ -6,6 +6,8 @@ PROVIDER = Provider(
     name="moonshot",
     base_url="https://api.moonshot.ai/v1",
     key_env="MOONSHOT_API_KEY",
+    # max_tokens is deprecated (https://platform.moonshot.ai/docs/api/chat).
+    output_limit=("max_completion_tokens", "max_tokens"),
     models=("kimi-", "moonshot-v1-"),
     prices="moonshotai",
     otel="moonshot_ai",

@@ -6,6 +6,8 @@ PROVIDER = Provider(
     name="openai",
     base_url="https://api.openai.com/v1",
     key_env="OPENAI_API_KEY",
+    # max_tokens is deprecated, and o1 and its successors refuse it (chat/create, max_tokens).
+    output_limit=("max_completion_tokens", "max_tokens"),
     models=(
         "gpt-",
         "chatgpt-",

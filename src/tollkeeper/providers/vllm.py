@@ -5,5 +5,6 @@ from tollkeeper.core.provider import Provider
 PROVIDER = Provider(
     name="vllm",
     base_url="http://127.0.0.1:8000/v1",
+    output_limit=("max_tokens", "max_completion_tokens"),
     docs="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html",
 )

@@ -6,6 +6,8 @@ PROVIDER = Provider(
     name="xai",
     base_url="https://api.x.ai/v1",
     key_env="XAI_API_KEY",
+    # max_tokens is deprecated (https://docs.x.ai/docs/api-reference).
+    output_limit=("max_completion_tokens", "max_tokens"),
     models=("grok-",),
     prices="x-ai",
     otel="x_ai",

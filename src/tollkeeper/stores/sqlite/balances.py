@@ -1,0 +1,103 @@
+"""What was spent, by the ledger: sums of events, exact to the event whatever is being written meanwhile. Reads only."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from tollkeeper.core.budget import Slice, Spent
+from tollkeeper.core.errors import GateError
+from tollkeeper.core.events import Event
+from tollkeeper.stores.sqlite import database
+from tollkeeper.stores.sqlite.ledger import SqliteLedger
+from tollkeeper.stores.sqlite.reports import raised
+
+_COLUMNS = {"key": "key_id", "owner": "owner", "team": "team"}
+_LONGEST_UPLOAD = 86_400_000
+"""Milliseconds between a request's id and its first attempt: ids sort by time, so the primary key finds a window."""
+
+
+class SqliteBalances:
+    """Implements `core.ports.Balances`. One per ledger, used from its event loop.
+
+    The cut is a moment between two of the ledger's transactions: what is on disk then is in the snapshot that begins
+    there, what is not is in the ledger's memory, and nothing is in both.
+    """
+
+    def __init__(self, home: Path, ledger: SqliteLedger) -> None:
+        self._home = home
+        self._ledger = ledger
+        self._database: sqlite3.Connection | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    async def spent(self, slices: Sequence[Slice], at_cut: Callable[[], None]) -> list[Spent]:
+        loop = asyncio.get_running_loop()
+        async with self._one_at_a_time:
+            try:
+                if self._database is None:
+                    self._database = await loop.run_in_executor(None, database.connect, self._home)
+                    self._database.execute("PRAGMA query_only = ON")
+                reader = self._database
+                unwritten = await self._cut(reader, at_cut)
+                try:
+                    sums = await loop.run_in_executor(None, lambda: [summed(reader, each) for each in slices])
+                finally:
+                    reader.execute("COMMIT")
+            except sqlite3.Error as error:
+                self.close()
+                raise raised(error) from None
+        return [_with(found, each, unwritten) for found, each in zip(sums, slices, strict=True)]
+
+    async def _cut(self, reader: sqlite3.Connection, at_cut: Callable[[], None]) -> list[Event]:
+        made: asyncio.Future[list[Event]] = asyncio.get_running_loop().create_future()
+
+        def cut(unwritten: list[Event] | None) -> None:
+            if unwritten is None:
+                made.set_exception(GateError("The ledger cannot be written, so what was spent is not known."))
+                return
+            try:
+                reader.execute("BEGIN")
+                reader.execute("SELECT 1 FROM events LIMIT 1").fetchone()  # a snapshot begins with its first read
+            except sqlite3.Error as error:
+                made.set_exception(error)
+                return
+            at_cut()
+            made.set_result(unwritten)
+
+        self._ledger.at_rest(cut)
+        return await made
+
+
+def summed(reader: sqlite3.Connection, asked: Slice) -> Spent:
+    """The sums of one slice, of what is on disk."""
+    where = "started_at >= ? AND started_at < ?"
+    values: list[object] = [asked.start, asked.end]
+    if asked.start:
+        where += " AND request_id >= ?"
+        values.append(f"{max(0, asked.start - _LONGEST_UPLOAD):012x}")
+    if asked.scope != "all":
+        where += f" AND {_COLUMNS[asked.scope]} = ?"
+        values.append(asked.of)
+    nano, tokens = reader.execute(
+        f"SELECT coalesce(sum(cost_nano), 0), coalesce(sum(input_tokens + output_tokens), 0) FROM events WHERE {where}",
+        values,
+    ).fetchone()
+    return Spent(nano, tokens)
+
+
+def _with(found: Spent, asked: Slice, unwritten: Iterable[Event]) -> Spent:
+    nano, tokens = found.nano, found.tokens
+    for event in unwritten:
+        if asked.start <= event.started_at < asked.end and asked.of == _of(event, asked):
+            nano += event.cost_nano or 0
+            tokens += event.usage.input_tokens + event.usage.output_tokens
+    return Spent(nano, tokens)
+
+
+def _of(event: Event, asked: Slice) -> str | None:
+    return {"all": None, "team": event.team, "owner": event.owner, "key": event.key_id}[asked.scope]
