@@ -16,6 +16,10 @@ kind = "openai"
 base_url = "{url}"
 api_key = "sk-provider-canary-0123456789"
 timeouts = {{ connect = 1, first_byte = 1, idle = 1, total = 10 }}
+[retry]
+retries = 0
+[health]
+failures = 1000
 [models.m]
 targets = ["up/m"]
 price = {{ input = 1, output = 1 }}

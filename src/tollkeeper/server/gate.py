@@ -70,11 +70,13 @@ class Gate:
         presence = Presence()
         try:
             reply = await self._answer(scope, receive, request_id, accepted_at, presence)
-        except ClientLeft:
+        except ClientLeft as error:
             _abort(scope)
+            _let_go(error)
             return
         except TollkeeperError as error:
             reply = _error(error)
+            _let_go(error)
         except Exception as error:
             self._on_error(request_id, error)
             reply = _error(TollkeeperError(f"The gate failed. Request id: {request_id}.", code="internal_error"))
@@ -93,8 +95,9 @@ class Gate:
                 await reply.pour(extensions[SINK]())
             else:
                 await pour_over_asgi(reply.pour, receive, send, presence)
-        except TollkeeperError:
+        except TollkeeperError as error:
             _abort(scope)
+            _let_go(error)
         else:
             await send({"type": "http.response.body", "body": b""})
 
@@ -290,6 +293,11 @@ def _error(error: TollkeeperError) -> Reply:
     if isinstance(error, GateError) and not any(name == b"retry-after" for name, _ in error.headers):
         headers.append((b"retry-after", b"1"))
     return Reply(error.status, headers, openai_errors.body(error))
+
+
+def _let_go(error: TollkeeperError) -> None:
+    """Of the frames that it passed: some hold it in their turn, and its call with it until the collector comes by."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 def _abort(scope: Message) -> None:
