@@ -410,7 +410,7 @@ def test_when_the_one_that_went_fails_the_next_one_goes_and_not_all(
     statuses = sorted(answer[0] for answer in answers)
     assert statuses[:9] == [200] * 9
     assert statuses[9] >= 500
-    assert len([request for request in upstream.requests]) == 2
+    assert len(upstream.requests) == 2
     assert sorted(str(told(answer)) for answer in answers if answer[0] == 200) == ["coalesced"] * 8 + ["stored"]
 
 

@@ -291,7 +291,7 @@ def test_a_stream_for_nobody_is_drained_and_kept(gate: GateProcess, upstream: Sc
     event = gate.event(header(leader.received, b"x-request-id").decode())
 
     assert (event["outcome"], event["quality"], event["cost_usd"]) == ("client_left", "reported", COST)
-    status, headers, answer = ask(gate, key, "drained")
+    _, headers, answer = ask(gate, key, "drained")
     assert headers["x-tollkeeper-cache"] == "hit"
     assert answer == b"".join(chat_events(["one", "two"], None))
 

@@ -87,7 +87,7 @@ class Idempotency:
             reply = await run.join(call.presence, _for_a_retry)
             if reply is not None:
                 call.notes.append(("idempotency", "replayed", short))
-                run.afterwards(partial(self._receipts.of_run, call))
+                self._receipts.when_over(call, run)
                 return reply
             self._forget(name, run)
             if call.presence.gone:

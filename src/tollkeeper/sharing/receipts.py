@@ -1,5 +1,7 @@
 """The record of a call that was answered without asking a provider, and the headers of such an answer."""
 
+from functools import partial
+
 import msgspec
 
 from tollkeeper.core.call import Call, Reply, Sink
@@ -74,15 +76,19 @@ class Receipts:
         self._now = now
 
     def of_kept(self, call: Call, answer: Kept) -> None:
-        """`call` was answered from memory: records it and ends it."""
+        """`call` was answered from memory: records that."""
         about = (answer.provider, answer.model, answer.model_used, answer.status)
         self._write(call, about, "cached", None, answer.cost_nano, (self.monotonic() - call.accepted_at) * 1000)
 
-    def of_run(self, call: Call, run: Run) -> None:
-        """`call` got what `run` brought, which is over: records it and ends it."""
+    def when_over(self, call: Call, run: Run) -> None:
+        """`call` gets what `run` brings: it will be recorded when that is over, and does not end before."""
+        call.under_way += 1
+        run.afterwards(partial(self._of_run, call))
+
+    def _of_run(self, call: Call, run: Run) -> None:
         event = run.event
         if event is None:
-            call.end()
+            call.recorded()
             return
         outcome, code, saved = event.outcome, event.error_code, 0
         if run.complete and call.presence.gone:
@@ -90,6 +96,7 @@ class Receipts:
         elif run.complete:
             outcome, code, saved = "cached", None, event.cost_nano or event.saved_nano
         self._write(call, (event.provider, event.model, event.model_used, event.status), outcome, code, saved, 0.0)
+        call.recorded()
 
     def _write(
         self,
@@ -133,4 +140,3 @@ class Receipts:
         self._ledger.settle(event)
         self._observe(event)
         call.events.append(event)
-        call.end()

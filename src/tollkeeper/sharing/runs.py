@@ -211,6 +211,8 @@ class Run:
     def _done(self, complete: bool) -> None:
         self._complete = complete
         self._worked = True
+        if not self.call.under_way:
+            self._call_ended = True  # but for its reply: there is no record that is still to be written
         self._perhaps_over()
 
     def _on_call_end(self, _: Call) -> None:

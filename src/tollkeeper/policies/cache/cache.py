@@ -137,7 +137,7 @@ class Cache:
                 raise ClientLeft("The client left.")
             return None
         call.notes.append(("cache", "coalesced", 0))
-        run.afterwards(partial(self._receipts.of_run, call))
+        self._receipts.when_over(call, run)
         return reply
 
     def _forget(self, name: bytes, run: Run) -> None:
