@@ -105,12 +105,19 @@ class Cache:
         return _Terms(ttl, ttl, model is not None and model.shared, wanted.look)
 
     def _name(self, call: Call, shared: bool) -> bytes:
-        parts = [b"" if shared else _tenant(call.key)]
+        targets: list[bytes] = []
         for target in self._targets_of(call):
             account = target.account
-            parts += (account.name.encode(), account.provider.base_url.encode(), (target.model or "").encode())
-        parts.append(b"\n".join(fingerprint.header_parts(call)))
-        return fingerprint.digest([*parts, *fingerprint.request_parts(call, left_out(call))])
+            targets += (account.name.encode(), account.provider.base_url.encode(), (target.model or "").encode())
+        digest = fingerprint.digest
+        return digest(
+            (
+                b"" if shared else _tenant(call.key),
+                digest(targets),
+                digest(fingerprint.header_parts(call)),
+                digest(fingerprint.request_parts(call, left_out(call))),
+            )
+        )
 
     async def _found(self, name: bytes, terms: _Terms) -> Kept | None:
         answer = await self._answers.get(name)
