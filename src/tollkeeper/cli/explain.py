@@ -131,14 +131,13 @@ def _rule(rule: dict[str, Any]) -> str:
         case "budget" if "id" in rule:
             words = (
                 f"{rule['id']}: {rule['amount']} {rule['unit']}, {rule['spent']} spent and {rule['held']} held before, "
-                f"{rule['ceiling']} held for this"
+                f"{rule.get('adaptive_held', rule['ceiling'])} held for this"
             )
         case "cache" if "result" in rule:
             words = f"{rule['result']}, saved {rule['saved_usd']} USD" if rule["result"] == "hit" else rule["result"]
         case _:
-            words = " ".join(str(value) for name, value in rule.items() if name not in ("rule", "values", "more"))
-    more = [*rule.get("values", ()), *rule.get("more", ())]
-    return _words(words, *more)
+            words = " ".join(str(value) for name, value in rule.items() if name not in ("rule", "values"))
+    return _words(words, *rule.get("values", ()))
 
 
 def _timing(attempt: dict[str, Any]) -> str:

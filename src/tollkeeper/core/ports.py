@@ -188,7 +188,7 @@ class Budgets(Protocol):
     async def reserve(self, call: Call, target: Target, at_ms: int) -> Reservation | None:
         """Sets aside what an attempt at `target`, begun at `at_ms` (Unix ms), can cost at most.
 
-        None: it costs nothing, or it is not to be made, only asked about.
+        None: it costs nothing. Where it is not to be made, only asked about, nothing is set aside.
 
         Raises CallerError: budget_exceeded, budget_held (a retry can help), price_unknown; GateError.
         """

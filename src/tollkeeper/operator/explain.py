@@ -1,7 +1,6 @@
 """/api/explain/{id}: what became of one request and why, with the numbers that decided it."""
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 
 from tollkeeper.app import App
-from tollkeeper.core import receipt
+from tollkeeper.core import notes, receipt
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.money import MILLION, usd_from_nano
@@ -17,17 +16,6 @@ from tollkeeper.operator.usage import ask
 from tollkeeper.stores.sqlite.dossier import Dossier
 
 Note = list[Any]
-_FIELDS = {
-    "limit": ("id", "amount", "remaining_before", "taken"),
-    "budget": ("id", "unit", "amount", "spent", "held", "ceiling"),
-    "clamped": ("field", "value"),
-    "dropped": ("field", "reason"),
-    "cache": ("result", "saved"),
-    "idempotency": ("result", "key"),
-}
-"""What the numbers of a note are called, after the rule's name."""
-_MONEY = frozenset(("amount", "spent", "held", "ceiling"))
-_TARGETS = ("target", "skipped")
 
 
 async def explain(request: Request, app: App) -> object:
@@ -61,7 +49,7 @@ def explained(found: Dossier) -> dict[str, Any]:
     events, holds, refusal = found.events, found.holds, found.refusal
     began: list[Event | Hold] = [*events, *holds]
     first = min(began, key=lambda record: record.attempt, default=None)
-    notes = _notes(events, refusal.notes if refusal else None)
+    noted = _noted(events, refusal.notes if refusal else None)
     costs = [event.cost_nano for event in events]
     return {
         "request_id": found.request_id,
@@ -79,8 +67,8 @@ def explained(found: Dossier) -> dict[str, Any]:
             "model": first.model_asked if first else refusal.model_asked if refusal else None,
             "streamed": first.streamed if first else None,
         },
-        "rules": [rule(note) for note in notes if note[0] not in _TARGETS],
-        "targets": _targets(notes, first),
+        "rules": notes.rules(noted),
+        "targets": _targets(noted, first),
         "attempts": [_attempt(event) for event in events],
         "under_way": [_open(hold) for hold in holds],
         "refusal": None
@@ -97,33 +85,15 @@ def explained(found: Dossier) -> dict[str, Any]:
     }
 
 
-def rule(note: Sequence[Any]) -> dict[str, Any]:
-    """A note with its numbers named; of a rule that is not known here, as it is."""
-    name, *values = note
-    fields = _FIELDS.get(name)
-    if fields is None or len(values) < len(fields):
-        return {"rule": name, "values": values}
-    told = {"rule": name, **dict(zip(fields, values, strict=False))}
-    told |= {"more": values[len(fields) :]} if len(values) > len(fields) else {}
-    if name == "budget" and told["unit"] == "usd":
-        told |= {field: usd_from_nano(told[field]) for field in _MONEY}
-    if name == "cache":
-        told["saved_usd"] = usd_from_nano(told.pop("saved"))
-    return told
-
-
-def _notes(events: list[Event], refused: str | None) -> list[Note]:
+def _noted(events: list[Event], refused: str | None) -> list[Note]:
     """Each attempt's event has the notes of those before it: the longest has them all."""
     traces = [msgspec.json.decode(trace) for trace in (refused, *(event.trace for event in events)) if trace]
-    longest: list[Note] = max(traces, key=len, default=[])
-    return [note for note in longest if note[0] != receipt.NOTE]
+    return max(traces, key=len, default=[])
 
 
-def _targets(notes: list[Note], first: Event | Hold | None) -> list[dict[str, Any]]:
+def _targets(noted: list[Note], first: Event | Hold | None) -> list[dict[str, Any]]:
     """In the order in which they were looked at. Where there is but one, nothing was noted."""
-    told = [
-        {"target": note[1], "chosen": note[0] == "target", "reason": note[2]} for note in notes if note[0] in _TARGETS
-    ]
+    told = notes.targets(noted)
     if told or first is None or (isinstance(first, Event) and first.outcome == "cached"):
         return told
     name = first.provider if first.model is None else f"{first.provider}/{first.model}"
@@ -168,15 +138,15 @@ def cost(event: Event) -> dict[str, Any]:
     elif event.price_version is None:
         told["why"] = "nothing that is charged for came back"
     else:
-        notes = [note for note in msgspec.json.decode(event.trace or "[]") if note[0] == receipt.NOTE]
-        price = receipt.noted(notes[-1], event.price_version) if notes else None
+        prices = [note for note in msgspec.json.decode(event.trace or "[]") if note[0] == receipt.NOTE]
+        price = receipt.noted(prices[-1], event.price_version) if prices else None
         if price is not None:
             lines = receipt.lines(price, event.usage)
             exact = sum(line.amount_femto for line in lines)
             told["lines"] = [_line(line) for line in lines]
             told["rounding_usd"] = receipt.usd_from_femto(event.cost_nano * MILLION - exact)
             told["adds_up"] = receipt.rounded(lines) == event.cost_nano
-        elif notes:
+        elif prices:
             told["why"] = f"charged by {event.price_version} in other units than tokens, which were not noted"
         elif event.cost_nano == 0:
             told["why"] = "nothing that is charged for came back"

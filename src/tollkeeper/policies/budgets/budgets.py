@@ -127,15 +127,15 @@ class Budgets:
         shares = [self._share(call, ceiling, output, budget, purse) for budget, purse in hard]
         for (budget, purse), (held, _) in zip(hard, shares, strict=True):
             most = ceiling.of(budget.unit, output)
-            call.notes.append(("budget", budget.id, budget.unit, budget.amount, purse.spent, purse.held, most))
+            note = ("budget", budget.id, budget.unit, budget.amount, purse.spent, purse.held, most)
+            call.notes.append((*note, held) if budget.adaptive else note)
             if held > budget.amount - purse.spent - purse.held:
                 self._refuse(budget, purse, held)
-        if call.dry:
-            return None
+        taken = [] if call.dry else zip(hard, shares, strict=True)
         return Held(
             call,
             ceiling,
-            [Share(budget, purse, *share) for (budget, purse), share in zip(hard, shares, strict=True)],
+            [Share(budget, purse, *share) for (budget, purse), share in taken],
             changes,
             headers,
             self._history,
