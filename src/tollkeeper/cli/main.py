@@ -2,6 +2,7 @@
 
 import click
 
+from tollkeeper.cli.budgets import budgets
 from tollkeeper.cli.check import check
 from tollkeeper.cli.events import events
 from tollkeeper.cli.explain import explain
@@ -18,5 +19,5 @@ def main() -> None:
     """The gate between programs and what they call."""
 
 
-for _command in (serve, run, keys, usage, events, explain, check, verify, version):
+for _command in (serve, run, keys, budgets, usage, events, explain, check, verify, version):
     main.add_command(_command)

@@ -61,6 +61,19 @@ def home(path: Path | None) -> Path:
     return Path(reading.parsed(text, str(path)).server.home).expanduser()
 
 
+def budget_rules(path: Path | None) -> BudgetRules:
+    """The budgets that a config sets: for commands that need nothing else of it. Raises ConfigError."""
+    path, text = reading.read(path)
+    problems: list[str] = []
+    found = budgets_of(
+        reading.parsed(text, str(path)).budgets,
+        lambda dotted, words: problems.append(f"{reading.where(text, str(path), dotted)}{dotted}: {words}"),
+    )
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
 def _check_server(server: ServerConfig, problem: Problem) -> None:
     if server.port and server.port == server.operator_port and server.host == server.operator_host:
         problem("server.operator_port", "expected another port than server.port")

@@ -17,6 +17,9 @@ Unit = Literal["usd", "tokens"]
 MOST = 10**18
 """The largest amount, in nano-USD or tokens: a thousand million dollars; sums of it still fit a store's 64 bits."""
 
+FOREVER = 1 << 62
+"""The end of a window without an end, in Unix milliseconds."""
+
 _WINDOWS: dict[str, Window] = {"hour": "hour", "day": "day", "week": "week", "month": "month", "total": "total"}
 _TEXT = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s*([A-Za-z]+)\s*(?:/\s*([A-Za-z]+))?((?:\s+\S+)*)", re.ASCII)
 _FORM = (

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
-from tollkeeper.operator import explain, health, keys, usage
+from tollkeeper.operator import budgets, explain, health, keys, usage
 from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]
@@ -50,6 +50,7 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/keys", GET=keys.list_all, POST=keys.create),
             route("/api/keys/{key}", GET=keys.show, PATCH=keys.change, DELETE=keys.revoke),
             route("/api/keys/{key}/rotate", POST=keys.rotate),
+            route("/api/budgets", GET=budgets.standings),
             route("/api/usage", GET=usage.usage),
             route("/api/events", GET=usage.events),
             route("/api/health", GET=health.targets),

@@ -8,13 +8,12 @@ Rule 3: nothing is awaited between looking into purses and taking from them, so 
 import asyncio
 from collections.abc import Sequence
 
-from tollkeeper.core.budget import Budget, Scope, Slice, Spent
+from tollkeeper.core.budget import FOREVER, Budget, Scope, Slice, Spent
 from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Event
 from tollkeeper.core.ports import Balances
 from tollkeeper.core.windows import bounds
 
-FOREVER = 1 << 62
 _MANY = 10_000
 """Purses from which on those of windows that are over are forgotten; what was spent from them the ledger knows."""
 

@@ -210,7 +210,7 @@ class Budgets:
     def _refuse(self, budget: Budget, purse: Purse, need: int) -> None:
         waits = need <= budget.amount - purse.spent
         self.refused[budget.scope, "budget_held" if waits else "budget_exceeded"] += 1
-        raise refusals.refusal(budget, purse, need, waits=waits)
+        raise (refusals.held_up if waits else refusals.exceeded)(budget, purse, need)
 
 
 def _any(rules: BudgetRules) -> bool:

@@ -2,29 +2,37 @@
 
 from datetime import UTC, datetime
 
-from tollkeeper.core.budget import Budget, amount_shown, shown
+from tollkeeper.core.budget import FOREVER, Budget, amount_shown, shown
 from tollkeeper.core.call import Call
 from tollkeeper.core.errors import CallerError
-from tollkeeper.policies.budgets.book import FOREVER, Purse
+from tollkeeper.policies.budgets.book import Purse
 
 _NEVER_AGAIN = ((b"x-should-retry", b"false"),)
 _SOON = ((b"x-should-retry", b"true"), (b"retry-after", b"1"), (b"retry-after-ms", b"1000"))
 """Room comes with the end of a call that is under way: nobody knows when that is."""
 
 
-def refusal(budget: Budget, purse: Purse, need: int, *, waits: bool) -> CallerError:
-    """For a call that may cost `need`, more than is left. `waits`: it would fit once calls under way have ended."""
-    text = (
-        f"{_standing(budget, purse)} and this request may cost {amount_shown(need, budget.unit)}. "
-        f"{'Calls under way hold the rest: try again when they have ended.' if waits else _renewal(purse)}"
-    )
+def exceeded(budget: Budget, purse: Purse, need: int) -> CallerError:
+    """For a call that may cost `need`, more than is left."""
     return CallerError(
-        text,
+        f"{_standing(budget, purse)} and this request may cost {amount_shown(need, budget.unit)}. {_renewal(purse)}",
         status=429,
         type="insufficient_quota",
-        code="budget_held" if waits else "budget_exceeded",
-        retryable=waits,
-        headers=_SOON if waits else _NEVER_AGAIN,
+        code="budget_exceeded",
+        headers=_NEVER_AGAIN,
+    )
+
+
+def held_up(budget: Budget, purse: Purse, need: int) -> CallerError:
+    """For a call that would fit if it were not for those under way."""
+    return CallerError(
+        f"{_standing(budget, purse)} and this request may cost {amount_shown(need, budget.unit)}. "
+        "Calls under way hold what it needs: try again when they have ended.",
+        status=429,
+        type="insufficient_quota",
+        code="budget_held",
+        retryable=True,
+        headers=_SOON,
     )
 
 

@@ -5,9 +5,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from tollkeeper.core.budget import Slice, Spent
 from tollkeeper.core.errors import GateError
-from tollkeeper.core.events import Event
+from tollkeeper.core.events import Event, Hold
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.reports import raised
@@ -73,6 +75,25 @@ class SqliteBalances:
         return await made
 
 
+def spent_and_held(home: Path, slices: Sequence[Slice]) -> list[tuple[Spent, Spent]]:
+    """What is on disk at one moment, for whoever looks from outside. Raises GateError."""
+    reader = database.connect(home, create=False)
+    try:
+        reader.execute("PRAGMA query_only = ON")
+        reader.execute("BEGIN")
+        holds = [msgspec.json.decode(detail, type=Hold) for (detail,) in reader.execute("SELECT detail FROM holds")]
+        return [(summed(reader, each), _held(holds, each)) for each in slices]
+    except sqlite3.Error as error:
+        raise raised(error) from None
+    finally:
+        reader.close()
+
+
+def _held(holds: Iterable[Hold], asked: Slice) -> Spent:
+    among = [hold for hold in holds if _falls(hold, asked)]
+    return Spent(sum(hold.held_nano or 0 for hold in among), sum(hold.held_tokens or 0 for hold in among))
+
+
 def summed(reader: sqlite3.Connection, asked: Slice) -> Spent:
     """The sums of one slice, of what is on disk."""
     where = "started_at >= ? AND started_at < ?"
@@ -93,11 +114,12 @@ def summed(reader: sqlite3.Connection, asked: Slice) -> Spent:
 def _with(found: Spent, asked: Slice, unwritten: Iterable[Event]) -> Spent:
     nano, tokens = found.nano, found.tokens
     for event in unwritten:
-        if asked.start <= event.started_at < asked.end and asked.of == _of(event, asked):
+        if _falls(event, asked):
             nano += event.cost_nano or 0
             tokens += event.usage.input_tokens + event.usage.output_tokens
     return Spent(nano, tokens)
 
 
-def _of(event: Event, asked: Slice) -> str | None:
-    return {"all": None, "team": event.team, "owner": event.owner, "key": event.key_id}[asked.scope]
+def _falls(record: Event | Hold, asked: Slice) -> bool:
+    of = {"all": None, "team": record.team, "owner": record.owner, "key": record.key_id}[asked.scope]
+    return asked.start <= record.started_at < asked.end and asked.of == of
