@@ -46,6 +46,7 @@ from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.refusals import Refusals
+from tollkeeper.stores.sqlite.upkeep import Upkeep
 from tollkeeper.telemetry.log import Log
 from tollkeeper.telemetry.metrics import Metrics
 from tollkeeper.upstream.client import HttpClient
@@ -70,6 +71,9 @@ class App:
         self.prices = Prices()
         self.recovered = recovery.recover(home, self._price_of_hold)
         self.ledger = SqliteLedger(home, self._ledger_trouble)
+        self.upkeep = Upkeep(
+            home, self.ledger, loaded.config.ledger.keep_detail_days, time.time, time.monotonic, self._upkeep_trouble
+        )
         self.refusals = Refusals(loaded.config.ledger, self.ledger.turn, time.monotonic)
         self.keys = KeyRing(self.key_store, time.time)
         self.new_id = RequestIds(time.time, os.urandom)
@@ -84,6 +88,9 @@ class App:
             {
                 "draining": lambda: self.departures.draining,
                 "ledger_healthy": lambda: self.ledger.healthy,
+                "ledger_queue": lambda: self.ledger.queued,
+                "ledger_log_bytes": lambda: self.ledger.log_bytes,
+                "ledger_sum_lag_seconds": lambda: self.upkeep.lag,
                 "limit_waiting": lambda: self.limits.waiting,
                 "targets_ejected": lambda: self.target_health.targets_ejected,
                 "targets_cooled": lambda: self.target_health.targets_cooled(time.monotonic()),
@@ -99,6 +106,7 @@ class App:
                 "refusals": (("code",), lambda: self.refused),
                 "refusals_unwritten": ((), lambda: {(): self.refusals.unwritten}),
             },
+            {"ledger_sync_seconds": self.ledger.sync_seconds, "ledger_batch_rows": self.ledger.batch_rows},
         )
         outbound = Schemes({"http": self.client, "https": self.client, "demo": DemoUpstream(time.monotonic)})
         self.target_health = Health(loaded.config.health, random, self._health_changed)
@@ -150,6 +158,7 @@ class App:
             reading = asyncio.get_running_loop().run_in_executor(None, self.prices.read_in)
             reading.add_done_callback(lambda _: gc.freeze())  # they stay: no collection need look at them
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        self.upkeep.start()
 
     def health(self) -> str | None:
         """None when calls can be taken, else why not."""
@@ -178,6 +187,7 @@ class App:
         self.target_health.options = loaded.config.health
         self.departures.bounds = loaded.config.drain
         self.refusals.bounds = loaded.config.ledger
+        self.upkeep.keep_days = loaded.config.ledger.keep_detail_days
         self.limits.rules = loaded.limits
         self.budgets.rules = loaded.budgets
         cache, idempotency = loaded.config.cache, loaded.config.idempotency
@@ -198,6 +208,7 @@ class App:
         await self.counting.finish()
         await self.client.close()
         await self.refusals.close()
+        await self.upkeep.close()
         written = await self.ledger.close()
         self.balances.close()
         self.key_store.close()
@@ -247,6 +258,9 @@ class App:
     def _budget_spent(self, budget: Budget, spent: int) -> None:
         amounts = {"amount": amount_shown(budget.amount, budget.unit), "spent": amount_shown(spent, budget.unit)}
         self.log.say("budget_warning", budget=budget.id, **amounts)
+
+    def _upkeep_trouble(self, trouble: str) -> None:
+        self.log.say("upkeep_trouble" if trouble else "upkeep_recovered", reason=trouble or "done again")
 
     def _ledger_trouble(self, trouble: str) -> None:
         self.log.say("ledger_trouble" if trouble else "ledger_recovered", reason=trouble or "written again")

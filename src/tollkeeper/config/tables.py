@@ -92,6 +92,9 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class LedgerConfig(RefusalBounds, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[ledger]"""
 
+    keep_detail_days: Annotated[int, Meta(ge=35)] = 400
+    """Older events are deleted, their sums are not. No fewer than a month of any time zone, which a budget may be for."""
+
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""

@@ -4,7 +4,6 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/. Numbers are 
 into prometheus-client's families when they are asked for: its own counters cost a lock and a lookup for each number.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from tollkeeper.core.events import Event
+from tollkeeper.core.histogram import Histogram
 
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -23,50 +23,33 @@ _MOST_KEYS = 1000
 _OTHER = "other"
 
 
-class _Histogram:
-    """Counts by bucket for one set of labels."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        running = 0
-        buckets = []
-        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
-            running += count
-            buckets.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
-        return buckets
-
-
 class _Series:
     """All numbers of one (operation, provider, model, outcome)."""
 
     __slots__ = ("cost_nano", "duration", "first", "input", "output", "overhead", "unpriced")
 
     def __init__(self) -> None:
-        self.duration = _Histogram(_SECONDS)
-        self.first = _Histogram(_SECONDS)
-        self.overhead = _Histogram(_OVERHEAD)
+        self.duration = Histogram(_SECONDS)
+        self.first = Histogram(_SECONDS)
+        self.overhead = Histogram(_OVERHEAD)
         self.input = self.output = self.cost_nano = self.unpriced = 0
 
 
 class Metrics(Collector):
     """Adds events up; `text` is the exposition."""
 
-    def __init__(self, gauges: dict[str, Callable[[], float]], counters: Mapping[str, Counts]) -> None:
+    def __init__(
+        self,
+        gauges: Mapping[str, Callable[[], float]],
+        counters: Mapping[str, Counts],
+        histograms: Mapping[str, Histogram],
+    ) -> None:
         self._series: dict[tuple[str, str, str, str], _Series] = {}
         self._keys: dict[str, list[int]] = {}
         self._models: set[str] = set()
         self._gauges = gauges
         self._counters = counters
+        self._histograms = histograms
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -149,3 +132,7 @@ class Metrics(Collector):
             gauge = GaugeMetricFamily(f"tollkeeper_{name}", name.replace("_", " "))
             gauge.add_metric([], value())
             yield gauge
+        for name, found in self._histograms.items():
+            family = HistogramMetricFamily(f"tollkeeper_{name}", name.replace("_", " "))
+            family.add_metric([], found.cumulative(), found.total)
+            yield family

@@ -38,6 +38,9 @@ def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Co
         if (mode, level) != ("wal", 2):
             raise GateError(f"{path}: the file system does not allow WAL with synchronous=FULL (got {mode}, {level}).")
         database.execute("PRAGMA journal_size_limit = 67108864")
+        # Whoever commits would do it there and then; a gate has upkeep.py, others do it when they close.
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        database.execute("PRAGMA checkpoint_fullfsync = ON")  # macOS only
         _migrate(database)
     except BaseException as error:
         database.close()

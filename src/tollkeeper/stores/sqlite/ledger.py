@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Event, Hold
+from tollkeeper.core.histogram import Histogram
 from tollkeeper.stores.sqlite.rows import End, HoldRow, Once, hold_row, put
 from tollkeeper.stores.sqlite.syncing import Syncer, syncer
 from tollkeeper.stores.sqlite.writer import Writer
@@ -36,6 +37,8 @@ _NEVER = float("inf")
 _RETRY = 0.5
 _LOCK_WAIT = 5.0
 """Seconds to wait for another process's transaction."""
+_SYNC_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.5, 2.0)
+_BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class SqliteLedger:
@@ -58,13 +61,29 @@ class SqliteLedger:
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = _NEVER
+        self._began = 0.0
         self._crowded = False
         self.healthy = True
         """Whether the last transaction succeeded."""
+        self.transactions = self.rows = 0
+        """Since whoever moves pages from the log to the store set them to 0."""
+        self.sync_seconds = Histogram(_SYNC_SECONDS)
+        """From a transaction's first row to its end, on disk."""
+        self.batch_rows = Histogram(_BATCH_ROWS)
         self.on_event: Callable[[Event], None] = _nobody
         """Told of every event as it will be charged: when it is taken, or, of a mere look, when it is on disk."""
         self._looks: list[Event] = []
         self._resting: list[Callable[[list[Event] | None], None]] = []
+
+    @property
+    def queued(self) -> int:
+        """Holds and ends that wait for a transaction."""
+        return len(self._holds) + len(self._ends)
+
+    @property
+    def log_bytes(self) -> int:
+        """Size of the write-ahead log."""
+        return self._writer.log_bytes
 
     async def hold(self, hold: Hold) -> None:
         waiter = self._loop.create_future()
@@ -87,7 +106,8 @@ class SqliteLedger:
         self._end((request_id, attempt))
 
     async def turn(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` on a thread, between two transactions; it leaves none open. Raises what it raises.
+        """Runs `work` on a thread, between two transactions; it leaves none open. Raises what it raises, and sqlite3.Error
+        while the ledger cannot be written.
 
         What it commits is on disk with the next hold, and never without what was committed before it.
         """
@@ -165,6 +185,7 @@ class SqliteLedger:
         ends, self._ends = self._ends[:_MOST], self._ends[_MOST:]
         self._crowded = len(holds) > 1
         self._under_way = (holds, waiters, ends)
+        self._began = self._loop.time()
         if self._trusted and self._commit(holds, ends):
             self._syncer.sync(self._writer.log, self._ended)
         else:
@@ -191,6 +212,11 @@ class SqliteLedger:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+            rows = len(holds) + len(ends)
+            self.transactions += 1
+            self.rows += rows
+            self.batch_rows.observe(rows)
+            self.sync_seconds.observe(self._loop.time() - self._began)
             for event in self._looks:
                 self.on_event(event)
             self._trusted = True
@@ -218,7 +244,7 @@ class SqliteLedger:
     def _begin_turn(self) -> None:
         self._busy = True
         work, future = self._turns.popleft()
-        running = self._loop.run_in_executor(self._threads, work, self._writer.database)
+        running = self._loop.run_in_executor(self._threads, self._work, work)
 
         def ended(done: "asyncio.Future[T]") -> None:
             self._busy = False
@@ -236,6 +262,11 @@ class SqliteLedger:
         running.add_done_callback(ended)
 
     # --- on a thread ------------------------------------------------------------------------------------------------
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if not self._trusted:
+            raise sqlite3.OperationalError("the ledger cannot be written")
+        return work(self._writer.database)
 
     def _slowly(self, holds: list[HoldRow], ends: list[End]) -> None:
         """The whole of a transaction, whatever it has to wait for. Raises what went wrong."""

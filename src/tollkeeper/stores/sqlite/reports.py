@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -88,7 +89,7 @@ class Reports:
             names = dict(self._database.execute("SELECT id, name FROM keys"))
         return [
             UsageRow(
-                group=row[0],
+                group=_date(row[0]) if by == "day" else row[0],
                 name=names.get(row[0]),
                 requests=row[1],
                 attempts=row[2],
@@ -187,8 +188,12 @@ def _expressions(by: str) -> dict[Span | None, str]:
     column = _GROUPS[by]
     if column is not None:
         return {None: f"e.{column}", "hour": f"x.{column}", "day": f"x.{column}", "month": f"x.{column}"}
-    day = "strftime('%Y-%m-%d', {} / 1000, 'unixepoch')"
-    return {None: day.format("e.started_at"), "hour": day.format("s.start"), "day": day.format("s.start")}
+    day = "{0} - {0} % 86400000"
+    return {None: day.format("e.started_at"), "hour": day.format("s.start"), "day": "s.start"}
+
+
+def _date(start: int) -> str:
+    return datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def _place(before: str) -> tuple[str, int]:

@@ -91,13 +91,17 @@ def sums_query(
     so is `where`, over `x`, which is either `g` or `e`: both have key_id, owner, team, model_asked and provider.
     """
     spans, rest = cover(stretch, longest)
+    # A few groups are looked up by the index; for all of them the sums are read in their order.
+    tables = (
+        "sum_groups x JOIN sums s ON s.of = x.id" if where != "1" else "sums s CROSS JOIN sum_groups x ON s.of = x.id"
+    )
     parts: list[str] = []
     values: dict[str, object] = {"since": stretch[0], "until": stretch[1]}
     for number, (span, (start, end)) in enumerate(spans):
         values |= {f"span{number}": span, f"start{number}": start, f"end{number}": end}
         columns = ", ".join(f"sum(s.{name}) AS {name}" for name in sums)
         parts.append(
-            f"SELECT {by[span]} AS grouped, {columns} FROM sum_groups x JOIN sums s ON s.of = x.id"
+            f"SELECT {by[span]} AS grouped, {columns} FROM {tables}"
             f" WHERE s.span = :span{number} AND s.start >= :start{number} AND s.start < :end{number} AND {where}"
             " GROUP BY grouped"
         )

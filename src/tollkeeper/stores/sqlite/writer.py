@@ -30,6 +30,14 @@ class Writer:
             raise GateError(f"{home / store.FILE}-wal: {error}") from error
         _sync_names(home)
 
+    @property
+    def log_bytes(self) -> int:
+        """0 where it cannot be told."""
+        try:
+            return os.fstat(self.log).st_size
+        except OSError:
+            return 0
+
     def sync(self) -> None:
         """Returns when all that was committed is on disk. Raises OSError."""
         sync_now(self.log)

@@ -1,0 +1,23 @@
+"""Deletes the detail that is older than is to be kept: events whose sums are there, a few at a time."""
+
+import sqlite3
+
+_DAY = 86_400_000
+_OLD = (
+    "SELECT request_id, attempt FROM events e WHERE request_id < ? AND started_at < ?"
+    " AND NOT EXISTS (SELECT 1 FROM fresh f WHERE f.request_id = e.request_id AND f.attempt = e.attempt) LIMIT ?"
+)
+
+
+def delete_old(writer: sqlite3.Connection, now_ms: int, days: int, most: int) -> int:
+    """Deletes up to `most` events that began on a day (UTC) more than `days` ago, in one transaction; returns how many."""
+    before = now_ms - now_ms % _DAY - days * _DAY
+    if before <= 0:
+        return 0
+    writer.execute("BEGIN IMMEDIATE")
+    old = writer.execute(_OLD, (f"{before:012x}", before, most)).fetchall()
+    if old:
+        writer.execute("UPDATE detail SET kept_from = max(kept_from, ?)", (before,))
+        writer.executemany("DELETE FROM events WHERE request_id = ? AND attempt = ?", old)
+    writer.execute("COMMIT")
+    return len(old)
