@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import random
 
@@ -28,12 +29,14 @@ from tollkeeper.flow.failover import Failover
 from tollkeeper.flow.flow import Flow
 from tollkeeper.flow.health import Change, Health
 from tollkeeper.flow.pools import Pools
+from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
 from tollkeeper.flow.sending import Sending
 from tollkeeper.metering.counter import TokenCounter
 from tollkeeper.metering.prices import Prices
 from tollkeeper.policies.budgets import Budgets
 from tollkeeper.policies.cache import Cache, ModelCache
+from tollkeeper.policies.dry_run import DryRun
 from tollkeeper.policies.idempotency import Idempotency
 from tollkeeper.policies.limits import Limits
 from tollkeeper.policies.rights import Rights
@@ -44,8 +47,9 @@ from tollkeeper.stores.memory.limits import MemoryLimiter
 from tollkeeper.stores.sqlite import recovery
 from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
-from tollkeeper.stores.sqlite.ledger import SqliteLedger
+from tollkeeper.stores.sqlite.ledger import SqliteLedger, cannot_be_written
 from tollkeeper.stores.sqlite.refusals import Refusals
+from tollkeeper.stores.sqlite.typical import typical_output
 from tollkeeper.stores.sqlite.upkeep import Upkeep
 from tollkeeper.telemetry.log import Log
 from tollkeeper.telemetry.metrics import Metrics
@@ -130,7 +134,7 @@ class App:
         self.idempotent_runs = Runs(idempotency.max_bytes)
         self.cache = Cache(self.answers, self.runs, receipts, self._targets_of, cached_models(loaded), cache)
         self.idempotency = Idempotency(self.remembered, self.idempotent_runs, receipts, idempotency)
-        policies: list[Policy] = [Rights(), self.limits, self.idempotency, self.cache]
+        policies: list[Policy] = [DryRun(), Rights(), self.limits, self.idempotency, self.cache]
         pools = Pools(self.target_health, self._price_now)
         self.failover = Failover(
             self.sending,
@@ -142,7 +146,16 @@ class App:
             monotonic=time.monotonic,
         )
         routing = Routing(loaded.models, loaded.accounts, loaded.balancing)
-        self.flow = Flow(routing, policies, pools, self.failover, self._refused)
+        rehearsal = Rehearsal(
+            self.failover,
+            self.budgets,
+            self.prices,
+            self.counting,
+            partial(typical_output, home),
+            lambda: None if self.ledger.healthy else cannot_be_written(),
+            time.time,
+        )
+        self.flow = Flow(routing, policies, pools, self.failover, rehearsal, self._refused)
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
         self.stopping = False
         self.refused: Counter[tuple[str, ...]] = Counter()

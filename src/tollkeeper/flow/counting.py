@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from tollkeeper.core.call import Call
 from tollkeeper.core.events import Outcome
 from tollkeeper.core.usage import Usage
 from tollkeeper.flow.attempt import Attempt
@@ -25,13 +26,10 @@ class Counting:
 
     def settle(self, attempt: Attempt, outcome: Outcome, error_code: str | None, delivered: str) -> None:
         """Settles with the request's input and the `delivered` output, counted."""
-        call = attempt.call
-        members, dialect, model = call.members, call.dialect, attempt.target.model
+        call, model = attempt.call, attempt.target.model
 
         def count() -> Usage:
-            prompts = dialect.prompt_texts(members)
-            frame = _PER_MESSAGE if dialect.operation == "chat" else 0
-            tokens = sum(self._count(model, text) + frame for text in prompts) + frame * bool(prompts)
+            tokens = self._prompt(call, model)
             return Usage(input_tokens=tokens, output_tokens=self._count(model, delivered) if delivered else 0)
 
         counting = asyncio.get_running_loop().run_in_executor(self._thread, count)
@@ -43,6 +41,15 @@ class Counting:
             attempt.settle(outcome, error_code, None if failed else done.result())
 
         counting.add_done_callback(counted)
+
+    async def prompt(self, call: Call, model: str | None) -> int:
+        """The tokens of a call's input."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._prompt, call, model)
+
+    def _prompt(self, call: Call, model: str | None) -> int:
+        prompts = call.dialect.prompt_texts(call.members)
+        frame = _PER_MESSAGE if call.dialect.operation == "chat" else 0
+        return sum(self._count(model, text) + frame for text in prompts) + frame * bool(prompts)
 
     async def finish(self) -> None:
         """Waits until all is counted."""

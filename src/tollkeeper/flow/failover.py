@@ -75,6 +75,13 @@ class Failover:
             return end
         return await _Rescue(self, call, pool, until).run(attempt, member, end)
 
+    def candidates(self, call: Call, pool: Pool) -> Choice:
+        """Who would be asked, were the call made now. Raises GateError where nobody has room."""
+        choice = self._chosen(call, pool, self._monotonic())
+        if not choice.order:
+            raise _busy(call)
+        return Choice(choice.order, "the only one", []) if pool.single else choice
+
     def _chosen(self, call: Call, pool: Pool, now: float) -> Choice:
         balancing = pool.balancing
         if balancing.strategy == "least-cost":

@@ -13,6 +13,7 @@ from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Handler, Policy
 from tollkeeper.flow.failover import Failover
 from tollkeeper.flow.pools import Pools
+from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
 
 
@@ -25,12 +26,14 @@ class Flow:
         policies: Sequence[Policy],
         pools: Pools,
         failover: Failover,
+        rehearsal: Rehearsal,
         refused: Callable[[Call, TollkeeperError], None] = lambda call, error: None,
     ) -> None:
         self.routing = routing
         self._refused = refused
         self._pools = pools
         self._failover = failover
+        self._rehearsal = rehearsal
         handler: Handler = self._route
         for policy in reversed(policies):
             handler = _around(policy, handler)
@@ -48,7 +51,8 @@ class Flow:
             call.end()
 
     def _route(self, call: Call) -> Awaitable[Reply]:
-        return self._failover(call, self._pools.of(self.routing, call))
+        pool = self._pools.of(self.routing, call)
+        return self._rehearsal(call, pool) if call.dry else self._failover(call, pool)
 
 
 def _around(policy: Policy, handler: Handler) -> Handler:

@@ -144,6 +144,9 @@ class Gate:
         asked = named.get(b"x-tollkeeper-provider")
         if asked is not None:
             call.provider = asked.decode("ascii", "replace")
+        dry = named.get(b"x-tollkeeper-dry-run")
+        if dry is not None:
+            call.dry = _flag(dry)
         session = named.get(b"x-tollkeeper-session")
         if session is not None:
             call.session = session.decode("latin-1")
@@ -251,6 +254,15 @@ def _path_of(raw: bytes) -> str:
     if path.startswith("v1/"):
         path = path[3:]
     return path.rstrip("/")
+
+
+def _flag(given: bytes) -> bool:
+    """A dry run that was misspelt would be a real one: so it is refused."""
+    if given in (b"1", b"0"):
+        return given == b"1"
+    raise CallerError(
+        "x-tollkeeper-dry-run is 1, 0, or not there.", code="invalid_value", param="x-tollkeeper-dry-run"
+    )
 
 
 def _refuse_twins(headers: list[tuple[bytes, bytes]]) -> None:

@@ -229,7 +229,7 @@ class SqliteLedger:
             self._ends = ends + [(row[0], row[1]) for row in holds] + self._ends
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(_refusal())
+                    waiter.set_exception(cannot_be_written())
             if self.healthy:
                 self.healthy = False
                 self._on_trouble(str(error))
@@ -298,7 +298,8 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _refusal() -> GateError:
+def cannot_be_written() -> GateError:
+    """What a call is answered while nothing can be held."""
     return GateError(
         "The ledger cannot be written; calls are refused until it can.",
         code="ledger_unavailable",

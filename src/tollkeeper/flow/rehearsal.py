@@ -1,0 +1,161 @@
+"""What a call would become if it were made: who would be asked, what would be sent, what that would cost. Sends nothing."""
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Struct
+
+from tollkeeper.core.account import Target
+from tollkeeper.core.call import Call, Reply, Upload
+from tollkeeper.core.errors import GateError
+from tollkeeper.core.ids import Clock
+from tollkeeper.core.money import MILLION, Price, usd_from_nano
+from tollkeeper.core.ports import Budgets
+from tollkeeper.core.usage import Usage
+from tollkeeper.flow.attempt import PriceOf
+from tollkeeper.flow.choosing import Pool
+from tollkeeper.flow.counting import Counting
+from tollkeeper.flow.failover import Failover
+from tollkeeper.flow.render import Outgoing, render
+from tollkeeper.wire import json_text
+
+TypicalOutput = Callable[[str, str | None], int | None]
+"""(key id, model asked for) -> output tokens that such calls have lately had, None where there were none. Blocking."""
+_JSON = [(b"content-type", b"application/json")]
+_encode = msgspec.json.Encoder().encode
+
+
+class Tokens(Struct, frozen=True):
+    """How many there can be, or will probably be, and what they cost; None where that is not known."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    usd: str | None = None
+
+
+class Sketch(Struct, frozen=True, kw_only=True):
+    """The answer of the engine to a call that is only asked about."""
+
+    answered_from: str = "provider"
+    """provider, cache, or replay: of a call with the same Idempotency-Key."""
+    candidates: list[dict[str, object]] = []
+    request: dict[str, object] | None = None
+    price_version: str | None = None
+    ceiling: Tokens = Tokens()
+    expected: Tokens = Tokens()
+
+
+class Rehearsal:
+    """Goes through the engine's steps as far as can be without taking or sending anything."""
+
+    def __init__(
+        self,
+        failover: Failover,
+        budgets: Budgets,
+        price_of: PriceOf,
+        counting: Counting,
+        typical_output: TypicalOutput,
+        trouble: Callable[[], GateError | None],
+        now: Clock,
+    ) -> None:
+        self._failover = failover
+        self._budgets = budgets
+        self._price_of = price_of
+        self._counting = counting
+        self._typical_output = typical_output
+        self._trouble = trouble
+        self._now = now
+
+    async def __call__(self, call: Call, pool: Pool) -> Reply:
+        """A `Sketch` as JSON. Raises TollkeeperError as the call would, were it made now."""
+        kept = next((note[:2] for note in call.notes if note[:2] in _KEPT), None)
+        if kept is not None:
+            return Reply(200, list(_JSON), _encode(Sketch(answered_from=_KEPT[kept])))
+        choice = self._failover.candidates(call, pool)
+        member = choice.order[0]
+        candidates: list[dict[str, object]] = [
+            {"target": each.name, "reason": choice.reason if each is member else "if those before it fail"}
+            for each in choice.order
+        ]
+        candidates += [{"target": each.name, "skipped": reason} for each, reason in choice.skipped]
+        target, at_ms = member.target, int(self._now() * 1000)
+        limits = {}
+        if self._budgets.concern(call.key):
+            reservation = await self._budgets.reserve(call, target, at_ms)
+            if reservation is not None:
+                limits = dict(reservation.changes)
+        outgoing = render(call, target, limits)
+        trouble = self._trouble()
+        if trouble is not None:
+            raise trouble
+        price = target.price or self._price_of(target, None, None, at_ms)
+        sketch = Sketch(
+            candidates=candidates,
+            request=_shown(call, outgoing),
+            price_version=None if price is None else price.version,
+            ceiling=_ceiling(call, target, price, limits),
+            expected=await self._expected(call, target, price),
+        )
+        return Reply(200, list(_JSON), _encode(sketch))
+
+    async def _expected(self, call: Call, target: Target, price: Price | None) -> Tokens:
+        """The input counted, and as much output as such calls have lately had."""
+        if not (call.metered and call.members and call.dialect.counts_text):
+            return Tokens()
+        counted = await self._counting.prompt(call, target.model)
+        typical = await asyncio.to_thread(self._typical_output, call.key.id, call.model)
+        given = call.dialect.bounds(call.path, call.members, len(_body(call)), target.account.provider)
+        if typical is not None and given.output_tokens is not None:
+            typical = min(typical, given.output_tokens * given.choices)
+        if price is None or typical is None:
+            return Tokens(counted, typical)
+        usage = Usage(input_tokens=counted, output_tokens=typical)
+        return Tokens(counted, typical, usd_from_nano(price.cost(usage)))
+
+
+_KEPT: dict[tuple[object, ...], str] = {("cache", "hit"): "cache", ("idempotency", "replayed"): "replay"}
+
+
+def _ceiling(call: Call, target: Target, price: Price | None, limits: dict[str, bytes]) -> Tokens:
+    """What the request bounds by itself or by what the gate adds to it."""
+    if not call.metered or not call.members:
+        return Tokens()
+    bounds = call.dialect.bounds(call.path, call.members, len(_body(call)), target.account.provider)
+    most_in = None if bounds.elsewhere else bounds.input_tokens
+    output = bounds.output_tokens
+    if output is None and bounds.field in limits:
+        output = int(limits[bounds.field])
+    most_out = None if output is None else output * bounds.choices
+    if price is None or most_in is None or most_out is None:
+        return Tokens(most_in, most_out)
+    dear_in, dear_out = price.dearest()
+    nano = -(-(most_in * dear_in + most_out * dear_out) // MILLION) + price.request
+    return Tokens(most_in, most_out, usd_from_nano(nano))
+
+
+def _shown(call: Call, outgoing: Outgoing) -> dict[str, object]:
+    """Where it would go, and what the gate would change in it: its own values, none of the caller's."""
+    parts = urlsplit(outgoing.url)
+    host = parts.netloc.rpartition("@")[2]
+    query = "&".join(f"{pair.partition('=')[0]}=…" for pair in parts.query.split("&")) if parts.query else ""
+    shown: dict[str, object] = {
+        "method": outgoing.method.decode(),
+        "url": urlunsplit((parts.scheme, host, parts.path, query, "")),
+        "changed": {},
+        "dropped": [],
+    }
+    if call.members and isinstance(outgoing.body, bytes):
+        sent = json_text.members(outgoing.body)
+        shown["changed"] = {
+            name: msgspec.json.decode(value)
+            for name, value in sent.items()
+            if name not in call.members or bytes(value) != bytes(call.members[name])
+        }
+        shown["dropped"] = [name for name in call.members if name not in sent]
+    return shown
+
+
+def _body(call: Call) -> bytes:
+    return b"" if isinstance(call.body, Upload) else call.body
