@@ -13,10 +13,10 @@ from tollkeeper.core.events import Event, Hold
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.reports import raised
+from tollkeeper.stores.sqlite.sums import EVER, Span, sums_query
 
 _COLUMNS = {"key": "key_id", "owner": "owner", "team": "team"}
-_LONGEST_UPLOAD = 86_400_000
-"""Milliseconds between a request's id and its first attempt: ids sort by time, so the primary key finds a window."""
+_ALL: dict[Span | None, str] = {None: "1", "hour": "1", "day": "1", "month": "1"}
 
 
 class SqliteBalances:
@@ -96,19 +96,11 @@ def _held(holds: Iterable[Hold], asked: Slice) -> Spent:
 
 def summed(reader: sqlite3.Connection, asked: Slice) -> Spent:
     """The sums of one slice, of what is on disk."""
-    where = "started_at >= ? AND started_at < ?"
-    values: list[object] = [asked.start, asked.end]
-    if asked.start:
-        where += " AND request_id >= ?"
-        values.append(f"{max(0, asked.start - _LONGEST_UPLOAD):012x}")
-    if asked.scope != "all":
-        where += f" AND {_COLUMNS[asked.scope]} = ?"
-        values.append(asked.of)
-    nano, tokens = reader.execute(
-        f"SELECT coalesce(sum(cost_nano), 0), coalesce(sum(input_tokens + output_tokens), 0) FROM events WHERE {where}",
-        values,
-    ).fetchone()
-    return Spent(nano, tokens)
+    where = "1" if asked.scope == "all" else f"x.{_COLUMNS[asked.scope]} = :of"
+    stretch = (asked.start, min(asked.end, EVER[1]))
+    text, values = sums_query(_ALL, ("cost_nano", "input_tokens", "output_tokens"), stretch, where)
+    found = reader.execute(text, {**values, "of": asked.of}).fetchone()
+    return Spent() if found is None else Spent(found[1], found[2] + found[3])
 
 
 def _with(found: Spent, asked: Slice, unwritten: Iterable[Event]) -> Spent:
