@@ -1,4 +1,4 @@
-"""What a caller may say about the cache, and which whole answers are fit to be given again. Through the door: test_cache."""
+"""What a caller may say about the cache, and which whole answers may be given again. Through the door: test_cache."""
 
 import pytest
 
