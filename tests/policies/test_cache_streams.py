@@ -9,7 +9,17 @@ import pytest
 
 from kit.gate import GateProcess, running_gate
 from kit.raw import RawClient, body_of
-from kit.scripted import SSE_HEAD, Connection, Request, ScriptedUpstream, chat_events, event_stream, usage_of
+from kit.scripted import (
+    SSE_HEAD,
+    Connection,
+    Request,
+    ScriptedUpstream,
+    chat_answer,
+    chat_events,
+    event_stream,
+    json_answer,
+    usage_of,
+)
 
 CONFIG = """
 [cache]
@@ -131,6 +141,7 @@ def test_a_stream_and_a_whole_answer_are_not_the_same(gate: GateProcess, upstrea
     upstream.script = event_stream(b"".join(chat_events(["Hi"], usage_of(9, 1))))
     key = gate.new_key()
     ask(gate, key, "form")
+    upstream.script = json_answer(200, chat_answer())
 
     assert ask(gate, key, "form", stream=False)[1]["x-tollkeeper-cache"] in FRESH
     assert len(upstream.requests) == 2
