@@ -14,6 +14,8 @@ from tollkeeper.dialects.openai_paths import endpoint
 from tollkeeper.wire import json_text
 
 _numbers = itertools.count(1)
+_PLAIN = b'{"model": "m", "messages": []}'
+_PLAIN_MEMBERS = json_text.members(_PLAIN)
 
 
 def key(name: str = "key_1", *limits: str, **fields: Any) -> Key:
@@ -32,8 +34,8 @@ def key(name: str = "key_1", *limits: str, **fields: Any) -> Key:
 def call(of: Key, body: Any = None, *, path: str = "chat/completions", accepted_at: float = 0.0, **fields: Any) -> Call:
     """A POST of JSON by that key."""
     found = endpoint(path, "POST")
-    data = json.dumps(body if body is not None else {"model": "m", "messages": []}).encode()
-    members = json_text.members(data)
+    data = _PLAIN if body is None else json.dumps(body).encode()
+    members = _PLAIN_MEMBERS if body is None else json_text.members(data)
     return Call(
         **{
             "request_id": f"call_{next(_numbers)}",
@@ -44,7 +46,7 @@ def call(of: Key, body: Any = None, *, path: str = "chat/completions", accepted_
             "query": b"",
             "headers": [],
             "body": data,
-            "model": json.loads(data).get("model"),
+            "model": "m" if body is None else body.get("model"),
             "streamed": False,
             "accepted_at": accepted_at,
             "presence": Presence(),

@@ -40,8 +40,7 @@ def output_tokens(call: Call, mean: int) -> int:
         return 0
     members = call.members
     for name in _MOST:
-        most = _number(members, name)
-        if most is not None:
+        if name in members and (most := _number(members, name)) is not None:
             answers = _number(members, "n") if "n" in members else None
             return most * (answers or 1)
     return mean

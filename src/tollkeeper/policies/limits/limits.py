@@ -62,8 +62,8 @@ class Limits:
             costs = effective.costs(0, 0)
         standings = await self._take(call, effective, costs)
         if not call.dry:
-            call.on_end(_Taken(self, plan, effective, costs).end)
-        _note(call, effective, costs, standings)
+            call.on_end(lambda call: self._settle(call, plan, effective, costs))
+        _note(call, effective, costs, standings, True)
         told = headers(effective, standings)
         try:
             reply = await next(call)
@@ -120,7 +120,7 @@ class Limits:
     ) -> TollkeeperError:
         at = decisive(standings)
         self._count_refusal(call, effective, at)
-        _note(call, effective, costs, standings)
+        _note(call, effective, costs, standings, False)
         return refusal(effective, costs, standings, headers(effective, standings))
 
     async def _never(self, call: Call, effective: Effective, costs: Sequence[int], at: int) -> TollkeeperError:
@@ -134,40 +134,28 @@ class Limits:
             by = (limit.scope, limit.dimension)
             self._refused[by] = self._refused.get(by, 0) + 1
 
-    def settle(self, call: Call, plan: Plan, effective: Effective, costs: Sequence[int]) -> None:
+    def _settle(self, call: Call, plan: Plan, effective: Effective, costs: list[int]) -> None:
         """The call is over: tokens become those that were used, what was not used is free again."""
+        made = bool(call.events)
+        if made and not effective.settled:
+            return
         taken_in = taken_out = 0
         for event in call.events:
             if event.outcome != "cached":
-                taken_in += event.usage.input_tokens
-                taken_out += event.usage.output_tokens
+                usage = event.usage
+                taken_in += usage.input_tokens
+                taken_out += usage.output_tokens
         if taken_out and effective.counts_tokens:
             plan.learn(taken_out)
-        used = effective.costs(taken_in, taken_out)
-        deltas = [now - before for now, before in zip(used, costs, strict=True)]
-        made = bool(call.events)
+        deltas = effective.costs(taken_in, taken_out)
         for at, allowance in enumerate(effective.allowances):
-            if not allowance.span or (not made and allowance.limit.dimension == "requests"):
+            if not allowance.span or (not made and not effective.dimensions[at]):
                 deltas[at] = -1
+            else:
+                deltas[at] -= costs[at]
         self._limiter.adjust(effective.allowances, deltas, call.request_id)
         if self._waiting.count:
             self._waiting.wake()
-
-
-class _Taken:
-    """What one call has taken, until it is over."""
-
-    __slots__ = ("_costs", "_effective", "_limits", "_plan")
-
-    def __init__(self, limits: Limits, plan: Plan, effective: Effective, costs: Sequence[int]) -> None:
-        self._limits = limits
-        self._plan = plan
-        self._effective = effective
-        self._costs = costs
-
-    def end(self, call: Call) -> None:
-        """Once, by the call itself."""
-        self._limits.settle(call, self._plan, self._effective, self._costs)
 
 
 def _worth_waiting(effective: Effective, standings: Sequence[Standing], seconds: float) -> bool:
@@ -176,9 +164,11 @@ def _worth_waiting(effective: Effective, standings: Sequence[Standing], seconds:
     return effective.allowances[at].limit.dimension != "requests" or standings[at][2] <= seconds * 1_000_000
 
 
-def _note(call: Call, effective: Effective, costs: Sequence[int], standings: Sequence[Standing]) -> None:
+def _note(
+    call: Call, effective: Effective, costs: Sequence[int], standings: Sequence[Standing], admitted: bool
+) -> None:
     """("limit", id, amount, remaining before, taken): taken is 0 everywhere where one refused."""
-    refused = any(standing[2] for standing in standings)
-    for allowance, cost, (remaining, _, _) in zip(effective.allowances, costs, standings, strict=True):
-        before = remaining if refused else min(remaining + cost, allowance.limit.at_once)
-        call.notes.append(("limit", allowance.id, allowance.amount, before, 0 if refused or call.dry else cost))
+    notes = call.notes
+    for (name, amount, burst), cost, (remaining, _, _) in zip(effective.noted, costs, standings, strict=True):
+        before = remaining + cost if admitted else remaining
+        notes.append(("limit", name, amount, before if before < burst else burst, cost if admitted else 0))

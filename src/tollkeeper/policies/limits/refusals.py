@@ -20,29 +20,29 @@ def headers(effective: Effective, standings: Sequence[Standing]) -> Headers:
     """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, each of the tightest limit of its kind."""
     found: Headers = []
     if effective.requests:
-        limit, remaining, reset = _tightest(effective.allowances, effective.requests, standings)
+        at = _tightest(effective.requests, standings)
+        remaining, reset, _ = standings[at]
         found += (
-            (b"x-ratelimit-limit-requests", b"%d" % limit),
+            (b"x-ratelimit-limit-requests", effective.amounts[at]),
             (b"x-ratelimit-remaining-requests", b"%d" % remaining),
             (b"x-ratelimit-reset-requests", duration(reset)),
         )
     if effective.tokens:
-        limit, remaining, reset = _tightest(effective.allowances, effective.tokens, standings)
+        at = _tightest(effective.tokens, standings)
+        remaining, reset, _ = standings[at]
         found += (
-            (b"x-ratelimit-limit-tokens", b"%d" % limit),
+            (b"x-ratelimit-limit-tokens", effective.amounts[at]),
             (b"x-ratelimit-remaining-tokens", b"%d" % remaining),
             (b"x-ratelimit-reset-tokens", duration(reset)),
         )
     return found
 
 
-def _tightest(
-    allowances: Sequence[Allowance], among: Sequence[int], standings: Sequence[Standing]
-) -> tuple[int, int, int]:
-    """Amount, what remains, and microseconds until all of it is there again, where least remains."""
-    best = among[0] if len(among) == 1 else min(among, key=lambda at: (standings[at][0], -standings[at][1]))
-    remaining, reset, _ = standings[best]
-    return allowances[best].amount, remaining, reset
+def _tightest(among: Sequence[int], standings: Sequence[Standing]) -> int:
+    """Where least remains, and of those what takes longest to be whole again."""
+    if len(among) == 1:
+        return among[0]
+    return min(among, key=lambda at: (standings[at][0], -standings[at][1]))
 
 
 def without_theirs(answered: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -28,16 +28,24 @@ class MemoryLimiter:
 
     async def take(self, allowances: Sequence[Allowance], costs: Sequence[int], holder: str) -> list[Standing]:
         now = int(self._monotonic() * 1_000_000)
-        found, admitted = self._standings(allowances, costs, now)
-        if not admitted:
-            return found
-        for allowance, cost in zip(allowances, costs, strict=True):
-            if cost:
-                self._add(allowance, cost, now)
+        used, found = self._weighed(allowances, costs, now)
+        for _, _, wait in found:
+            if wait:
+                return _untaken(allowances, used, found)
+        counters = self._owed
+        for allowance, cost, before in zip(allowances, costs, used, strict=True):
+            name = allowance.id
+            if not allowance.span:
+                self._under_way[name] = before + cost
+            elif cost:
+                if name not in counters:
+                    self._forget(now)
+                counters[name] = (before + cost * allowance.span, now, allowance.amount)
         return found
 
     async def look(self, allowances: Sequence[Allowance], costs: Sequence[int]) -> list[Standing]:
-        return self._standings(allowances, costs, int(self._monotonic() * 1_000_000))[0]
+        used, found = self._weighed(allowances, costs, int(self._monotonic() * 1_000_000))
+        return _untaken(allowances, used, found) if any(wait for _, _, wait in found) else found
 
     def adjust(self, allowances: Sequence[Allowance], deltas: Sequence[int], holder: str) -> None:
         now = int(self._monotonic() * 1_000_000)
@@ -45,29 +53,23 @@ class MemoryLimiter:
             if delta:
                 self._add(allowance, delta, now)
 
-    def _standings(
+    def _weighed(
         self, allowances: Sequence[Allowance], costs: Sequence[int], now: int
-    ) -> tuple[list[Standing], bool]:
-        found = []
-        admitted = True
+    ) -> tuple[list[int], list[Standing]]:
+        """What is owed of each now, or how many calls are under way; and how each cost fares."""
+        counters = self._owed
+        used: list[int] = []
+        found: list[Standing] = []
         for allowance, cost in zip(allowances, costs, strict=True):
-            one = self._standing(allowance, cost, now)
-            found.append(one)
-            if one[2]:
-                admitted = False
-        if not admitted:
-            for at, one in enumerate(found):
-                if not one[2]:
-                    found[at] = self._standing(allowances[at], 0, now)
-        return found, admitted
-
-    def _standing(self, allowance: Allowance, cost: int, now: int) -> Standing:
-        if allowance.span:
-            counter = self._owed.get(allowance.id)
-            owed = 0 if counter is None else melted(counter[0], now - counter[1], allowance.amount)
-            return standing(owed, cost, allowance)
-        left = allowance.amount - self._under_way.get(allowance.id, 0)
-        return (max(left, 0), 0, UNKNOWN) if left < cost else (max(left - cost, 0), 0, 0)
+            if allowance.span:
+                counter = counters.get(allowance.id)
+                before = 0 if counter is None else melted(counter[0], now - counter[1], allowance.amount)
+                found.append(standing(before, cost, allowance))
+            else:
+                before = self._under_way.get(allowance.id, 0)
+                found.append(_place(before, cost, allowance))
+            used.append(before)
+        return used, found
 
     def _add(self, allowance: Allowance, units: int, now: int) -> None:
         name = allowance.id
@@ -95,3 +97,16 @@ class MemoryLimiter:
             name, (owed, since, amount) = counters.popitem(last=False)
             if melted(owed, now - since, amount):
                 counters[name] = (owed, since, amount)
+
+
+def _place(under_way: int, cost: int, allowance: Allowance) -> Standing:
+    left = allowance.amount - under_way
+    return (max(left, 0), 0, UNKNOWN) if left < cost else (max(left - cost, 0), 0, 0)
+
+
+def _untaken(allowances: Sequence[Allowance], used: Sequence[int], found: Sequence[Standing]) -> list[Standing]:
+    """The standings of what would have been taken, as nothing was."""
+    return [
+        one if one[2] else standing(before, 0, allowance) if allowance.span else _place(before, 0, allowance)
+        for allowance, before, one in zip(allowances, used, found, strict=True)
+    ]
