@@ -38,6 +38,10 @@ api_key = "sk-x"
 [models.m]
 targets = ["up/m"]
 price = {{ input = 1, output = 1 }}
+[models.kept]
+targets = ["up/m"]
+cache = {{ ttl = 60 }}
+price = {{ input = 1, output = 1 }}
 [models.limited]
 targets = ["up/m"]
 price = {{ input = 1, output = 1 }}
@@ -269,6 +273,44 @@ def test_what_makes_nothing_counts_as_a_request_and_takes_no_tokens(gate: GatePr
 
     assert listed[0] == 200
     assert (remaining(listed, "requests"), remaining(listed, "tokens")) == (8, 1000)
+
+
+def test_an_answer_from_the_cache_is_a_request_and_no_tokens(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    upstream.script = json_answer(200, chat_answer("x", 2000, 3000))
+    key = gate.new_key(limits=["90 requests/day burst 9", "100000 tokens/day burst 100000"])
+    for _ in range(3):
+        assert ask(gate, key, "kept", max_tokens=10)[0] == 200
+
+    told = ask(gate, key, "kept", max_tokens=10)
+
+    assert remaining(told, "requests") == 5
+    assert 95_000 - 100 < remaining(told, "tokens") <= 95_000 - 10
+
+
+def test_a_call_that_a_budget_refuses_takes_nothing(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key(limits=["90 requests/day burst 9", "100000 tokens/day burst 100000"], budgets=["20 tokens/day"])
+    sent = len(upstream.requests)
+    for _ in range(3):
+        refused = ask(gate, key, max_tokens=5000)
+        assert (refused[0], code(refused)) == (429, "budget_exceeded")
+        assert remaining(refused, "requests") == 8
+        assert 94_900 < remaining(refused, "tokens") <= 95_000
+        assert refused[1]["x-should-retry"] == "false"
+
+    assert len(upstream.requests) == sent
+
+
+def test_a_dry_run_says_what_would_happen_and_takes_nothing(gate: GateProcess) -> None:
+    key = gate.new_key(limits=["90 requests/day burst 2"])
+    for _ in range(5):
+        status, _, body = gate.call("POST", "/v1/chat/completions", key, ASK, x_tollkeeper_dry_run="1")
+        assert status == 200
+        assert b"requests:86400" in body
+    assert [ask(gate, key)[0] for _ in range(3)] == [200, 200, 429]
+
+    told = json.loads(gate.call("POST", "/v1/chat/completions", key, ASK, x_tollkeeper_dry_run="1")[2])
+
+    assert "rate_limit_exceeded" in json.dumps(told)
 
 
 # --- under way ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Rule 2: tokens are taken as estimated and settled to what the call's attempts re
 Rule 3: a place under way is held until then: a call that is still read to its end for a client that left holds its place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import TollkeeperError
@@ -45,14 +45,15 @@ class Limits:
         """The gate stops: nobody waits any longer."""
         self._waiting.close()
 
-    async def __call__(self, call: Call, next: Handler) -> Reply:
+    def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:
         key = call.key
         plan = self._plans.get(key.id)
         if plan is None or plan.key is not key or plan.rules is not self.rules:
             plan = self._plans[key.id] = Plan(key, self.rules, plan)
         effective = plan.of(call.model)
-        if not effective.allowances:
-            return await next(call)
+        return self._limited(call, next, plan, effective) if effective.allowances else next(call)
+
+    async def _limited(self, call: Call, next: Handler, plan: Plan, effective: Effective) -> Reply:
         if effective.counts_tokens:
             costs = effective.costs(estimates.input_tokens(call), estimates.output_tokens(call, plan.mean_output))
             for at in effective.tokens:
