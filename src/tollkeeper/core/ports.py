@@ -265,6 +265,11 @@ class Sent(Protocol):
     def headers(self) -> Headers: ...
 
     @property
+    def reused(self) -> bool:
+        """Whether the connection had carried answers before: then its end may mean that it was closed all along."""
+        ...
+
+    @property
     def sent_at(self) -> float:
         """Monotonic time at which the request had been handed to the network."""
         ...

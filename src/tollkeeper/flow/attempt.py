@@ -40,6 +40,7 @@ class Attempt:
         "overhead_ms",
         "probe",
         "reservation",
+        "reused",
         "sent",
         "started",
         "state",
@@ -83,6 +84,8 @@ class Attempt:
         """Whether it is held, and so will be recorded."""
         self.sent = False
         """Whether the request was handed to the network."""
+        self.reused = False
+        """Whether it went over a connection that the provider may have closed meanwhile."""
         self.stream_error: str | None = None
         """The code of an error event that its stream began with."""
         self.overhead_ms = 0.0
@@ -234,7 +237,7 @@ class Attempt:
         self._observe(event if self.call.metered else msgspec.structs.replace(event, usage=NOTHING, cost_nano=0))
         self.call.events.append(event)
         if self.state is not None:
-            self.state.ended(event, ended, self.probe)
+            self.state.ended(event, ended, self.probe, self.reused)
         if self.dispatched:
             self.call.recorded()
 

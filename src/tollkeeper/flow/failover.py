@@ -16,7 +16,7 @@ from tollkeeper.core.errors import ClientLeft, GateError, TollkeeperError, Upstr
 from tollkeeper.core.ids import Clock
 from tollkeeper.flow.attempt import Attempt
 from tollkeeper.flow.choosing import Choice, Member, Pool, choose
-from tollkeeper.flow.health import Health
+from tollkeeper.flow.health import STALE, Health
 from tollkeeper.flow.retries import RetryOptions, after_rest, backoff
 from tollkeeper.flow.sending import Sending
 from tollkeeper.flow.verdicts import Verdict, judged, may_repeat
@@ -59,9 +59,7 @@ class Failover:
         now = self._monotonic()
         member = pool.members[0]
         if not pool.single:
-            choice = self._chosen(call, pool, now)
-            if not choice.order:
-                raise _busy(call)
+            choice = self.candidates(call, pool)
             member = choice.order[0]
             call.notes.append(("target", member.name, choice.reason))
             call.notes += [("skipped", skipped.name, reason) for skipped, reason in choice.skipped]
@@ -115,6 +113,7 @@ class _Rescue:
         self._best: Reply | TollkeeperError | None = None
         self._broken = 0
         self._again = 0
+        self._replaced = False
         self._made = 0
         """Attempts that were sent or at least begun to be."""
 
@@ -137,7 +136,9 @@ class _Rescue:
             answered = attempt.answer.status if attempt.answer is not None else 0
             if not may_repeat(call, sent=attempt.sent, status=answered):
                 return self._answer(self._best)
-            found = self._next()
+            stale = attempt.reused and verdict.code in STALE and not self._replaced
+            self._replaced = self._replaced or stale
+            found = (member, 0.0) if stale else self._next()
             if found is None:
                 return self._answer(self._best)
             member, wait = found

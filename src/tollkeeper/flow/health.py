@@ -21,9 +21,12 @@ Tell = Callable[[Change, str, dict[str, object]], None]
 """(what, the target's or account's name, details): told of each change."""
 
 _NOT_ITS_HEALTH = frozenset((401, 402, 403, 429))
+STALE = frozenset(("upstream_closed", "upstream_reset"))
+"""How a kept connection ends that the provider had closed before the request came: no fault of either side."""
 _UP, _DOWN = 0.5, 0.1
-_HALVED = 10.0
+_HALVED = 5.0
 """Seconds without a call after which a target's latency counts half: what nobody asks may have become quick again."""
+_IDLE = 1.0
 _MOST_STATES = 2000
 
 
@@ -97,6 +100,9 @@ class TargetHealth:
 
     def begin(self, now: float) -> bool:
         """An attempt is made. Returns whether it is the probe that decides over the target's return."""
+        if not self.in_flight and now - self.latency_at > _IDLE:
+            self.latency = [self.latency_of(False, now), self.latency_of(True, now)]
+            self.latency_at = now
         self.in_flight += 1
         if self.ejected_until and now >= self.ejected_until and not self.probing:
             self.probing = True
@@ -110,8 +116,8 @@ class TargetHealth:
         if probe:
             self.probing = False
 
-    def ended(self, event: Event, now: float, probe: bool) -> None:
-        """An attempt has ended so."""
+    def ended(self, event: Event, now: float, probe: bool, reused: bool = False) -> None:
+        """An attempt has ended so; `reused`: over a kept connection."""
         self.in_flight -= 1
         if probe:
             self.probing = False
@@ -119,7 +125,11 @@ class TargetHealth:
         if outcome == "ok" or (outcome == "error" and event.status >= 400):
             if (self.failures or self.ejected_until) and event.status not in _NOT_ITS_HEALTH:
                 self._well(now)
-        elif outcome in ("upstream_error", "upstream_cut") and event.status not in _NOT_ITS_HEALTH:
+        elif (
+            outcome in ("upstream_error", "upstream_cut")
+            and event.status not in _NOT_ITS_HEALTH
+            and not (reused and event.error_code in STALE)
+        ):
             self._failed(now, probe)
         first = event.first_byte_ms
         if first is not None:

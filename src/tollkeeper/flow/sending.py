@@ -86,6 +86,7 @@ class Sending:
             attempt.settle("gate_stopped", "gate_stopped")
             raise
         attempt.sent = True
+        attempt.reused = answer.reused
         relay = Relay(attempt, answer, outgoing.hide_usage, self._counting, self.departures, self.options)
         call.presence.on_leave(relay.client_left)
         return await relay.reply()

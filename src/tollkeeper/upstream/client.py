@@ -172,6 +172,10 @@ class HttpClient:
             origin.idle.append(connection)
             _wake_one(origin)
         elif connection.lost:
+            if connection.used:  # a provider that closes one of those that it kept has often closed them all
+                for other in [idle for idle in origin.idle if idle.peer_closed()]:
+                    origin.idle.remove(other)
+                    other.close()
             with contextlib.suppress(ValueError):
                 origin.idle.remove(connection)
             self._closed_one(origin)

@@ -35,6 +35,8 @@ class Connection(asyncio.Protocol):
         self._paused_writing = False
         self.lost = False
         self.used_at = 0.0
+        self.used = False
+        """Whether it has carried an answer already."""
         self.answer: Answer | None = None
         self.on_free: Callable[[Connection, bool], None] | None = None
         """Called when an answer ended: with whether the connection can carry another request."""
@@ -106,6 +108,7 @@ class Connection(asyncio.Protocol):
     def free(self, reusable: bool) -> None:
         """The answer is done with this connection."""
         self.answer = None
+        self.used = True
         self.used_at = self._now()
         if not reusable:
             self.close()
@@ -149,6 +152,7 @@ class Answer:
         "_waiter",
         "first_byte_at",
         "headers",
+        "reused",
         "sent_at",
         "status",
     )
@@ -186,6 +190,7 @@ class Answer:
         self._idle = idle
         self._total = total
         self._head_ready = loop.create_future()
+        self.reused = connection.used
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._hop: set[bytes] = set()

@@ -166,6 +166,8 @@ def _events(kind: str, choices: list[dict[str, Any]], usage: dict[str, Any], ask
 class DemoAnswer:
     """Implements `core.ports.Sent` over prepared parts."""
 
+    reused = False
+
     def __init__(
         self, status: int, kind: bytes, parts: list[bytes], monotonic: Callable[[], float], pace: float
     ) -> None:
