@@ -17,6 +17,9 @@ from typing import Any
 class GateProcess:
     """A running gate and the means to talk with it. Every answer is (status, headers, body)."""
 
+    program: tuple[str, ...] = ("-m", "tollkeeper")
+    """What Python is to run; a test may put another in its place before it starts the gate again."""
+
     def __init__(self, folder: Path, config: str, environment: Mapping[str, str], *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.home = folder / "home"
@@ -35,7 +38,7 @@ class GateProcess:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "tollkeeper", "serve", "--port", "0", "--operator-port", "0", "--json"),
+                    *(sys.executable, *self.program, "serve", "--port", "0", "--operator-port", "0", "--json"),
                     *("--home", str(self.home), "--config", str(self.config), *self.options),
                 ],
                 stdout=subprocess.PIPE,

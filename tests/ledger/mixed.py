@@ -67,11 +67,11 @@ def counting_upstream(count: Count, secret: str) -> Script:
     return script
 
 
-async def call(port: int, key: str, kind: str, number: int) -> bool:
+async def call(port: int, key: str, kind: str, number: int, model: str = "m") -> bool:
     """One call as a client of its kind makes it. False where the gate was not there to answer."""
     path = "/v1/embeddings" if kind == "embeddings" else "/v1/chat/completions"
     prompt = f"{kind} {number} please"
-    body: dict[str, object] = {"model": "m"}
+    body: dict[str, object] = {"model": model}
     body |= {"input": prompt} if kind == "embeddings" else {"messages": [{"role": "user", "content": prompt}]}
     if kind in ("stream", "stream_asked", "abandoned", "cut"):
         body["stream"] = True
@@ -97,14 +97,17 @@ async def call(port: int, key: str, kind: str, number: int) -> bool:
         writer.close()
 
 
-async def many(port: int, key: str, first: int, last: int, seed: int, at_once: int = 25) -> None:
-    """Calls first..last-1, of kinds drawn by `seed`, `at_once` at a time."""
+async def many(
+    port: int, key: str, first: int, last: int, seed: int, at_once: int = 25, *, numbered: bool = False
+) -> None:
+    """Calls first..last-1, of kinds drawn by `seed`, `at_once` at a time; of models m0, m1, … where they are `numbered`."""
     draw = random.Random(seed)
     kinds = [draw.choice(KINDS) for _ in range(first, last)]
     turns = asyncio.Semaphore(at_once)
 
     async def one(kind: str, number: int) -> None:
         async with turns:
-            await asyncio.wait_for(call(port, key, kind, number), 30)
+            model = f"m{number - first}" if numbered else "m"
+            await asyncio.wait_for(call(port, key, kind, number, model), 30)
 
     await asyncio.gather(*(one(kind, first + index) for index, kind in enumerate(kinds)))
