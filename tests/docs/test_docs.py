@@ -30,7 +30,7 @@ from tollkeeper import config
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [
     "README",
-    *(f"docs/{name}" for name in "configure keys budgets limits usage explain streams cache errors operate bulk".split()),
+    *(f"docs/{name}" for name in "configure keys budgets limits usage explain streams failover cache errors operate bulk".split()),
 ]
 RUN_ELSEWHERE = {"scripts/demo\nscripts/test": "tests/scripts, and whoever reads this", "pip install .": "below"}
 ENVIRONMENT = {"OPENAI_API_KEY": "sk-test"}

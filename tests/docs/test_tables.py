@@ -65,7 +65,8 @@ def test_a_field_of_the_config_is_explained_with_its_default(table: str, field: 
     if shown in ("required", "none"):
         assert default == ("required" if shown == "required" else None)
     else:
-        assert tomllib.loads(f"value = {shown.strip('`')}", parse_float=Decimal)["value"] == default
+        found = tomllib.loads(f"value = {shown.strip('`')}", parse_float=Decimal)["value"]
+        assert (float(found) if isinstance(default, float) else found) == default
 
 
 def test_the_config_page_explains_nothing_else() -> None:
