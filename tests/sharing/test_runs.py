@@ -155,6 +155,25 @@ async def test_work_is_cut_off_when_all_who_waited_were() -> None:
 
 
 @in_a_loop
+async def test_who_waits_too_long_is_told_and_no_longer_counts() -> None:
+    work, runs = Work(), Runs(1000)
+    call = new_call()
+    leader = call.presence
+    run = runs.begin(call, work, 1000, lambda _: None)
+
+    with pytest.raises(GateError) as late:
+        await run.join(Presence(), same, seconds=0.01)
+
+    assert (late.value.status, late.value.code) == (504, "deadline_exceeded")
+    assert not work.cut_off
+    leader.leave()
+    assert work.presence is not None
+    assert work.presence.gone
+    work.go.set()
+    await run.lead()
+
+
+@in_a_loop
 async def test_all_runs_are_cut_off_at_the_end_and_who_waits_is_told() -> None:
     work, runs = Work(), Runs(1000)
     run, _, over = begin(runs, work)

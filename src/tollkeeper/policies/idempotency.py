@@ -83,8 +83,9 @@ class Idempotency:
             if not run.open:
                 raise _too_large()
             if call.dry:
-                break
-            reply = await run.join(call.presence, _for_a_retry)
+                call.notes.append(("idempotency", "replayed", short))
+                return await next(call)
+            reply = await run.join(call.presence, _for_a_retry, seconds=self._receipts.seconds_left(call))
             if reply is not None:
                 call.notes.append(("idempotency", "replayed", short))
                 self._receipts.when_over(call, run)

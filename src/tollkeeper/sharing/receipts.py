@@ -75,6 +75,10 @@ class Receipts:
         self._observe = observe
         self._now = now
 
+    def seconds_left(self, call: Call) -> float | None:
+        """How long its caller still waits for the call; None: for ever."""
+        return None if call.timeout is None else call.accepted_at + call.timeout - self.monotonic()
+
     def of_kept(self, call: Call, answer: Kept) -> None:
         """`call` was answered from memory: records that."""
         about = (answer.provider, answer.model, answer.model_used, answer.status)

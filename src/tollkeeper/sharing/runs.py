@@ -7,6 +7,7 @@ Rule 3: a run is over after its call's last record is written. Only then it is k
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tollkeeper.core.call import Call, Presence, Reply, Sink
 from tollkeeper.core.errors import GateError
@@ -21,6 +22,17 @@ _TRY_AGAIN = frozenset((401, 408, 409, 425, 429))
 def stopped() -> GateError:
     """For those who wait for a run that was cut off."""
     return GateError("The gate is shutting down.", code="shutting_down")
+
+
+def _too_late() -> GateError:
+    return GateError(
+        "The time that this call was given is over.",
+        status=504,
+        type="timeout_error",
+        code="deadline_exceeded",
+        retryable=False,
+        headers=((b"x-should-retry", b"false"),),
+    )
 
 
 def is_final(reply: Reply) -> bool:
@@ -44,7 +56,7 @@ class Run:
         self._complete = False
         self._call_ended = False
         self._worked = False
-        self._present = 0
+        self._present: set[Listener] = set()
         self._attached = 0
         self._presence = Presence()
         self._told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -119,30 +131,43 @@ class Run:
         return self._reply_to(self._leader, self.reply.headers)
 
     async def join(
-        self, presence: Presence, headers: Callable[[Headers], Headers], fits: Callable[[Reply], bool] = is_final
+        self,
+        presence: Presence,
+        headers: Callable[[Headers], Headers],
+        fits: Callable[[Reply], bool] = is_final,
+        seconds: float | None = None,
     ) -> Reply | None:
-        """The same answer for another client, with other headers; None where none came that `fits` others."""
+        """The same answer for another client, with other headers; None where none came that `fits` others.
+
+        Raises GateError where none has begun within `seconds`.
+        """
         listener = self._enter(presence)
-        await self._hear(listener)
+        await self._hear(listener, seconds)
         if self.reply is None or not fits(self.reply):
             self._detach(listener)
             return None
         return self._reply_to(listener, headers(self.reply.headers))
 
     def _enter(self, presence: Presence) -> Listener:
+        listener = self.recording.listen()
         self._attached += 1
-        self._present += 1
-        presence.on_leave(self._one_left)
-        return self.recording.listen()
+        self._present.add(listener)
+        presence.on_leave(partial(self._left, listener))
+        return listener
 
-    def _one_left(self) -> None:
-        self._present -= 1
-        if self._present == 0:
+    def _left(self, listener: Listener) -> None:
+        self._present.discard(listener)
+        if not self._present:
             self._presence.leave()
 
-    async def _hear(self, listener: Listener) -> None:
+    async def _hear(self, listener: Listener, seconds: float | None = None) -> None:
         try:
-            await asyncio.shield(self._told)
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._told)
+        except TimeoutError:
+            self._detach(listener)
+            self._left(listener)
+            raise _too_late() from None
         except asyncio.CancelledError:
             self._detach(listener, cut_off=True)
             raise

@@ -137,7 +137,7 @@ class Cache:
         return reply_from(answer, [*FREE, (HEADER, b"hit"), (b"age", b"%d" % age)])
 
     async def _joined(self, call: Call, name: bytes, run: Run) -> Reply | None:
-        reply = await run.join(call.presence, _coalesced, _fits)
+        reply = await run.join(call.presence, _coalesced, _fits, self._receipts.seconds_left(call))
         if reply is None:
             self._forget(name, run)
             if call.presence.gone:
