@@ -100,3 +100,23 @@ def test_names_repeated_by_the_hundred_thousand_cost_no_more_than_a_few_readings
     assert time.perf_counter() - began < 2
     assert list(json_text.members(shorter)) == ["deep"]
     assert bytes(json_text.members(longer)["usage"]) == b"1"
+
+
+@given(
+    members=st.dictionaries(
+        st.text(max_size=6), st.integers() | st.text(max_size=6) | st.lists(st.integers(), max_size=3)
+    ),
+    spacing=st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")]),
+    ascii_only=st.booleans(),
+    data=st.data(),
+)
+def test_however_it_is_written_only_the_wanted_value_changes(
+    members: dict[str, object], spacing: tuple[str, str], ascii_only: bool, data: st.DataObject
+) -> None:
+    text = json.dumps(members, separators=spacing, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    names = [*sorted(members), "new"]
+    changes = data.draw(
+        st.dictionaries(st.sampled_from(names), st.sampled_from([b"1", b'"two"', b"[3,4]"]), max_size=3)
+    )
+    changed = json_text.replaced(text, json_text.members(text), changes)
+    assert json.loads(changed) == {**members, **{name: json.loads(value) for name, value in changes.items()}}

@@ -78,7 +78,7 @@ def render(call: Call, target: Target, limits: Mapping[str, bytes] = _NOTHING) -
             hide_usage = ask.hide_usage
             changes = {**ask.changes, **limits} if limits else ask.changes
             if target.model is not None and not _names(call.members.get("model"), target.model):
-                changes = {**changes, "model": msgspec.json.encode(target.model)}
+                changes = {**changes, "model": _encoded(target.model)}
             if changes:
                 body = json_text.replaced(body, dict(call.members), changes)
     return Outgoing(call.method.encode(), _url(call, target), headers, body, hide_usage)
@@ -88,7 +88,12 @@ def _names(member: Raw | None, model: str) -> bool:
     """Whether the body itself names the model: where the path names one, the body may name another."""
     if member is None:
         return False
-    return bytes(member) == b'"%b"' % model.encode() or msgspec.json.decode(member) == model
+    return bytes(member) == _encoded(model) or msgspec.json.decode(member) == model
+
+
+@lru_cache(1024)
+def _encoded(model: str) -> bytes:
+    return msgspec.json.encode(model)
 
 
 def credentials(account: Account) -> tuple[bytes, bytes] | None:

@@ -59,9 +59,7 @@ def _accounts_for(text: bytes, found: Members) -> bool:
     Names compare by length, so an escaped name does not add up. Covers the two spacings that libraries write
     ("," ":" and ", " ": "); any other takes the slow way.
     """
-    filled = 1
-    for name, value in found.items():
-        filled += len(name) + len(memoryview(value)) + 4
+    filled = _filled(found)
     if len(text) == filled:
         return True
     return (
@@ -96,15 +94,41 @@ def replaced(text: bytes, found: Members, changes: Mapping[str, bytes]) -> bytes
     `found` is `members(text)`. All other bytes stay as they are, unless the object is spaced in a way of its own: then
     white space between top-level members is normalised; values never change.
     """
+    compact = len(text) == _filled(found)
     for name, value in changes.items():
         if name in found:
-            text = _replace_one(text, found, name, value) or _rebuilt({**found, name: msgspec.Raw(value)})
+            if compact:
+                start = _place(found, name)
+                text = text[:start] + value + text[start + len(memoryview(found[name])) :]
+            else:
+                text = _replace_one(text, found, name, value) or _rebuilt({**found, name: msgspec.Raw(value)})
         else:
             end = text.rindex(b"}")
             comma = b"," if found else b""
             text = text[:end] + comma + msgspec.json.encode(name) + b":" + value + text[end:]
         found = {**found, name: msgspec.Raw(value)}
     return text
+
+
+def _filled(found: Members) -> int:
+    """How long the object is where it has no white space between its members and every name stands there once, plainly.
+
+    Names count by their letters: one that is escaped or not ASCII takes more bytes. So a text of this length is such a one.
+    """
+    filled = 1
+    for name, value in found.items():
+        filled += len(name) + len(memoryview(value)) + 4
+    return filled
+
+
+def _place(found: Members, wanted: str) -> int:
+    """Where the member's value begins in a compact text."""
+    at = 1
+    for name, value in found.items():
+        if name == wanted:
+            return at + len(name) + 3
+        at += len(name) + len(memoryview(value)) + 4
+    raise KeyError(wanted)
 
 
 def _replace_one(text: bytes, found: Members, name: str, new: bytes) -> bytes | None:
