@@ -448,7 +448,7 @@ def test_keys_take_turns(line: tuple[GateProcess, ScriptedUpstream, Held]) -> No
     assert held.began.acquire(timeout=10)
     for number in range(6):
         calls.append(Asking(gate, greedy, user="greedy"))
-        until(lambda number=number: metric(gate, "tollkeeper_limit_waiting") == number + 1)  # type: ignore[misc]
+        until(lambda number=number: metric(gate, "tollkeeper_limit_waiting") == number + 1)
     calls.append(Asking(gate, modest, user="modest"))
     until(lambda: metric(gate, "tollkeeper_limit_waiting") == 7)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -99,6 +100,27 @@ def test_whatever_is_asked_together_the_counters_know_only_of_what_was_admitted(
 
         assert look(asked, limits, 0, 0, 0) == look(spared, limits, 0, 0, 0)
         assert look(asked, limits, 0, 0, 0)[2][0] == 3 - under_way
+
+
+@given(OPERATIONS, st.integers(1, 2), st.integers(1, 60))
+@examples(200)
+def test_who_waits_as_the_longest_of_several_limits_says_is_admitted_and_a_microsecond_earlier_is_not(
+    operations: list[tuple[int, int, int, bool]], requests: int, tokens: int
+) -> None:
+    microseconds = 0
+    limiter = MemoryLimiter(lambda: Fraction(microseconds, 1_000_000))
+    limits = ready("6 requests/10s burst 2", "60 tokens/10s burst 50", "7 tokens/minute burst 7")
+    for milliseconds, some_requests, some_tokens, _ in operations:
+        microseconds += milliseconds * 777_777
+        take(limiter, limits, some_requests, some_tokens, some_tokens % 8)
+
+    longest = max(wait for _, _, wait in take(limiter, limits, requests, tokens, 7))
+
+    if longest:
+        microseconds += longest - 1
+        assert max(wait for _, _, wait in look(limiter, limits, requests, tokens, 7)) == 1
+        microseconds += 1
+        assert not any(wait for _, _, wait in take(limiter, limits, requests, tokens, 7))
 
 
 def test_calls_under_way_are_counted_until_they_end(limiter: Limiter) -> None:

@@ -142,10 +142,8 @@ class Limits:
             return
         taken_in = taken_out = 0
         for event in call.events:
-            if event.outcome != "cached":
-                usage = event.usage
-                taken_in += usage.input_tokens
-                taken_out += usage.output_tokens
+            taken_in += event.usage.input_tokens
+            taken_out += event.usage.output_tokens
         if taken_out and effective.counts_tokens:
             plan.learn(taken_out)
         deltas = effective.costs(taken_in, taken_out)
