@@ -1,9 +1,11 @@
 """Limits through the door: what is admitted and refused, what callers are told, what is given back and when."""
 
 import json
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -510,6 +512,50 @@ def test_a_gate_that_is_stopped_tells_those_who_wait(line: tuple[GateProcess, Sc
     first.join(10)
     assert first.answer[0] == 200
     assert gate.stop() == 0
+
+
+def test_no_place_is_lost_or_made_whoever_leaves_when(tmp_path: Path) -> None:
+    """Two hundred calls that wait, are served, break off, and whose clients leave at any moment."""
+    chance = random.Random(3)
+
+    def moody(request: Request, connection: Connection) -> bool | None:
+        mood = request.json()["user"]
+        if mood == "reset":
+            connection.reset()
+            return False
+        events = chat_events(["word "] * 3, usage_of(5, 3))
+        connection.send(SSE_HEAD)
+        for event in events[: 2 if mood == "cut" else None]:
+            time.sleep(0.003)
+            connection.chunk(event)
+        return mood != "cut" and connection.end()
+
+    def one(key: str, mood: str, patience: float) -> None:
+        with RawClient(gate.port) as client:
+            client.post("/v1/chat/completions", key, {**ASK, "stream": True, "user": mood})
+            client.closes_within(patience)
+
+    config = WAITING.replace('["1 concurrent"]', '["4 concurrent"]').replace("wait = 8.0", "wait = 0.3")
+    with ScriptedUpstream(moody) as upstream, running_gate(tmp_path, config.format(url=upstream.url)) as gate:
+        keys = [gate.new_key(limits=["3 concurrent"]) for _ in range(3)]
+        with ThreadPoolExecutor(20) as threads:
+            for _ in range(200):
+                mood = chance.choice(["well", "well", "cut", "reset"])
+                threads.submit(one, chance.choice(keys), mood, chance.choice([0.001, 0.02, 0.1, 0.5]))
+        until(lambda: metric(gate, "tollkeeper_limit_waiting") == 0)
+        until(lambda: metric(gate, "tollkeeper_draining") == 0)
+        assert len(upstream.requests) > 20
+
+        held = upstream.script = Held()
+        holding = [Asking(gate, keys[number % 2]) for number in range(4)]
+        for _ in holding:
+            assert held.began.acquire(timeout=10)
+        assert ask(gate, keys[2])[0] == 429
+        held.go.set()
+        for call in holding:
+            call.join(10)
+
+        assert [call.answer[0] for call in holding] == [200] * 4
 
 
 # --- changes --------------------------------------------------------------------------------------------------------
