@@ -15,7 +15,7 @@ from tollkeeper.config import Loaded
 from tollkeeper.core.account import Target
 from tollkeeper.core.budget import Budget, amount_shown
 from tollkeeper.core.call import Call
-from tollkeeper.core.errors import ConfigError, TollkeeperError
+from tollkeeper.core.errors import ConfigError, GateError, TollkeeperError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.ids import RequestIds
 from tollkeeper.core.money import Price
@@ -126,7 +126,7 @@ class App:
             now=time.time,
             monotonic=time.monotonic,
         )
-        receipts = Receipts(self.ledger, self._observe, time.time, time.monotonic)
+        receipts = Receipts(self.ledger, self._observe, self._ledger_refuses, time.time, time.monotonic)
         cache, idempotency = loaded.config.cache, loaded.config.idempotency
         self.answers = MemoryAnswers(time.monotonic, cache.max_bytes)
         self.remembered = MemoryAnswers(time.monotonic, idempotency.max_bytes, idempotency.max_answers)
@@ -152,7 +152,7 @@ class App:
             self.prices,
             self.counting,
             partial(typical_output, home),
-            lambda: None if self.ledger.healthy else cannot_be_written(),
+            self._ledger_refuses,
             time.time,
         )
         self.flow = Flow(routing, policies, pools, self.failover, rehearsal, self._refused)
@@ -245,6 +245,9 @@ class App:
         except OSError:
             return None
         return None if stat is None else (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+    def _ledger_refuses(self) -> GateError | None:
+        return None if self.ledger.healthy else cannot_be_written()
 
     def _targets_of(self, call: Call) -> Sequence[Target]:
         routing = self.flow.routing

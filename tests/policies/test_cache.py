@@ -1,6 +1,8 @@
 """Whole answers from the cache, through the real door: what is the same, whose it is, how long it lasts, what it costs."""
 
+import contextlib
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -467,6 +469,27 @@ def test_an_answer_is_kept_though_nobody_was_left_to_get_it(gate: GateProcess, u
 
     assert told(ask(gate, key, "for nobody")) == "hit"
     assert len(upstream.requests) == 1
+
+
+def test_what_cannot_be_recorded_is_not_given_free_or_not(gate: GateProcess, upstream: ScriptedUpstream) -> None:
+    key = gate.new_key()
+    ask(gate, key, "on record")
+    with contextlib.closing(sqlite3.connect(gate.home / "tollkeeper.db", isolation_level=None, timeout=5)) as other:
+        for table in ("holds", "events"):
+            other.execute(
+                f"CREATE TRIGGER full_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            )
+        first = ask(gate, key, "not in memory")
+        second = ask(gate, key, "on record")
+        third = gate.call("POST", "/v1/chat/completions", key, body("on record"), idempotency_key="n-1")
+        for table in ("holds", "events"):
+            other.execute(f"DROP TRIGGER full_{table}")
+
+    assert [answer[0] for answer in (first, second, third)] == [503, 503, 503]
+    until = time.monotonic() + 10
+    while (answer := ask(gate, key, "on record"))[0] == 503 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert told(answer) == "hit"
 
 
 def test_callers_may_be_denied_the_header(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream) -> None:

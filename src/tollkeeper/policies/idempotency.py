@@ -65,6 +65,8 @@ class Idempotency:
         name = fingerprint.digest((call.key.id.encode(), given))
         request = fingerprint.digest(fingerprint.request_parts(call))
         short = name.hex()[:16]
+        if not call.dry:
+            self._receipts.check()
         while True:
             answer = await self._answers.get(name)
             if answer is not None:

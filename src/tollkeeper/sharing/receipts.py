@@ -1,10 +1,12 @@
 """The record of a call that was answered without asking a provider, and the headers of such an answer."""
 
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
 
 from tollkeeper.core.call import Call, Reply, Sink
+from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.events import Event, Outcome
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.kept import Kept
@@ -69,11 +71,25 @@ def reply_from(answer: Kept, headers: Headers) -> Reply:
 class Receipts:
     """Writes such records: usage nothing, cost 0, and what the answer had cost as saved."""
 
-    def __init__(self, ledger: Ledger, observe: Observer, now: Clock, monotonic: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        observe: Observer,
+        trouble: Callable[[], TollkeeperError | None],
+        now: Clock,
+        monotonic: Clock,
+    ) -> None:
         self.monotonic = monotonic
+        self._trouble = trouble
         self._ledger = ledger
         self._observe = observe
         self._now = now
+
+    def check(self) -> None:
+        """Raises what keeps records from being written: what cannot be recorded is not given, free or not."""
+        trouble = self._trouble()
+        if trouble is not None:
+            raise trouble
 
     def seconds_left(self, call: Call) -> float | None:
         """How long its caller still waits for the call; None: for ever."""

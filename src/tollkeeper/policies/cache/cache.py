@@ -75,6 +75,7 @@ class Cache:
         name = self._name(call, terms.shared)
         if call.dry:
             return await self._evaluated(call, next, name, terms)
+        self._receipts.check()
         while terms.look:
             answer = await self._found(name, terms)
             if answer is not None:
