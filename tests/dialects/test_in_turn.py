@@ -27,7 +27,7 @@ def passed(deltas: list[Delta]) -> list[Delta]:
     return out
 
 
-@examples(200)
+@examples(80)
 @given(interleaved())
 def test_one_block_is_open_at_a_time_and_nothing_is_lost(deltas: list[Delta]) -> None:
     out = passed(deltas)

@@ -71,7 +71,7 @@ _JSON = st.recursive(
 )
 
 
-@examples(300)
+@examples(120)
 @given(st.dictionaries(st.sampled_from(Outer.__struct_fields__ + Inner.__struct_fields__), _JSON))
 def test_no_object_is_refused(found: dict[str, Any]) -> None:
     import msgspec

@@ -300,6 +300,10 @@ TURNS = (
 )
 
 
+LOST_ON_THE_WAY = {"openai_responses": ("stop",)}
+"""What a dialect has no word for, of what is asked below."""
+
+
 @pytest.mark.parametrize("dialect", [translator.name for translator in ALL])
 @pytest.mark.parametrize("translator", ALL, ids=lambda translator: translator.name)
 def test_there_and_back_a_conversation_is_the_same(translator: Translator, dialect: str) -> None:
@@ -316,10 +320,13 @@ def test_there_and_back_a_conversation_is_the_same(translator: Translator, diale
     rendered = translator.render_request(first, Terms(model="m", origin="o"))
     again = translator.read_request(rendered.body, rendered.path)
     schemas = [msgspec.structs.asdict(tool).get("schema") or {} for tool in again.tools]
+    lost = LOST_ON_THE_WAY.get(translator.name, ())
+    kept = msgspec.structs.replace(first.sampling, **dict.fromkeys(lost))
 
-    assert rendered.dropped == ()
+    assert rendered.dropped == lost
     assert again.unread == ()
     assert again.turns == first.turns
     assert schemas == [first.tools[0].schema, {"type": "object", "properties": {}}]  # type: ignore[union-attr]
-    for name in ("tool_choice", "parallel_tools", "sampling", "stream", "end_user", "model"):
+    assert again.sampling == kept
+    for name in ("tool_choice", "parallel_tools", "stream", "end_user", "model"):
         assert getattr(again, name) == getattr(first, name), name

@@ -31,6 +31,7 @@ FOLDERS = {
     "openai/chat": "openai_chat",
     "groq/chat": "openai_chat",
     "openrouter/chat": "openai_chat",
+    "openai/responses": "openai_responses",
     "anthropic/messages": "anthropic_messages",
 }
 STARTS = (TextStart, ReasoningStart, RefusalStart, ToolStart)
@@ -91,7 +92,17 @@ def _messages_words(event: Any) -> list[tuple[str, str]]:
     return [("text", delta.get("text") or ""), ("reasoning", delta.get("thinking") or "")]
 
 
-RAW_WORDS = {"openai_chat": _chat_words, "anthropic_messages": _messages_words}
+def _responses_words(event: Any) -> list[tuple[str, str]]:
+    kinds = {"output_text": "text", "reasoning_summary_text": "reasoning", "function_call_arguments": "tool"}
+    kind = kinds.get(event["type"].removeprefix("response.").removesuffix(".delta"))
+    return [(kind, event["delta"])] if kind is not None and "delta" in event else []
+
+
+RAW_WORDS = {
+    "openai_chat": _chat_words,
+    "openai_responses": _responses_words,
+    "anthropic_messages": _messages_words,
+}
 
 
 @pytest.mark.parametrize("size", [1, 7])
@@ -182,7 +193,32 @@ def _messages_order(blocks: list[bytes]) -> None:
             assert "" not in event["delta"].values()
 
 
-ORDER = {"openai_chat": _chat_order, "anthropic_messages": _messages_order}
+def _responses_order(blocks: list[bytes]) -> None:
+    events = _events(blocks)
+    for block, event in zip(blocks, events, strict=True):
+        assert b"event: %b\n" % event["type"].encode() in block + b"\n"
+    kinds = [event["type"] for event in events]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert kinds[:2] == ["response.created", "response.in_progress"]
+    assert kinds[-1] in ("response.completed", "response.incomplete", "response.failed")
+    assert len({event["response"]["id"] for event in events if "response" in event}) == 1
+    added: list[str] = []
+    output = []
+    for event in events:
+        if event["type"] == "response.output_item.added":
+            assert event["output_index"] == len(added) == len(output)
+            added.append(event["item"]["id"])
+        elif event["type"] == "response.output_item.done":
+            output.append(event["item"])
+        elif "item_id" in event:
+            assert (event["item_id"], event["output_index"]) == (added[-1], len(added) - 1)
+    assert len(set(added)) == len(added)
+    assert [item["id"] for item in output] == added[: len(output)]
+    assert len(output) == len(added) or kinds[-1] == "response.failed"
+    assert events[-1]["response"]["output"] == output
+
+
+ORDER = {"openai_chat": _chat_order, "openai_responses": _responses_order, "anthropic_messages": _messages_order}
 
 
 @pytest.mark.parametrize("says", SAYS.values(), ids=lambda says: says.translator.name)

@@ -66,16 +66,19 @@ def _tool(draw: Any, block: int) -> list[Delta]:
 def interleaved(draw: Any) -> list[Delta]:
     """The inside of a stream: words one block after the other, tool calls open beside them and each other."""
     sealed = draw(st.booleans())
-    blocks = [
-        draw(_tool(number) if draw(st.booleans()) else _words(number, sealed))
-        for number in range(draw(st.integers(0, 5)))
-    ]
+    blocks: list[list[Delta]] = []
+    refused = False
+    """A model that refuses says nothing more, though it may still call."""
+    for number in range(draw(st.integers(0, 5))):
+        blocks.append(draw(_tool(number) if refused or draw(st.booleans()) else _words(number, sealed)))
+        refused = refused or isinstance(blocks[-1][0], RefusalStart)
     out: list[Delta] = []
     begun: list[list[Delta]] = []
     waiting = list(blocks)
     while begun or waiting:
         worded = any(not isinstance(block[0], ToolStart) for block in begun_kinds(begun, blocks))
-        can_begin = bool(waiting) and not (worded and not isinstance(waiting[0][0], ToolStart))
+        thinking = any(isinstance(block[0], ReasoningStart) for block in begun_kinds(begun, blocks))
+        can_begin = bool(waiting) and not thinking and not (worded and not isinstance(waiting[0][0], ToolStart))
         if can_begin and (not begun or draw(st.booleans())):
             begun.append(waiting.pop(0)[:])
             out.append(begun[-1].pop(0))

@@ -11,6 +11,7 @@ from tollkeeper.core.deltas import Delta
 from tollkeeper.core.translation import Identity, Sitting, Terms, Translator
 from tollkeeper.dialects.anthropic_messages.translator import TRANSLATOR as ANTHROPIC
 from tollkeeper.dialects.openai_chat.translator import TRANSLATOR as CHAT
+from tollkeeper.dialects.openai_responses.translator import TRANSLATOR as RESPONSES
 from tollkeeper.wire.sse import EventScanner
 
 SITTING = Sitting(origin="someone", id="req1")
@@ -39,6 +40,10 @@ class Says(NamedTuple):
     """Whether it cites only what has an address."""
     redacted_ids: bool = False
     """Whether reasoning has an id."""
+    silence_is_redacted: bool = False
+    """Whether reasoning without words counts as redacted."""
+    error_status: bool = True
+    """Whether an error in a stream has a status."""
 
 
 SAYS = {
@@ -53,6 +58,17 @@ SAYS = {
         choices=True,
         addresses_only=True,
         redacted_ids=True,
+    ),
+    "openai_responses": Says(
+        RESPONSES,
+        "responses",
+        {"stop_sequence": "end", "context": "length", "compaction": "length", "pause": "end", "refusal": "filter"},
+        refusals=True,
+        logprobs=True,
+        created=True,
+        addresses_only=True,
+        silence_is_redacted=True,
+        error_status=False,
     ),
     "anthropic_messages": Says(ANTHROPIC, "messages", {"filter": "refusal"}, sequence=True),
 }
@@ -80,10 +96,10 @@ def encoded(translator: Translator, deltas: Iterable[Delta], identity: Identity 
     return b"".join(encoder.feed([delta]) for delta in deltas)
 
 
-def comparable(answer: Answer, *through: str, whole: bool = False) -> dict[str, Any]:
-    """An answer without what one of the dialects on its way cannot say. `whole`: it travelled as whole answers."""
-    for name in through:
-        answer = _as_said(answer, SAYS[name], whole)
+def comparable(answer: Answer, *through: str) -> dict[str, Any]:
+    """An answer without what one of the dialects on its way cannot say. What one makes alike, another may have to join."""
+    for name in (*through, *through):
+        answer = _as_said(answer, SAYS[name])
     return {
         "id": answer.id,
         "model": answer.model,
@@ -94,16 +110,20 @@ def comparable(answer: Answer, *through: str, whole: bool = False) -> dict[str, 
     }
 
 
-def _as_said(answer: Answer, says: Says, whole: bool) -> Answer:
+def _as_said(answer: Answer, says: Says) -> Answer:
     choices = answer.choices if says.choices else answer.choices[:1]
+    failure = answer.failure
+    if failure is not None and not says.error_status:
+        failure = msgspec.structs.replace(failure, status=500)
     return msgspec.structs.replace(
         answer,
+        failure=failure,
         created=answer.created if says.created and answer.created != IDENTITY.created else None,
-        choices=tuple(_choice(choice, says, whole, answer.failure is not None) for choice in choices),
+        choices=tuple(_choice(choice, says, answer.failure is not None) for choice in choices),
     )
 
 
-def _choice(choice: Choice, says: Says, whole: bool, failed: bool) -> Choice:
+def _choice(choice: Choice, says: Says, failed: bool) -> Choice:
     blocks = _joined([_block(block, says) for block in choice.blocks if _is_said(block, says)], says)
     refused = any(isinstance(block, Refusal) for block in blocks)
     stop: Any = choice.stop
@@ -136,8 +156,10 @@ def _block(block: Said, says: Says) -> Said:
             tuple(Citation(found.url or None, found.title or None, found.text or None) for found in cited),
             block.logprobs if says.logprobs else None,
         )
-    if isinstance(block, Reasoning) and not says.redacted_ids:
-        return msgspec.structs.replace(block, id=None)
+    if isinstance(block, Reasoning):
+        silent = says.silence_is_redacted and not block.text
+        name = block.id if says.redacted_ids else None
+        return msgspec.structs.replace(block, id=name, redacted=block.redacted or silent)
     if isinstance(block, ToolUse) and not block.custom:
         return msgspec.structs.replace(block, arguments=_plain_json(block.arguments))
     if isinstance(block, Foreign):

@@ -255,6 +255,10 @@ class Conversation(Struct, frozen=True, kw_only=True, tag=True):
     tier: str | None = None
     own: dict[str, Any] = {}
     """Top-level fields that only the client's dialect knows, by name."""
+    essential: tuple[str, ...] = ()
+    """Paths of what only the client's dialect can do and must not be left out: whoever is another refuses."""
+    hints: tuple[str, ...] = ()
+    """Which of `own` may be left out even where terms are strict: the answer is the same without them."""
     unread: tuple[str, ...] = ()
     """Paths of other fields that nothing here has a place for, without positions: "messages.content.shape"."""
     words: Mapping[str, str] = {}

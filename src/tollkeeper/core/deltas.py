@@ -1,8 +1,9 @@
 """An answer in pieces, in the neutral form that every dialect's stream maps to.
 
-The order of a stream: Start; then blocks, each from its …Start to its BlockEnd, several of them open at once if need be;
-for each choice one Finish, after its blocks; UsageNoted anywhere, the last one counts; End. Ping anywhere. Failed
-ends a stream at once, in the place of what was still to come.
+The order of a stream: Start; then blocks, each from its …Start to its BlockEnd, several of them open at once if need be
+(but reasoning ends before its choice's next block begins, so that its seal is known to be its own); for each choice one
+Finish, after its blocks; UsageNoted anywhere, the last one counts; End. Ping anywhere. Failed ends a stream at once, in
+the place of what was still to come.
 
 Blocks have numbers of their own, given in the order in which they begin, unique in the stream whatever their choice.
 """

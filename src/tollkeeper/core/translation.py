@@ -63,6 +63,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     model: str
     stream_usage: bool = True
     """Whether the client wants to see a stream's usage."""
+    asked: Conversation | None = None
+    """The client's request, for dialects that repeat it in the answer."""
 
 
 class Decoder(Protocol):

@@ -47,6 +47,11 @@ class Fields:
     def take(self, name: str) -> Any:
         return self._left.pop(name, None)
 
+    def skip(self, *names: str) -> None:
+        """Members that say nothing that is lost without them."""
+        for name in names:
+            self._left.pop(name, None)
+
     def string(self, name: str) -> str | None:
         return self._typed(name, str, "a string")
 

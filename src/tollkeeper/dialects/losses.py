@@ -16,8 +16,13 @@ class Losses:
         self._dialect = dialect
         self._dropped: dict[str, None] = {}
         if conversation.dialect != dialect:
+            if conversation.essential:
+                raise self.refused(conversation.essential[0], "only the dialect of the request can do that")
             for name in conversation.own:
-                self.drop(name)
+                if name in conversation.hints:
+                    self.note(name)
+                else:
+                    self.drop(name)
         for path in conversation.unread:
             self.drop(path)
 

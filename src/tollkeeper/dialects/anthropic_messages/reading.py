@@ -51,6 +51,8 @@ WORDS = {
     "tools.strict": "tools.strict",
     "later_instructions": "messages.role",
 }
+_ESSENTIAL = frozenset(("container", "mcp_servers"))
+_HINTS = frozenset(("cache_control", "diagnostics"))
 _MODES = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
 
 
@@ -82,6 +84,8 @@ def conversation(body: bytes) -> Conversation:
         if inner is not None:
             inner.close()
     own = fields.rest()
+    read["essential"] = tuple(name for name in own if name in _ESSENTIAL)
+    read["hints"] = tuple(name for name in own if name in _HINTS)
     return Conversation(dialect=DIALECT, own=own, unread=(*fields.unread, *system.unread), words=WORDS, **read)
 
 
@@ -221,7 +225,7 @@ def _block(part: Fields) -> Block:
 
 def _tool_use(part: Fields, cache: str | None) -> ToolUse:
     name = ids.original(part.needed("id"))
-    part.take("caller")
+    part.skip("caller")
     given = part.mapping("input") or {}
     arguments = msgspec.json.encode(given).decode() if given else ""
     return ToolUse(name, part.needed("name"), arguments, cache=cache)

@@ -54,6 +54,8 @@ WORDS = {
 }
 _CHOICES = frozenset(("auto", "none", "required"))
 _UNKNOWN_ORIGIN = DIALECT
+_ESSENTIAL = frozenset(("audio", "modalities", "web_search_options"))
+_HINTS = frozenset(("metadata", "prediction", "prompt_cache_key", "prompt_cache_retention", "store"))
 
 
 def conversation(body: bytes) -> Conversation:
@@ -81,6 +83,10 @@ def conversation(body: bytes) -> Conversation:
         "tier": fields.string("service_tier"),
     }
     own = fields.rest()
+    if own.get("modalities") == ["text"]:
+        del own["modalities"]
+    read["essential"] = tuple(name for name in own if name in _ESSENTIAL)
+    read["hints"] = tuple(name for name in own if name in _HINTS)
     return Conversation(dialect=DIALECT, own=own, unread=fields.unread, words=WORDS, **read)
 
 
@@ -273,21 +279,21 @@ def _assistant(message: Fields) -> list[Block]:
     refusal = message.string("refusal")
     if refusal:
         blocks.append(Refusal(refusal))
-    message.take("audio")
+    message.skip("audio")
     for call in message.objects("tool_calls"):
         blocks.append(_tool_use(call))
     legacy = message.object("function_call")
     if legacy is not None:
         name = legacy.needed("name")
         blocks.append(ToolUse(name, name, legacy.string("arguments") or ""))
-    message.take("annotations")
+    message.skip("annotations")
     return blocks
 
 
 def _tool_use(call: Fields) -> ToolUse:
     name = call.needed("id")
     kind = call.string("type")
-    call.take("index")
+    call.skip("index")
     seal = google_seal(call.mapping("extra_content"), _UNKNOWN_ORIGIN)
     if kind == "custom":
         inner = call.object("custom") or Fields({}, call.path, call.where)
@@ -304,7 +310,7 @@ def _tool_use(call: Fields) -> ToolUse:
 def _reasoning(message: Fields) -> list[Reasoning]:
     """`reasoning_details` where the client kept them, else the words alone."""
     plain = message.string("reasoning_content") or message.string("reasoning")
-    message.take("reasoning")
+    message.skip("reasoning")
     found: list[Reasoning] = []
     for fields in message.objects("reasoning_details"):
         detail = fields.rest()

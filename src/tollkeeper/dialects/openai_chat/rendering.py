@@ -33,7 +33,7 @@ from tollkeeper.core.conversation import (
     tool_names,
 )
 from tollkeeper.core.translation import Rendered, Terms
-from tollkeeper.dialects import media
+from tollkeeper.dialects import efforts, media
 from tollkeeper.dialects.losses import Losses
 from tollkeeper.dialects.openai_chat.answer import google_extra
 from tollkeeper.dialects.openai_chat.decoder import DIALECT
@@ -41,7 +41,6 @@ from tollkeeper.dialects.tool_names import ToolNames
 
 _LONGEST_NAME = 64
 _LONGEST_USER = 64
-_BUDGETS = ((1024, "minimal"), (4096, "low"), (12_000, "medium"))
 _SAMPLING = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -78,7 +77,7 @@ def request(conversation: Conversation, terms: Terms) -> Rendered:
             body[_SAMPLING[name]] = value
         else:
             losses.drop(name)
-    effort = _effort(conversation)
+    effort = efforts.openai_effort(conversation)
     if effort is not None:
         body["reasoning_effort"] = effort
     if conversation.verbosity is not None:
@@ -86,7 +85,11 @@ def request(conversation: Conversation, terms: Terms) -> Rendered:
     if conversation.end_user is not None:
         body["user"] = conversation.end_user[:_LONGEST_USER]
     if conversation.tier is not None:
-        _tier(conversation, body, losses)
+        tier = efforts.openai_tier(conversation)
+        if tier is None:
+            losses.drop("tier")
+        else:
+            body["service_tier"] = tier
     if conversation.stream:
         body["stream"] = True
         if terms.reports_stream_usage:
@@ -96,27 +99,6 @@ def request(conversation: Conversation, terms: Terms) -> Rendered:
     return Rendered(
         path="chat/completions", body=msgspec.json.encode(body), dropped=losses.dropped, renamed=names.renamed
     )
-
-
-def _effort(conversation: Conversation) -> str | None:
-    thinking = conversation.thinking
-    if thinking is None:
-        return None
-    if thinking.effort == "max":
-        return "xhigh"
-    if thinking.effort is not None or thinking.budget is None:
-        # "none" is for newer models only; who does not ask for thinking gets what the model does by itself.
-        return thinking.effort if thinking.effort != "none" or conversation.dialect == DIALECT else None
-    return next((effort for most, effort in _BUDGETS if thinking.budget <= most), "high")
-
-
-def _tier(conversation: Conversation, body: dict[str, Any], losses: Losses) -> None:
-    if conversation.dialect.startswith("openai_"):
-        body["service_tier"] = conversation.tier
-    elif conversation.tier == "standard_only":
-        body["service_tier"] = "default"
-    elif conversation.tier != "auto":
-        losses.drop("tier")
 
 
 # --- tools ----------------------------------------------------------------------------------------------------------

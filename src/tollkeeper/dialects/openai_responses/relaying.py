@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tollkeeper.core.budget import Bounds
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard, Reported
-from tollkeeper.dialects import openai_answers, openai_errors, openai_request, openai_usage
+from tollkeeper.dialects import openai_answers, openai_bounds, openai_errors, openai_request, openai_usage
 from tollkeeper.wire import sse
 
 
@@ -144,6 +145,9 @@ class OpenAIResponses:
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ASK_NOTHING
+
+    def bounds(self, path: str, members: Mapping[str, Raw], size: int, provider: Provider) -> Bounds:
+        return openai_bounds.of_response(members, size) if path == "responses" else openai_bounds.of_other(size)
 
     def read_answer(self, body: bytes) -> Heard:
         heard = openai_answers.read(body)
