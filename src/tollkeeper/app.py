@@ -28,6 +28,7 @@ from tollkeeper.flow.departures import Departures
 from tollkeeper.flow.failover import Failover
 from tollkeeper.flow.flow import Flow
 from tollkeeper.flow.health import Change, Health
+from tollkeeper.flow.origins import Bonds
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
@@ -48,6 +49,7 @@ from tollkeeper.stores.sqlite import recovery
 from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
 from tollkeeper.stores.sqlite.ledger import SqliteLedger, cannot_be_written
+from tollkeeper.stores.sqlite.origins import SqliteOrigins
 from tollkeeper.stores.sqlite.refusals import Refusals
 from tollkeeper.stores.sqlite.typical import typical_output
 from tollkeeper.stores.sqlite.upkeep import Upkeep
@@ -155,7 +157,9 @@ class App:
             self._ledger_refuses,
             time.time,
         )
-        self.flow = Flow(routing, policies, pools, self.failover, rehearsal, self._refused)
+        self.origins = SqliteOrigins(home, self.ledger, time.time)
+        bonds = Bonds(self.origins)
+        self.flow = Flow(routing, policies, pools, self.failover, rehearsal, bonds, self._refused)
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
         self.stopping = False
         self.refused: Counter[tuple[str, ...]] = Counter()
@@ -224,6 +228,7 @@ class App:
         await self.upkeep.close()
         written = await self.ledger.close()
         self.balances.close()
+        self.origins.close()
         self.key_store.close()
         self.observe()
         return written

@@ -241,6 +241,18 @@ class Answers(Protocol):
         ...
 
 
+class Origins(Protocol):
+    """Which account keeps what has an id."""
+
+    def find(self, id: str) -> str | None:
+        """The account's name; None where the id is not known. Raises GateError."""
+        ...
+
+    def remember(self, ids: Sequence[str], provider: str) -> None:
+        """At once for this process, and on disk with the next events."""
+        ...
+
+
 class Keys(Protocol):
     """Who may call."""
 

@@ -12,6 +12,7 @@ from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Handler, Policy
 from tollkeeper.flow.failover import Failover
+from tollkeeper.flow.origins import Bonds
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
@@ -27,6 +28,7 @@ class Flow:
         pools: Pools,
         failover: Failover,
         rehearsal: Rehearsal,
+        bonds: Bonds,
         refused: Callable[[Call, TollkeeperError], None] = lambda call, error: None,
     ) -> None:
         self.routing = routing
@@ -34,6 +36,7 @@ class Flow:
         self._pools = pools
         self._failover = failover
         self._rehearsal = rehearsal
+        self._bonds = bonds
         handler: Handler = self._route
         for policy in reversed(policies):
             handler = _around(policy, handler)
@@ -51,8 +54,19 @@ class Flow:
             call.end()
 
     def _route(self, call: Call) -> Awaitable[Reply]:
-        pool = self._pools.of(self.routing, call)
+        routing = self.routing
+        if routing.several and not call.dialect.needs_model:
+            return self._bound(routing, call)
+        pool = self._pools.of(routing, call)
         return self._rehearsal(call, pool) if call.dry else self._failover(call, pool)
+
+    async def _bound(self, routing: Routing, call: Call) -> Reply:
+        """A call that may name what one of several accounts keeps, or make it."""
+        bond = self._bonds.account_of(call)
+        pool = self._pools.of(routing, call) if bond is None else self._pools.bound(routing, call, *bond)
+        if call.dry:
+            return await self._rehearsal(call, pool)
+        return self._bonds.overhear(call, await self._failover(call, pool))
 
 
 def _around(policy: Policy, handler: Handler) -> Handler:

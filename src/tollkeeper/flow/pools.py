@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from tollkeeper.core.account import Balancing, Target
 from tollkeeper.core.call import Call
+from tollkeeper.core.errors import CallerError
 from tollkeeper.core.money import Price
 from tollkeeper.flow.choosing import Member, Pool
 from tollkeeper.flow.health import Health
@@ -32,6 +33,26 @@ class Pools:
             self._begin(routing)
         found = self._unnamed.get(call.provider) if call.model is None else self._named.get(call.model)
         return found if found is not None else self._made(routing, call)
+
+    def bound(self, routing: Routing, call: Call, name: str, account: str) -> Pool:
+        """Where a call may go that names what `account` keeps as `name`. Raises CallerError where it cannot."""
+        if account not in routing.accounts:
+            raise CallerError(
+                f"'{name}' was made by the provider '{account}', which is no longer configured here.",
+                status=404,
+                code="provider_not_found",
+            )
+        if call.model is None:
+            return self._pool((routing.unnamed(account),), _PLAIN)
+        pool = self.of(routing, call)
+        members = [member for member in pool.members if member.target.account.name == account]
+        if not members:
+            raise CallerError(
+                f"'{name}' was made by another provider than those of the model '{call.model}'.",
+                code="invalid_value",
+                param="model",
+            )
+        return Pool(members, pool.balancing)
 
     def priced(self, pool: Pool) -> Pool:
         """The same, with what least-cost goes by looked up."""

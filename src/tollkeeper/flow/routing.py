@@ -19,6 +19,7 @@ class Routing:
         self.accounts = accounts
         self.balancing = balancing or {}
         """How calls are shared out, by model, where the config says anything of it."""
+        self.several = len(accounts) > 1
         self._found: dict[str, Sequence[Target]] = dict(models)
 
     def targets(self, model: str) -> Sequence[Target]:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.histogram import Histogram
-from tollkeeper.stores.sqlite.rows import End, HoldRow, Once, hold_row, put
+from tollkeeper.stores.sqlite.rows import End, HoldRow, Made, Once, hold_row, put
 from tollkeeper.stores.sqlite.syncing import Syncer, syncer
 from tollkeeper.stores.sqlite.writer import Writer
 
@@ -104,6 +104,10 @@ class SqliteLedger:
 
     def release(self, request_id: str, attempt: int) -> None:
         self._end((request_id, attempt))
+
+    def remember(self, made: Made) -> None:
+        """Queues what rides with the next ends."""
+        self._end(made)
 
     async def turn(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` on a thread, between two transactions; it leaves none open. Raises what it raises, and sqlite3.Error

@@ -7,6 +7,7 @@ _OLD = (
     "SELECT request_id, attempt FROM events e WHERE request_id < ? AND started_at < ?"
     " AND NOT EXISTS (SELECT 1 FROM fresh f WHERE f.request_id = e.request_id AND f.attempt = e.attempt) LIMIT ?"
 )
+_OLD_ORIGINS = "DELETE FROM origins WHERE id IN (SELECT id FROM origins WHERE made_at < ? LIMIT ?)"
 
 
 def delete_old(writer: sqlite3.Connection, now_ms: int, days: int, most: int) -> int:
@@ -19,5 +20,6 @@ def delete_old(writer: sqlite3.Connection, now_ms: int, days: int, most: int) ->
     if old:
         writer.execute("UPDATE detail SET kept_from = max(kept_from, ?)", (before,))
         writer.executemany("DELETE FROM events WHERE request_id = ? AND attempt = ?", old)
+    writer.execute(_OLD_ORIGINS, (before, most))
     writer.execute("COMMIT")
     return len(old)

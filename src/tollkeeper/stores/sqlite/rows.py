@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,7 +14,8 @@ HoldRow = tuple[str, int, int, str]
 _INSERT_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?)"
 _DELETE_HOLD = "DELETE FROM holds WHERE request_id = ? AND attempt = ?"
 _INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 34)})"
-_MOST = 2**53
+_INSERT_ORIGIN = "INSERT OR IGNORE INTO origins VALUES (?, ?, ?)"
+MOST = 2**53
 """What a number that no column can hold is recorded as: 9 million USD, and far more tokens than any attempt has."""
 _encode = msgspec.json.Encoder().encode
 
@@ -26,8 +28,16 @@ class Once(msgspec.Struct, frozen=True):
     look: bool
 
 
-End = Event | Once | tuple[str, int]
-"""How a hold ends: with its event, or with nothing (request id, attempt)."""
+class Made(NamedTuple):
+    """What a provider keeps under `id`, and whose it is."""
+
+    id: str
+    provider: str
+    made_at: int
+
+
+End = Event | Once | tuple[str, int] | Made
+"""How a hold ends: with its event, or with nothing (request id, attempt); and what may ride with an end."""
 
 
 def hold_row(hold: Hold) -> HoldRow:
@@ -51,7 +61,9 @@ def put(database: sqlite3.Connection, holds: Sequence[HoldRow], ends: Sequence[E
     ]
     database.executemany(_DELETE_HOLD, [(event.request_id, event.attempt) for event in events])
     if len(events) < len(ends):
-        database.executemany(_DELETE_HOLD, [end for end in ends if isinstance(end, tuple)])
+        others = [end for end in ends if isinstance(end, tuple)]
+        database.executemany(_DELETE_HOLD, [end for end in others if not isinstance(end, Made)])
+        database.executemany(_INSERT_ORIGIN, [end for end in others if isinstance(end, Made)])
     try:
         database.executemany(_INSERT_EVENT, map(row_of, events))
     except (
@@ -73,7 +85,7 @@ def _charged_once(database: sqlite3.Connection, end: Once, looks: list[Event]) -
 
 
 def _clamped(value: object) -> object:
-    return min(value, _MOST) if isinstance(value, int) else value
+    return min(value, MOST) if isinstance(value, int) else value
 
 
 def row_of(event: Event) -> tuple[object, ...]:

@@ -79,3 +79,11 @@ CREATE TABLE detail (
     kept_from INTEGER NOT NULL
 ) STRICT;
 INSERT INTO detail VALUES (0);
+
+-- What providers keep for callers (responses, files, …), and the account that made it: it is asked for there.
+CREATE TABLE origins (
+    id       TEXT PRIMARY KEY,
+    provider TEXT NOT NULL,
+    made_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX origins_by_time ON origins (made_at);

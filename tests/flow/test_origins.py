@@ -1,0 +1,154 @@
+"""What a provider keeps is asked for where it was made: by id, after a restart too, whatever the strategy says."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.scripted import Connection, Request, Script, event_stream, json_answer
+from kit.several import Several, failing, several
+from tollkeeper.flow.origins import ids_of_answer, ids_of_events
+
+USAGE = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+
+
+def _response(name: str, **more: Any) -> dict[str, Any]:
+    return {"id": name, "object": "response", "status": "completed", "output": [], "usage": USAGE, **more}
+
+
+def _keeper(name: str) -> Script:
+    """A provider that makes responses, files and batches under ids of its own."""
+
+    def script(request: Request, connection: Connection) -> bool | None:
+        where = request.path.partition("/v1/")[2]
+        if request.method == "POST" and where == "responses":
+            body = request.json()
+            made = _response(f"resp_{name}", conversation={"id": f"conv_{name}"})
+            if not body.get("stream"):
+                return json_answer(200, made)(request, connection)
+            events = [
+                {"type": "response.created", "response": {**made, "id": f"resp_{name}_streamed"}},
+                {"type": "response.completed", "response": {**made, "id": f"resp_{name}_streamed"}},
+            ]
+            text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+            return event_stream(text.encode(), cut=7)(request, connection)
+        if request.method == "POST" and where == "files":
+            return json_answer(200, {"id": f"file-{name}", "object": "file"})(request, connection)
+        if where.startswith("batches"):
+            made = {"id": f"batch_{name}", "object": "batch", "output_file_id": f"file-{name}-out"}
+            return json_answer(200, made)(request, connection)
+        return json_answer(200, {"by": name, "object": "look"})(request, connection)
+
+    return script
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
+    """Three accounts, and a model that is spread over them by chance."""
+    with several(tmp_path_factory.mktemp("three"), [_keeper(name) for name in "abc"], 'strategy = "weighted"') as all_:
+        yield all_
+
+
+def _post(running: Several, path: str, body: Any, **headers: str) -> tuple[int, dict[str, str], Any]:
+    status, answered, data = running.gate.call("POST", path, running.key, body, **headers)
+    return status, answered, data
+
+
+def _by(running: Several, path: str) -> str:
+    status, headers, body = running.gate.call("GET", path, running.key)
+    assert status == 200, body
+    return headers["x-tollkeeper-model"].partition("/")[0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_is_found_and_continued_where_it_was_made(three: Several, stream: bool) -> None:
+    for account in "bca":
+        _, headers, _ = _post(three, "/v1/responses", {"model": f"{account}/m", "input": "hi", "stream": stream})
+        assert headers["x-tollkeeper-model"] == f"{account}/m"
+    suffix = "_streamed" if stream else ""
+
+    for account in "abc":
+        name = f"resp_{account}{suffix}"
+        assert _by(three, f"/v1/responses/{name}") == account
+        assert _by(three, f"/v1/responses/{name}/input_items") == account
+        for _ in range(4):
+            body = {"model": "m", "input": "and?", "previous_response_id": name}
+            assert _post(three, "/v1/responses", body)[1]["x-tollkeeper-model"] == f"{account}/m"
+    for conversation in ("conv_b", {"id": "conv_b"}):
+        for _ in range(4):
+            body = {"model": "m", "input": "x", "conversation": conversation}
+            assert _post(three, "/v1/responses", body)[1]["x-tollkeeper-model"] == "b/m"
+
+
+def test_files_and_batches_stay_with_their_account(three: Several) -> None:
+    form = b'--x\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n{}\r\n--x--\r\n'
+    _post(three, "/v1/files", form, content_type="multipart/form-data; boundary=x", x_tollkeeper_provider="c")
+
+    assert _by(three, "/v1/files/file-c") == "c"
+    assert _by(three, "/v1/files/file-c/content") == "c"
+    made = _post(three, "/v1/batches", {"input_file_id": "file-c", "endpoint": "/v1/chat/completions"})
+    assert made[1]["x-tollkeeper-model"] == "c"
+    assert _by(three, "/v1/batches/batch_c") == "c"
+    assert _by(three, "/v1/files/file-c-out/content") == "c"
+
+
+def test_what_nobody_knows_goes_where_it_went(three: Several) -> None:
+    assert _by(three, "/v1/files/file-unknown") == "a"
+    _, headers, _ = three.gate.call("GET", "/v1/files/file-c", three.key, x_tollkeeper_provider="b")
+    assert headers["x-tollkeeper-model"] == "b", "who names a provider gets it"
+
+
+def test_what_is_not_kept_is_not_remembered(three: Several) -> None:
+    three.upstreams[1].script = json_answer(200, _response("resp_gone"))
+    _post(three, "/v1/responses", {"model": "b/m", "input": "hi", "store": False})
+    three.upstreams[1].script = _keeper("b")
+
+    assert _by(three, "/v1/responses/resp_gone") == "a"
+
+
+def test_ids_are_found_after_a_crash_and_a_bound_call_goes_nowhere_else(tmp_path: Path) -> None:
+    with several(tmp_path, [_keeper("a"), _keeper("b")]) as running:
+        _post(running, "/v1/responses", {"model": "b/m", "input": "hi"})
+        running.gate.events_once(1)
+        time.sleep(0.05)
+        running.gate.stop(9)
+        running.gate.start()
+
+        assert _by(running, "/v1/responses/resp_b") == "b"
+        running.upstreams[1].script = failing(500)
+        body = {"model": "m", "input": "and?", "previous_response_id": "resp_b"}
+        status, headers, _ = _post(running, "/v1/responses", body)
+        assert (status, headers["x-tollkeeper-model"], headers["x-tollkeeper-attempts"]) == (500, "b/m", "3")
+        assert running.counts()[0] == 0
+
+        running.reconfigure('targets = ["a/m", "b/m"]', 'targets = ["a/m"]')
+        status, _, data = _post(running, "/v1/responses", body)
+        assert (status, json.loads(data)["error"]["code"]) == (400, "invalid_value")
+        config = running.gate.config.read_text("utf-8")
+        running.reconfigure(
+            config[config.index("[providers.b]") : config.index("[retry]")], "[providers.c]\nkind = 'vllm'\n"
+        )
+        status, _, data = running.gate.call("GET", "/v1/responses/resp_b", running.key)
+        assert (status, json.loads(data)["error"]["code"]) == (404, "provider_not_found")
+
+
+@given(
+    body=st.binary(max_size=80)
+    | st.recursive(st.none() | st.text(max_size=4), st.lists).map(lambda x: json.dumps(x).encode())
+)
+def test_no_answer_makes_it_fall(body: bytes) -> None:
+    assert ids_of_answer(body) == []
+    assert ids_of_events(body) == []
+
+
+def test_only_what_has_a_kind_was_made() -> None:
+    assert ids_of_answer(b'{"id":"x"}') == []
+    assert ids_of_answer(b'{"id":"x","object":"list"}') == []
+    assert ids_of_answer(b'{"id":7,"object":"file"}') == []
+    assert ids_of_answer(b'{"id":"%s","object":"file"}' % (b"x" * 300)) == []
+    assert ids_of_answer(b'{"id":"x","object":"file","error_file_id":"y"}') == ["x", "y"]
