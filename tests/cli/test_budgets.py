@@ -1,0 +1,88 @@
+"""`tollkeeper budgets`: every budget by the ledger, in a table and as JSON, with and without a gate that runs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from kit.records import event, hold, write
+from tollkeeper.stores.sqlite.keys import KeyStore
+
+CONFIG = '[budgets]\nall = ["10 USD", "100 tokens/hour soft"]\n[budgets.teams]\n"ü" = ["2 USD/day Europe/Berlin"]\n'
+
+
+def _run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tollkeeper", "budgets", "--home", str(folder / "home"), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=60,
+    )
+
+
+def _past(folder: Path) -> str:
+    """A key of a team with a budget, an event and a hold of now; its id."""
+    home = folder / "home"
+    store = KeyStore(home, time.time, os.urandom)
+    key, _ = store.create("ada", team="ü", budgets=["1 USD/month"])
+    store.create("plain")
+    store.close()
+    now = int(time.time() * 1000)
+    who = {"key_id": key.id, "team": "ü", "started_at": now}
+    write(home, [event(cost_nano=250_000_000, **who)], [hold(held_nano=10_000_000, held_tokens=40, **who)])
+    return key.id
+
+
+def test_budgets_of_the_config_and_of_keys_are_listed_with_what_the_ledger_says(tmp_path: Path) -> None:
+    key_id = _past(tmp_path)
+    (tmp_path / "tollkeeper.toml").write_text(CONFIG, "utf-8")
+
+    done = _run(tmp_path, "--json")
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [(row["scope"], row["of"], row["name"], row["budget"]) for row in rows] == [
+        ("all", None, None, "10 USD"),
+        ("all", None, None, "100 tokens/hour soft"),
+        ("team", "ü", None, "2 USD/day Europe/Berlin"),
+        ("key", key_id, "ada", "1 USD/month"),
+    ]
+    assert [(row["spent"], row["held"], row["left"]) for row in rows] == [
+        ("0.25", "0.01", "9.74"),
+        ("12", "40", "48"),
+        ("0.25", "0.01", "1.74"),
+        ("0.25", "0.01", "0.74"),
+    ]
+
+
+def test_the_table_names_whose_each_budget_is(tmp_path: Path) -> None:
+    _past(tmp_path)
+    (tmp_path / "tollkeeper.toml").write_text(CONFIG, "utf-8")
+
+    lines = [line.split() for line in _run(tmp_path).stdout.splitlines()]
+
+    assert lines[0] == ["of", "budget", "spent", "held", "left", "renews"]
+    assert lines[1] == ["all", "10", "USD", "0.25", "0.01", "9.74", "never"]
+    assert lines[3][:5] == ["team", "ü", "2", "USD/day", "Europe/Berlin"]
+    assert lines[4][:4] == ["key", "ada", "1", "USD/month"]
+
+
+def test_a_budget_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    _past(tmp_path)
+    (tmp_path / "tollkeeper.toml").write_text('[budgets]\nall = ["10 beans"]\n', "utf-8")
+
+    done = _run(tmp_path)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "budgets.all: '10 beans'" in done.stderr
+
+
+def test_where_there_is_no_store_that_is_said(tmp_path: Path) -> None:
+    done = _run(tmp_path)
+
+    assert done.returncode == 1
+    assert "There is no store" in done.stderr
