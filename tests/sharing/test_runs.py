@@ -1,6 +1,8 @@
 """Runs that share one call's work: who is served when someone leaves, is cut off or fails. Through the door: test_cache."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -256,6 +258,31 @@ async def test_it_is_over_only_when_the_last_record_is_written() -> None:
     await ending
     run.afterwards(told.append)
     assert told == [run, run]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@in_a_loop
+async def test_a_run_that_is_over_goes_without_the_collector(streamed: bool) -> None:
+    step = asyncio.Event()
+    step.set()
+    work, runs = Work(Reply(200, [], pour=stream(step)) if streamed else None), Runs(1000)
+    work.go.set()
+    run, call, _ = begin(runs, work)
+    presence = Presence()
+    for reply in (await run.lead(), await run.join(presence, same)):
+        assert reply is not None
+        if reply.pour is not None:
+            await reply.pour(Ear())
+    call.end()
+    gone = weakref.ref(run)
+    gc.disable()
+    try:
+        del run, reply, presence
+        await turns()
+
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

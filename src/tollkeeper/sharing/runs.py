@@ -45,6 +45,26 @@ def is_final(reply: Reply) -> bool:
 class Run:
     """One call's work under way. Made by `Runs.begin`."""
 
+    __slots__ = (
+        "__weakref__",
+        "_afterwards",
+        "_attached",
+        "_call_ended",
+        "_complete",
+        "_failure",
+        "_leader",
+        "_over",
+        "_presence",
+        "_present",
+        "_told",
+        "_worked",
+        "call",
+        "over",
+        "recording",
+        "reply",
+        "task",
+    )
+
     def __init__(self, call: Call, next: Handler, recording: Recording, over: "Callable[[Run], None]") -> None:
         self.call = call
         self.recording = recording
