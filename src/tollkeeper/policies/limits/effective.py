@@ -53,7 +53,17 @@ class LimitRules(Struct, frozen=True, kw_only=True):
 class Effective:
     """The limits of one key for one model, with what each call needs of them worked out."""
 
-    __slots__ = ("allowances", "amounts", "counts_tokens", "dimensions", "noted", "requests", "settled", "tokens")
+    __slots__ = (
+        "allowances",
+        "amounts",
+        "counts_tokens",
+        "dimensions",
+        "noted",
+        "requests",
+        "settled",
+        "tokens",
+        "unsettled",
+    )
 
     def __init__(self, limits: tuple[RateLimit, ...]) -> None:
         self.allowances: tuple[Allowance, ...] = tuple(allowance(limit) for limit in limits)
@@ -61,8 +71,9 @@ class Effective:
         self.counts_tokens = any(self.dimensions)
         self.requests = tuple(at for at, limit in enumerate(limits) if limit.dimension == "requests")
         self.tokens = tuple(at for at, dimension in enumerate(self.dimensions) if dimension)
-        self.settled = any(limit.dimension != "requests" for limit in limits)
-        """Whether anything is given back when a call has had its attempt."""
+        self.settled = tuple(at for at, limit in enumerate(limits) if limit.dimension != "requests")
+        self.unsettled = tuple(range(len(limits)))
+        """What is settled where a call has had an attempt, and where it has not."""
         self.amounts = tuple(b"%d" % limit.amount for limit in limits)
         self.noted = tuple((limit.id, limit.amount, limit.at_once) for limit in limits)
 

@@ -137,8 +137,8 @@ class Limits:
 
     def _settle(self, call: Call, plan: Plan, effective: Effective, costs: list[int]) -> None:
         """The call is over: tokens become those that were used, what was not used is free again."""
-        made = bool(call.events)
-        if made and not effective.settled:
+        settled = effective.settled if call.events else effective.unsettled
+        if not settled:
             return
         taken_in = taken_out = 0
         for event in call.events:
@@ -146,13 +146,12 @@ class Limits:
             taken_out += event.usage.output_tokens
         if taken_out and effective.counts_tokens:
             plan.learn(taken_out)
-        deltas = effective.costs(taken_in, taken_out)
-        for at, allowance in enumerate(effective.allowances):
-            if not allowance.span or (not made and not effective.dimensions[at]):
-                deltas[at] = -1
-            else:
-                deltas[at] -= costs[at]
-        self._limiter.adjust(effective.allowances, deltas, call.request_id)
+        # A place is given back, and so is a request for which nothing was tried: nothing of either was used up.
+        parts = (0, taken_in + taken_out, taken_in, taken_out)
+        allowances, dimensions = effective.allowances, effective.dimensions
+        self._limiter.adjust(
+            [allowances[at] for at in settled], [parts[dimensions[at]] - costs[at] for at in settled], call.request_id
+        )
         if self._waiting.count:
             self._waiting.wake()
 
