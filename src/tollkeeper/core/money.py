@@ -45,9 +45,18 @@ class Price(Struct, frozen=True, kw_only=True):
 
     def dearest(self) -> tuple[int, int]:
         """The most that a token of input and a token of output can cost, in nano-USD per million."""
-        given = (self.cached_input, self.cache_write, self.audio_input, self.cached_audio_input)
-        dearest_input = max((self.input, *(price for price in given if price is not None)))
-        return dearest_input, self.output if self.audio_output is None else max(self.output, self.audio_output)
+        found, output = self.input, self.output
+        if self.cached_input is not None and self.cached_input > found:
+            found = self.cached_input
+        if self.cache_write is not None and self.cache_write > found:
+            found = self.cache_write
+        if self.audio_input is not None and self.audio_input > found:
+            found = self.audio_input
+        if self.cached_audio_input is not None and self.cached_audio_input > found:
+            found = self.cached_audio_input
+        if self.audio_output is not None and self.audio_output > output:
+            output = self.audio_output
+        return found, output
 
     def cost(self, usage: Usage) -> int:
         """Cost of `usage` in nano-USD, rounded half up once, at the end."""

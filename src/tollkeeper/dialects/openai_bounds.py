@@ -30,8 +30,8 @@ class _Typed(Struct):
 
 
 class _Message(Struct):
-    content: Raw = Raw(b"null")
-    audio: Raw = Raw(b"null")
+    content: str | list[_Typed] | None = None
+    audio: Raw | None = None
 
 
 class _Item(Struct):
@@ -48,15 +48,22 @@ _decode_number: Callable[[Raw], int | None] = msgspec.json.Decoder(int | None, s
 
 def of_chat(members: Mapping[str, Raw], size: int, takes: tuple[str, ...]) -> Bounds:
     """Of POST /chat/completions with a body of `size` bytes; `takes`: the members by which the provider limits output."""
-    given = {name: limit for name in _CHAT_LIMITS if (limit := count(members, name)) is not None}
-    obeyed = [limit for name, limit in given.items() if name in takes]
+    output: int | None = None
+    stated = False
+    for name in _CHAT_LIMITS:
+        if name in members and (limit := count(members, name)) is not None:
+            obeyed = name in takes
+            if obeyed == stated:
+                output = limit if output is None else max(output, limit)
+            elif obeyed:
+                output, stated = limit, True
     return Bounds(
-        input_tokens=size + _frame(members),
-        elsewhere=_tools_elsewhere(members) or not _SEARCHES.isdisjoint(members) or _messages_elsewhere(members),
-        output_tokens=max(obeyed or given.values(), default=None),
-        choices=count(members, "n") or 1,
-        field=takes[0],
-        stated=bool(obeyed),
+        size + _frame(members),
+        _tools_elsewhere(members) or not _SEARCHES.isdisjoint(members) or _messages_elsewhere(members),
+        output,
+        (count(members, "n") or 1) if "n" in members else 1,
+        takes[0],
+        stated,
     )
 
 
@@ -120,7 +127,12 @@ def _messages_elsewhere(members: Mapping[str, Raw]) -> bool:
         found = _decode_messages(messages)
     except (msgspec.DecodeError, RecursionError):
         return True
-    return any(not _is_text(message.content) or bytes(message.audio) != b"null" for message in found)
+    for message in found:
+        if message.audio is not None:
+            return True
+        if type(message.content) is list and any(part.type not in _TEXTS for part in message.content):
+            return True
+    return False
 
 
 def _items_elsewhere(given: Raw | None) -> bool:

@@ -21,9 +21,10 @@ _MANY = 10_000
 class Purse:
     """One window of one budget. Amounts are nano-USD or tokens, as the budget's."""
 
-    __slots__ = ("end", "held", "opened", "opening", "risk", "slice", "spent", "start", "unit", "warned")
+    __slots__ = ("end", "held", "id", "opened", "opening", "risk", "slice", "spent", "start", "unit", "warned")
 
-    def __init__(self, budget: Budget, start: int, end: int | None) -> None:
+    def __init__(self, budget_id: str, budget: Budget, start: int, end: int | None) -> None:
+        self.id = budget_id
         self.unit = budget.unit
         self.start = start
         self.end = FOREVER if end is None else end
@@ -56,7 +57,7 @@ class Book:
         if purse is None:
             if len(self._purses) >= _MANY:
                 self._forget()
-            purse = self._purses[budget_id, start] = Purse(budget, start, end)
+            purse = self._purses[budget_id, start] = Purse(budget_id, budget, start, end)
         self._current[budget_id] = purse
         return purse
 

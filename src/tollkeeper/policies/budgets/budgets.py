@@ -105,7 +105,12 @@ class Budgets:
     # --- nothing is awaited from here on ----------------------------------------------------------------------------
 
     def _admit(self, call: Call, target: Target, at_ms: int, asked: Asked) -> Reservation | None:
-        hard = [(line.hard, purse) for line, purse in asked if line.hard is not None]
+        hard: list[tuple[Budget, Purse]] = []
+        soft = False
+        for line, purse in asked:
+            if line.hard is not None:
+                hard.append((line.hard, purse))
+            soft |= line.soft is not None
         if not call.metered:
             if hard and call.path == "batches" and call.method == "POST":
                 self.refused[hard[0][0].scope, "price_unknown"] += 1
@@ -119,7 +124,7 @@ class Budgets:
                 if budget.unit == "usd":
                     self.refused[budget.scope, "price_unknown"] += 1
                     raise refusals.price_unknown(call, target.name)
-        headers = self._warnings(asked)
+        headers = self._warnings(asked) if soft else []
         if not hard:
             return Held(call, Ceiling(0, None), (), {}, headers, self._history, self.overdrawn)
         bounds, ceiling = self._bounded(call, target, price)
@@ -127,7 +132,7 @@ class Budgets:
         shares = [self._share(call, ceiling, output, budget, purse) for budget, purse in hard]
         for (budget, purse), (held, _) in zip(hard, shares, strict=True):
             most = ceiling.of(budget.unit, output)
-            note = ("budget", budget.id, budget.unit, budget.amount, purse.spent, purse.held, most)
+            note = ("budget", purse.id, budget.unit, budget.amount, purse.spent, purse.held, most)
             call.notes.append((*note, held) if budget.adaptive else note)
             if held > budget.amount - purse.spent - purse.held:
                 self._refuse(budget, purse, held)

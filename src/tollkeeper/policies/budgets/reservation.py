@@ -104,7 +104,7 @@ class Held:
                 self._history.add(self._call.key.id, self._call.model or "", budget.unit, actual)
             over = actual - share.held - share.risk
             if over > 0:
-                self._call.notes.append(("overdraft", budget.id, over))
+                self._call.notes.append(("overdraft", share.purse.id, over))
                 self._overdrawn[budget.scope,] += 1
         self.release()
 
