@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
 from tollkeeper.core.call import Reply, Sink
@@ -26,6 +27,10 @@ from tollkeeper.flow.event_stream import EventStream
 from tollkeeper.flow.watch import Watch
 
 _ERROR_BODY = 1024 * 1024
+_LEAST_SECRET = 16
+_SECRET_BEGINS = 12
+"""Characters by which a key is known where it may have been cut short."""
+_REDACTED = "[redacted]"
 _TAIL = 64 * 1024
 _AFTER_DONE = 0.25
 _KEEP_ALIVE = b": ping\n"
@@ -65,7 +70,8 @@ class Relay:
         self._departures = departures
         self._options = options
         secret = attempt.target.account.secret
-        self._secret = secret.encode() if secret else None
+        # A local server's key is often a mere word, which answers may well have in them.
+        self._secret = secret.encode() if secret and len(secret) >= _LEAST_SECRET else None
         self._drain: Drain | None = None
         self._cancelled = False
         self._worth_draining = True
@@ -159,7 +165,7 @@ class Relay:
         try:
             if dialect.json_answer and not body.lstrip().startswith(b"{"):
                 raise ValueError("not an object")
-            attempt.hear(dialect.read_answer(body))
+            self._hear(dialect.read_answer(body))
         except ValueError:
             if not dialect.json_answer:
                 self._end("ok", None)
@@ -183,16 +189,16 @@ class Relay:
             nonlocal tail
             if begun:
                 tail = (tail + chunk)[-_TAIL:]
-            sink.write(chunk)
+            sink.write(self._masked(chunk))
             return sink.blocked is None
 
         try:
-            sink.write(begun)
+            sink.write(self._masked(begun))
             while not await self._answer.pour(push):
                 await _room(sink)
             found = _USAGE_IN_TAIL.findall(tail) if begun else []
             if found:
-                self._attempt.hear(Heard(openai_usage.reported(found[-1])))
+                self._hear(Heard(openai_usage.reported(found[-1])))
             self._end("ok", None)
         except TollkeeperError as error:
             raise self._failed(error) from None
@@ -239,7 +245,7 @@ class Relay:
         except (TimeoutError, TollkeeperError):
             pass  # the error has been said; how the rest of it ends does not matter
         self._heard(reader)
-        self._attempt.stream_error = reader.error_code
+        self._attempt.stream_error = self._word(reader.error_code)
         self._end("error", reader.error_code, reader.delivered)
         answer.close()
         return self._reply(first, answer.last_byte_at)
@@ -308,7 +314,7 @@ class Relay:
         return self._dialect.counts_text and call.metered and bool(call.members) and heard.once is None
 
     def _heard(self, reader: EventReader) -> None:
-        self._attempt.hear(Heard(reader.reported, reader.model, reader.tier, reader.once))
+        self._hear(Heard(reader.reported, reader.model, reader.tier, reader.once))
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
@@ -337,6 +343,7 @@ class Relay:
         if self._ended:
             return
         self._ended = True
+        code = self._word(code)
         self._attempt.call.presence.settled()  # which also ends the circle presence, relay, attempt, call, presence
         if self._drain is not None:
             self._drain.end()
@@ -359,10 +366,28 @@ class Relay:
             return Reply(self._answer.status, relayed, self._without_secret(body))
         return Reply(self._answer.status, relayed, pour=body)
 
+    def _hear(self, heard: Heard) -> None:
+        """Notes what the answer says of itself, less our key: it is written down and logged."""
+        reported = heard.reported
+        if reported is not None and self._secret is not None and self._secret[:_SECRET_BEGINS] in reported.raw:
+            reported = msgspec.structs.replace(reported, raw=b"{}")
+        self._attempt.hear(Heard(reported, self._word(heard.model), self._word(heard.tier), self._word(heard.once)))
+
+    def _word(self, said: str | None) -> str | None:
+        """A code or a name of the provider's, unless our key is in it."""
+        if said is None or self._secret is None:
+            return said
+        return _REDACTED if self._secret[:_SECRET_BEGINS] in said.encode("utf-8", "replace") else said
+
+    def _masked(self, data: bytes) -> bytes:
+        """As `_without_secret`, of the same length: the client may have been told how long the answer is."""
+        secret = self._secret
+        return data if secret is None or secret not in data else data.replace(secret, b"*" * len(secret))
+
     def _without_secret(self, data: bytes) -> bytes:
         """Our key with the provider, which a careless one puts into errors, must not reach a client."""
         secret = self._secret
-        return data if secret is None or secret not in data else data.replace(secret, b"[redacted]")
+        return data if secret is None or secret not in data else data.replace(secret, _REDACTED.encode())
 
 
 async def _room(sink: Sink) -> None:

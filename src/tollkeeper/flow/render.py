@@ -20,6 +20,9 @@ _OURS = frozenset(
     x-http-method-override x-method-override x-goog-api-key traceparent tracestate baggage x-request-id
     idempotency-key""".split()
 )
+_OUR_QUERY = frozenset(("api-version", "key", "api_key", "api-key", "apikey", "access_token"))
+"""Azure's clients send their api-version wherever they are pointed: only Azure wants it, and then the one configured.
+The others are where some clients put their key: it is a key to us."""
 _PLAIN = (b"accept-encoding", b"identity")
 _NOTHING: Mapping[str, bytes] = {}
 
@@ -113,9 +116,8 @@ def _url(call: Call, target: Target) -> str:
         path = f"deployments/{quote(target.model, safe='')}/{path}"
     url = f"{provider.base_url}/{path}"
     query = call.query.decode("ascii", "ignore")
-    if "api-version=" in query:
-        # Azure's clients send it wherever they are pointed; only Azure wants it, and then the version that is configured.
-        query = "&".join(pair for pair in query.split("&") if not pair.startswith("api-version="))
+    if query:
+        query = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _OUR_QUERY)
     if provider.api_version is not None:
         query = f"{query}&" * bool(query) + f"api-version={quote(provider.api_version, safe='')}"
     return f"{url}?{query}" if query else url
