@@ -124,7 +124,7 @@ def test_citations_say_which_words_rest_on_them() -> None:
     )
 
     place = {"url": "https://a", "title": "t", "start_index": 3, "end_index": 5}
-    assert found[-1] == {"annotations": [{"type": "url_citation", "url_citation": place}]}
+    assert found[-1] == {"annotations": [{"type": "url_citation", "url_citation": place, "index": 0}]}
 
 
 def test_log_probabilities_stand_beside_their_words() -> None:

@@ -59,13 +59,14 @@ class _Block:
 class _Voice:
     """One choice so far."""
 
-    __slots__ = ("after", "before", "refused", "said", "thoughts", "tools")
+    __slots__ = ("after", "before", "cited", "refused", "said", "thoughts", "tools")
 
     def __init__(self, head: bytes, index: int, tail: bytes) -> None:
         self.before = b'%b"choices":[{"index":%d,"delta":' % (head, index)
         self.after = b',"logprobs":null,"finish_reason":null}]%b' % tail
         self.tools = 0
         self.thoughts = 0
+        self.cited = 0
         self.said = 0
         """Code points of text."""
         self.refused = False
@@ -179,7 +180,11 @@ class ChatEncoder:
         if not block.citations:
             return b""
         annotations = [answer.annotation(found, block.index, block.index + block.length) for found in block.citations]
-        said = [found for found in annotations if found is not None]
+        said = [
+            {**found, "index": voice.cited + place}  # openai-python joins lists by it
+            for place, found in enumerate(found for found in annotations if found is not None)
+        ]
+        voice.cited += len(said)
         return voice.before + _encode({"annotations": said}) + voice.after if said else b""
 
     def _foreign(self, delta: ForeignPiece) -> bytes:
