@@ -33,14 +33,36 @@ def test_a_sound_ledger_exits_with_0(ledger: Path) -> None:
     ended = tollkeeper("verify", "--home", str(ledger))
 
     assert (ended.code, ended.error) == (0, "")
-    assert ended.out == "2 events, 24 tokens, 0.00000315 USD, 1 open holds\nThe ledger adds up.\n"
+    assert ended.out == (
+        "2 events, 24 tokens, 0.00000315 USD, 1 open holds\n"
+        "Costs:   0 times their tokens at the prices noted with them, 0 with nothing to charge, 1 unpriced, "
+        "1 without noted prices.\n"
+        "Sums:    0 hours compared with their events.\n"
+        "Budgets: 0 admissions gone through again, 0 overdrafts.\n"
+        "The ledger adds up.\n"
+    )
     assert tollkeeper("verify", "--home", str(ledger), "--json").json() == {
         "ok": True,
         "problems": [],
+        "more_problems": 0,
         "events": 2,
         "tokens": 24,
         "cost_usd": "0.00000315",
         "open_holds": 1,
+        "detail": {
+            "events": 2,
+            "kept_from": None,
+            "costs_made_again": 0,
+            "nothing_charged": 0,
+            "unpriced": 1,
+            "without_noted_prices": 1,
+        },
+        "hours_compared": 0,
+        "admissions": 0,
+        "budgets": [],
+        "more_budgets": 0,
+        "overdrafts": [],
+        "more_overdrafts": 0,
     }
 
 

@@ -15,6 +15,7 @@ from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.events import Event
 from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite.keys import KeyStore
+from tollkeeper.stores.sqlite.proof import prove
 from tollkeeper.stores.sqlite.reports import GROUPS, Reports
 
 
@@ -54,16 +55,16 @@ def test_a_sound_ledger_has_no_problems(home: Path, key_id: str, reports: Report
         [hold(key_id=key_id, expires_at=NOW + 10)],
     )
 
-    assert reports.problems(NOW) == []
+    assert prove(home, NOW).problems == []
     assert reports.open_holds() == 1
 
 
 def test_a_hold_that_outlived_its_attempt_is_found(home: Path, key_id: str, reports: Reports) -> None:
     write(home, [], [hold(key_id=key_id, expires_at=NOW), hold(key_id=key_id, expires_at=NOW + 10)])
 
-    assert reports.problems(NOW) == []
-    assert reports.problems(NOW + 1) == ["1 holds outlived their attempts"]
-    assert reports.problems(NOW + 11) == ["2 holds outlived their attempts"]
+    assert prove(home, NOW).problems == []
+    assert prove(home, NOW + 1).problems == ["1 holds outlived their attempts"]
+    assert prove(home, NOW + 11).problems == ["2 holds outlived their attempts"]
 
 
 def test_an_attempt_with_both_a_hold_and_an_event_is_found(home: Path, key_id: str, reports: Reports) -> None:
@@ -71,7 +72,7 @@ def test_an_attempt_with_both_a_hold_and_an_event_is_found(home: Path, key_id: s
     write(home, [ended])
     _plant(home, "INSERT INTO holds VALUES (?, ?, ?, '{}')", ended.request_id, ended.attempt, NOW + 10)
 
-    assert reports.problems(NOW) == ["1 attempts have both a hold and an event"]
+    assert prove(home, NOW).problems == ["1 attempts have both a hold and an event"]
 
 
 @pytest.mark.parametrize("column", [*Usage.__struct_fields__, "cost_nano"])
@@ -79,13 +80,13 @@ def test_a_number_below_zero_is_found(home: Path, key_id: str, reports: Reports,
     write(home, [event(key_id=key_id), event(key_id=key_id)])
     _plant(home, f"UPDATE events SET {column} = -1 WHERE request_id = (SELECT max(request_id) FROM events)")
 
-    assert reports.problems(NOW) == ["1 events have a number below zero"]
+    assert prove(home, NOW).problems == ["1 events have a number below zero"]
 
 
 def test_an_event_of_a_key_that_never_was_is_found(home: Path, key_id: str, reports: Reports) -> None:
     write(home, [event(key_id=key_id), event(key_id="key_invented")])
 
-    assert reports.problems(NOW) == ["1 events are of keys that never were"]
+    assert prove(home, NOW).problems == ["1 events are of keys that never were"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_a_cost_that_does_not_go_with_its_quality_is_found(
 ) -> None:
     write(home, [event(key_id=key_id), event(key_id=key_id, **changes)])
 
-    assert reports.problems(NOW) == ["1 events lack a price and are not marked unpriced"]
+    assert prove(home, NOW).problems == ["1 events lack a price and are not marked unpriced"]
 
 
 def test_a_damaged_page_is_found(home: Path, key_id: str) -> None:
@@ -110,9 +111,7 @@ def test_a_damaged_page_is_found(home: Path, key_id: str) -> None:
     at = 4096 * (pages - 5) + 3
     file.write_bytes(whole[:at] + b"\xff" * 40 + whole[at + 40 :])
 
-    reports = Reports(home)
-    problems = reports.problems(NOW)
-    reports.close()
+    problems = prove(home, NOW).problems
 
     assert problems
     assert all(problem.startswith("SQLite: ") and "\n" not in problem for problem in problems)
@@ -172,7 +171,7 @@ def test_what_the_cache_answered_and_saved_is_summed(home: Path, key_id: str, re
     [row] = reports.usage("key")
 
     assert (row.requests, row.cached_requests, row.cost_usd, row.saved_usd) == (3, 2, "0.00000315", "0.000003151")
-    assert reports.problems(NOW) == []
+    assert prove(home, NOW).problems == []
 
 
 def test_reports_see_what_was_written_since_they_were_opened(home: Path, key_id: str, reports: Reports) -> None:

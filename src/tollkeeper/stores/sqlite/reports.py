@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from msgspec import Struct
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.events import Event
 from tollkeeper.core.money import usd_from_nano
-from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.dossier import Dossier, dossier
 from tollkeeper.stores.sqlite.rows import event_of
@@ -32,7 +31,6 @@ _SHOWN = (
 )
 _LONGEST_UPLOAD = 86_400_000
 """Milliseconds between a request's id, made when it began to arrive, and its first attempt: a day covers all of them."""
-_TOKENS = ", ".join(Usage.__struct_fields__)
 
 
 class UsageRow(Struct, frozen=True, kw_only=True):
@@ -141,40 +139,6 @@ class Reports:
     def open_holds(self) -> int:
         """Attempts that were sent and have not ended."""
         return int(self._database.execute("SELECT count(*) FROM holds").fetchone()[0])
-
-    def problems(self, now_ms: int) -> list[str]:
-        """What does not add up; nothing where the ledger is sound."""
-        said = "\n".join(row[0] for row in self._database.execute("PRAGMA integrity_check")).splitlines()
-        found = [f"SQLite: {line}" for line in said if line != "ok" and not line.startswith("***")]
-        checks: Sequence[tuple[str, str, Sequence[object]]] = (
-            ("{} holds outlived their attempts", "SELECT count(*) FROM holds WHERE expires_at < ?", (now_ms,)),
-            (
-                "{} attempts have both a hold and an event",
-                "SELECT count(*) FROM holds JOIN events USING (request_id, attempt)",
-                (),
-            ),
-            (
-                "{} events have a number below zero",
-                f"SELECT count(*) FROM events WHERE min({_TOKENS}, coalesce(cost_nano, 0)) < 0",
-                (),
-            ),
-            (
-                "{} events are of keys that never were",
-                "SELECT count(*) FROM events WHERE key_id NOT IN (SELECT id FROM keys)",
-                (),
-            ),
-            (
-                "{} events lack a price and are not marked unpriced",
-                "SELECT count(*) FROM events WHERE (cost_nano IS NULL) <> (quality = 'unpriced')"
-                " AND quality <> 'recovered'",
-                (),
-            ),
-        )
-        for words, query, values in checks:
-            count = self._database.execute(query, values).fetchone()[0]
-            if count:
-                found.append(words.format(count))
-        return found
 
     def totals(self) -> tuple[int, int, int]:
         """Events, tokens, nano-USD of the whole ledger, with those whose detail is deleted."""
