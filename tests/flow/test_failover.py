@@ -333,6 +333,34 @@ def test_an_error_that_every_stream_begins_with_reaches_the_client_as_the_provid
         assert headers["x-tollkeeper-attempts"] == "4"
 
 
+def test_a_second_attempt_that_a_budget_refuses_leaves_the_first_ones_answer(tmp_path: Path) -> None:
+    answers = iter([failing(503, "retry-after-ms: 600"), WELL])
+    go = threading.Event()
+
+    def slow(request: Request, connection: Connection) -> bool | None:
+        go.wait(20)
+        return WELL(request, connection)
+
+    more = '[models.n]\ntargets = ["b/m"]\n'
+    scripts: list[Script] = [lambda asked, connection: next(answers)(asked, connection), slow]
+    with several(tmp_path, scripts, more, targets='"a/m"', timeouts="first_byte = 20") as running:
+        running.key = running.gate.new_key(budgets=["1000 tokens"])
+        found: list[tuple[int, dict[str, str], bytes]] = []
+        first = threading.Thread(target=lambda: found.append(running.ask(max_tokens=100)))
+        first.start()
+        running.gate.events_once(1)
+        other = threading.Thread(target=lambda: running.ask(model="n", max_tokens=600))
+        other.start()
+        first.join()
+        go.set()
+        other.join()
+
+        [(status, headers, body)] = found
+        assert (status, json.loads(body)["error"]["message"]) == (503, "no")
+        assert (headers["x-tollkeeper-attempts"], running.counts()) == ("1", [1, 1])
+        assert running.gate.command("verify")["open_holds"] == 0
+
+
 # --- time ----------------------------------------------------------------------------------------------------------
 
 
@@ -437,25 +465,6 @@ def test_the_last_target_is_never_ejected(tmp_path: Path) -> None:
     with several(tmp_path, [failing(500)], FAST, retry="[retry]\nretries = 0\n") as running:
         assert [running.ask()[0] for _ in range(8)] == [500] * 8
         assert running.counts() == [8]
-
-
-def test_health_is_shown_to_operators(tmp_path: Path) -> None:
-    with several(tmp_path, [failing(500), failing(429, "retry-after: 60"), WELL], FAST) as running:
-        for _ in range(4):
-            running.ask()
-
-        status, _, body = running.gate.operator("GET", "/api/health")
-
-        shown = {entry["target"]: entry for entry in json.loads(body)["data"]}
-        assert status == 200
-        assert {name: entry["state"] for name, entry in shown.items()} == {
-            "a/m": "ejected",
-            "b/m": "cooled",
-            "c/m": "well",
-        }
-        assert (shown["a/m"]["failures"], shown["a/m"]["in_flight"]) == (3, 0)
-        assert 50 < shown["b/m"]["seconds_left"] <= 60
-        assert shown["c/m"]["seconds_left"] == 0
 
 
 def test_health_outlives_a_change_of_the_config_where_the_account_stays_the_same(tmp_path: Path) -> None:

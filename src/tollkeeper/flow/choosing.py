@@ -80,7 +80,8 @@ def choose(
     probe: Member | None = None
     for member in pool.members:
         state = member.state
-        if member.full:
+        most = member.target.concurrency
+        if most is not None and state.in_flight >= most:
             skipped.append((member, "full"))
         elif state.account.key_rests_until > now:
             skipped.append((member, "key_ejected"))
