@@ -55,6 +55,7 @@ from tollkeeper.stores.sqlite.typical import typical_output
 from tollkeeper.stores.sqlite.upkeep import Upkeep
 from tollkeeper.telemetry.log import Log
 from tollkeeper.telemetry.metrics import Metrics
+from tollkeeper.telemetry.watchdog import Watchdog
 from tollkeeper.upstream.client import HttpClient
 from tollkeeper.upstream.demo import DemoUpstream
 from tollkeeper.upstream.schemes import Schemes
@@ -90,8 +91,10 @@ class App:
         self.balances = SqliteBalances(home, self.ledger)
         self.budgets = Budgets(loaded.budgets, self.balances, self.prices, self._budget_spent)
         self.ledger.on_event = self.budgets.post
+        self.watchdog = Watchdog(loaded.config.log.blocked, self._blocked, time.monotonic)
         self.metrics = Metrics(
             {
+                "loop_lag_seconds": lambda: self.watchdog.lag,
                 "draining": lambda: self.departures.draining,
                 "ledger_healthy": lambda: self.ledger.healthy,
                 "ledger_queue": lambda: self.ledger.queued,
@@ -110,6 +113,7 @@ class App:
                 "budget_warnings": (("scope",), lambda: self.budgets.warned),
                 "budget_overdrafts": (("scope",), lambda: self.budgets.overdrawn),
                 "refusals": (("code",), lambda: self.refused),
+                "loop_blocks": ((), lambda: {(): self.watchdog.blocks}),
                 "refusals_unwritten": ((), lambda: {(): self.refusals.unwritten}),
             },
             {"ledger_sync_seconds": self.ledger.sync_seconds, "ledger_batch_rows": self.ledger.batch_rows},
@@ -176,6 +180,8 @@ class App:
             reading.add_done_callback(lambda _: gc.freeze())  # they stay: no collection need look at them
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
         self.upkeep.start()
+        if self.loaded.config.log.blocked:
+            self.watchdog.start()
 
     def health(self) -> str | None:
         """None when calls can be taken, else why not."""
@@ -220,6 +226,7 @@ class App:
         """Ends what goes on behind the doors and writes the ledger out. False where something could not be written."""
         if self._watcher is not None:
             self._watcher.cancel()
+        self.watchdog.stop()
         await self.idempotent_runs.finish()
         await self.runs.finish()
         await self.counting.finish()
@@ -282,6 +289,9 @@ class App:
 
     def _upkeep_trouble(self, trouble: str) -> None:
         self.log.say("upkeep_trouble" if trouble else "upkeep_recovered", reason=trouble or "done again")
+
+    def _blocked(self, milliseconds: int, where: str) -> None:
+        self.log.say("loop_blocked", ms=milliseconds, at=where or "?")
 
     def _ledger_trouble(self, trouble: str) -> None:
         self.log.say("ledger_trouble" if trouble else "ledger_recovered", reason=trouble or "written again")

@@ -38,6 +38,8 @@ class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[log]"""
 
     format: Literal["json", "console", "off"] = "console"
+    blocked: Annotated[float, Meta(ge=0)] = 0.1
+    """Seconds for which the event loop may be held up before a line says where; 0 looks at nothing."""
 
 
 class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
