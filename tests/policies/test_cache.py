@@ -3,46 +3,15 @@
 import contextlib
 import json
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from kit.caching import CONFIG, COST, ask, body, told
 from kit.gate import GateProcess, running_gate
-from kit.raw import RawClient
-from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
-
-CONFIG = """
-[cache]
-max_answer_bytes = 4000
-max_bytes = 60_000
-[providers.up]
-kind = "openai"
-base_url = "{url}"
-api_key = "sk-x"
-timeouts = {{ connect = 2, first_byte = 5, idle = 5, total = 20 }}
-[models.kept]
-targets = ["up/real"]
-price = {{ input = 1, output = 2 }}
-cache = {{ ttl = 3600 }}
-[models.brief]
-targets = ["up/real"]
-price = {{ input = 1, output = 2 }}
-cache = {{ ttl = 0.4 }}
-[models.open]
-targets = ["up/real"]
-price = {{ input = 1, output = 2 }}
-cache = {{ ttl = 3600, shared = true }}
-[models.plain]
-targets = ["up/real"]
-price = {{ input = 1, output = 2 }}
-"""
-COST = "0.000015"
-"""USD of `chat_answer()`: 9 input tokens at 1 and 3 output tokens at 2 USD per million."""
-Answer = tuple[int, dict[str, str], bytes]
+from kit.scripted import ScriptedUpstream, chat_answer, json_answer
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +31,6 @@ def answering(upstream: ScriptedUpstream) -> None:
     """Every test begins with an upstream that answers well and has counted nothing."""
     upstream.script = json_answer(200, chat_answer())
     upstream.requests.clear()
-
-
-def body(content: str, model: str = "kept", **more: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [{"role": "user", "content": content}], **more}
-
-
-def ask(gate: GateProcess, key: str, content: str, model: str = "kept", wish: str = "", **more: Any) -> Answer:
-    headers = {"x_tollkeeper_cache": wish} if wish else {}
-    return gate.call("POST", "/v1/chat/completions", key, body(content, model, **more), **headers)
-
-
-def told(answer: Answer) -> str | None:
-    """What the answer says about the cache."""
-    return answer[1].get("x-tollkeeper-cache")
 
 
 def test_the_second_of_two_equal_calls_costs_nothing_and_says_what_it_saved(
@@ -355,120 +310,6 @@ def test_memory_is_bounded_and_the_answer_not_used_for_longest_goes_first(
 
     assert told(ask(gate, key, "filling 39")) == "hit"
     assert told(ask(gate, key, "filling 0")) == "stored"
-
-
-class Gated:
-    """Answers when told to; `arrived` counts what came."""
-
-    def __init__(self, answer: Any = None, status: int = 200) -> None:
-        self.go = threading.Event()
-        self.arrived = threading.Semaphore(0)
-        self.first: tuple[int, Any] | None = None
-        self._answer = json_answer(status, answer or chat_answer())
-        self._lock = threading.Lock()
-
-    def __call__(self, request: Request, connection: Connection) -> bool | None:
-        with self._lock:
-            first, self.first = self.first, None
-        self.arrived.release()
-        self.go.wait(10)
-        return json_answer(*first)(request, connection) if first else self._answer(request, connection)
-
-
-def test_fifty_equal_calls_at_once_are_one_call(gate: GateProcess, upstream: ScriptedUpstream) -> None:
-    upstream.script = gated = Gated()
-    keys = [gate.new_key(team="crowd") for _ in range(5)]
-
-    with ThreadPoolExecutor(50) as pool:
-        asked = [pool.submit(ask, gate, keys[number % 5], "crowd") for number in range(50)]
-        gated.arrived.acquire(timeout=5)
-        time.sleep(0.3)
-        gated.go.set()
-        answers = [each.result() for each in asked]
-
-    assert len(upstream.requests) == 1
-    assert sorted(map(str, map(told, answers))) == ["coalesced"] * 49 + ["stored"]
-    assert len({answer[2] for answer in answers}) == 1
-    events = [gate.event(answer[1]["x-request-id"]) for answer in answers]
-    assert sorted(event["outcome"] for event in events) == ["cached"] * 49 + ["ok"]
-    assert sorted(event["cost_usd"] for event in events) == ["0"] * 49 + [COST]
-    assert {event["saved_usd"] for event in events if event["outcome"] == "cached"} == {COST}
-
-
-def test_when_the_one_that_went_fails_the_next_one_goes_and_not_all(
-    gate: GateProcess, upstream: ScriptedUpstream
-) -> None:
-    upstream.script = gated = Gated()
-    gated.first = (503, {"error": {"message": "overloaded"}})
-    key = gate.new_key()
-
-    with ThreadPoolExecutor(10) as pool:
-        asked = [pool.submit(ask, gate, key, "failing leader") for _ in range(10)]
-        gated.arrived.acquire(timeout=5)
-        time.sleep(0.3)
-        gated.go.set()
-        answers = [each.result() for each in asked]
-
-    statuses = sorted(answer[0] for answer in answers)
-    assert statuses[:9] == [200] * 9
-    assert statuses[9] >= 500
-    assert len(upstream.requests) == 2
-    assert sorted(str(told(answer)) for answer in answers if answer[0] == 200) == ["coalesced"] * 8 + ["stored"]
-
-
-def test_a_refusal_of_the_request_itself_is_one_for_all_who_wait(gate: GateProcess, upstream: ScriptedUpstream) -> None:
-    upstream.script = gated = Gated({"error": {"message": "too long", "code": "context_length_exceeded"}}, 400)
-    key = gate.new_key()
-
-    with ThreadPoolExecutor(10) as pool:
-        asked = [pool.submit(ask, gate, key, "refused") for _ in range(10)]
-        gated.arrived.acquire(timeout=5)
-        time.sleep(0.3)
-        gated.go.set()
-        answers = [each.result() for each in asked]
-
-    assert {answer[0] for answer in answers} == {400}
-    assert len(upstream.requests) == 1
-
-
-def test_the_one_that_went_may_leave_and_those_who_wait_are_served(
-    gate: GateProcess, upstream: ScriptedUpstream
-) -> None:
-    upstream.script = gated = Gated()
-    key = gate.new_key()
-    leader = RawClient(gate.port)
-    leader.post("/v1/chat/completions", key, body("left behind"))
-    gated.arrived.acquire(timeout=5)
-
-    with ThreadPoolExecutor(2) as pool:
-        follower = pool.submit(ask, gate, key, "left behind")
-        time.sleep(0.3)
-        leader.reset()
-        time.sleep(0.3)
-        gated.go.set()
-        answer = follower.result()
-
-    assert (answer[0], told(answer)) == (200, "coalesced")
-    assert len(upstream.requests) == 1
-    assert told(ask(gate, key, "left behind")) == "hit"
-    assert gate.event(answer[1]["x-request-id"])["saved_usd"] == COST
-
-
-def test_an_answer_is_kept_though_nobody_was_left_to_get_it(gate: GateProcess, upstream: ScriptedUpstream) -> None:
-    upstream.script = gated = Gated()
-    key = gate.new_key(name="nobody", owner="nobody")
-    leader = RawClient(gate.port)
-    leader.post("/v1/chat/completions", key, body("for nobody"))
-    gated.arrived.acquire(timeout=5)
-    leader.sock.close()
-    time.sleep(0.2)
-    gated.go.set()
-    until = time.monotonic() + 5
-    while not any(event["owner"] == "nobody" for event in gate.events()) and time.monotonic() < until:
-        time.sleep(0.02)
-
-    assert told(ask(gate, key, "for nobody")) == "hit"
-    assert len(upstream.requests) == 1
 
 
 def test_what_cannot_be_recorded_is_not_given_free_or_not(gate: GateProcess, upstream: ScriptedUpstream) -> None:
