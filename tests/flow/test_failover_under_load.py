@@ -69,17 +69,13 @@ def test_where_every_target_fails_retries_end_soon_and_what_is_well_again_is_fou
         for upstream in running.upstreams:
             upstream.script = WELL
         until = time.monotonic() + 10
-        while "tollkeeper_targets_ejected 0.0" not in _metrics(running) and time.monotonic() < until:
+        while "tollkeeper_targets_ejected 0.0" not in running.metrics() and time.monotonic() < until:
             _calls(running, 20, at_once=2)
         running.forget()
         answers = _calls(running, 300)
         assert _well(answers) == 1
         assert all(count > 50 for count in running.counts())
         assert sum(running.counts()) == 300
-
-
-def _metrics(running: Several) -> str:
-    return running.gate.operator("GET", "/metrics")[2].decode()
 
 
 @pytest.mark.row(34)

@@ -76,6 +76,9 @@ class Several:
         self.gate.config.write_text(text.replace(old, new), "utf-8")
         assert self.said("config_loaded", loaded + 1)
 
+    def metrics(self) -> str:
+        return self.gate.operator("GET", "/metrics")[2].decode()
+
     def forget(self) -> None:
         for upstream in self.upstreams:
             upstream.requests.clear()
