@@ -58,8 +58,7 @@ def make(home: Path, events: int, days: int, keys: int, models: int) -> None:
         shape = {"begin": NOW - events * step, "step": step, "keys": keys, "models": models}
         writer.database.execute(MAKE, {"first": first, "last": last, **shape})
         at = time.perf_counter()
-        while roll_up(writer.database, 5000):
-            pass
+        roll_up(writer.database, CHUNK)
         summing += time.perf_counter() - at
         writer.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     [(sums,)] = writer.database.execute("SELECT count(*) FROM sums")
@@ -68,7 +67,7 @@ def make(home: Path, events: int, days: int, keys: int, models: int) -> None:
     print(
         f"{events:,} events in {days} days, {sums:,} sums, {size / 1e9:.1f} GB, in {time.perf_counter() - begun:.0f} s"
     )
-    print(f"summing up took {summing / events * 1e6:.1f} µs an event, in steps of 5,000")
+    print(f"summing up took {summing / events * 1e6:.1f} µs an event, in steps of {CHUNK:,}")
 
 
 def ask(home: Path, days: int) -> None:

@@ -47,6 +47,7 @@ from tollkeeper.stores.memory.answers import MemoryAnswers
 from tollkeeper.stores.memory.limits import MemoryLimiter
 from tollkeeper.stores.sqlite import recovery
 from tollkeeper.stores.sqlite.balances import SqliteBalances
+from tollkeeper.stores.sqlite.damage import mend
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
 from tollkeeper.stores.sqlite.ledger import SqliteLedger, cannot_be_written
 from tollkeeper.stores.sqlite.origins import SqliteOrigins
@@ -72,6 +73,8 @@ class App:
         self.loaded = loaded
         self.home = home
         self.log = log
+        self.damage = mend(home, time.time)
+        """What was wrong with the store at the start, if anything."""
         self.key_store = KeyStore(home, time.time, os.urandom)
         self.first_start = not (home / "operator.key").exists()
         self.operator_key = secret_file(home / "operator.key", lambda: "op-" + os.urandom(24).hex())
@@ -97,6 +100,7 @@ class App:
                 "loop_lag_seconds": lambda: self.watchdog.lag,
                 "draining": lambda: self.departures.draining,
                 "ledger_healthy": lambda: self.ledger.healthy,
+                "store_damaged": lambda: self.damage is not None,
                 "ledger_queue": lambda: self.ledger.queued,
                 "ledger_log_bytes": lambda: self.ledger.log_bytes,
                 "ledger_sum_lag_seconds": lambda: self.upkeep.lag,
@@ -125,7 +129,7 @@ class App:
             ledger=self.ledger,
             budgets=self.budgets,
             observe=self._observe,
-            price_of=self.prices,
+            price_of=self._price_of,
             counting=self.counting,
             departures=self.departures,
             options=loaded.config.relay,
@@ -180,6 +184,8 @@ class App:
             reading.add_done_callback(lambda _: gc.freeze())  # they stay: no collection need look at them
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
         self.upkeep.start()
+        if self.damage is not None:
+            self.log.say("store_damaged", tables=",".join(self.damage.tables), file=self.damage.file)
         if self.loaded.config.log.blocked:
             self.watchdog.start()
 
@@ -301,6 +307,15 @@ class App:
 
     def _price_now(self, target: Target) -> Price | None:
         return target.price or self.prices(target, None, None, int(time.time() * 1000))
+
+    def _price_of(self, target: Target, model_used: str | None, tier: str | None, when_ms: int) -> Price | None:
+        """A look at what is stored names no model, but its answer may name one that has a price in the config."""
+        if target.model is None and model_used is not None:
+            for targets in self.loaded.models.values():
+                for each in targets:
+                    if each.price is not None and each.model == model_used and each.account.name == target.account.name:
+                        return each.price
+        return self.prices(target, model_used, tier, when_ms)
 
     def _price_of_hold(self, hold: Hold, usage: Usage) -> tuple[int | None, str | None]:
         account = self.loaded.accounts.get(hold.provider)

@@ -1,13 +1,17 @@
 """A disk that fails when told to and remembers what was done to it: disk.c, compiled and preloaded into a process."""
 
+import contextlib
 import os
 import random
 import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 _HEAD = struct.Struct("<BBQI")
 _SECTOR = 512
@@ -103,3 +107,19 @@ def _records(log: bytes) -> Iterator[tuple[str, int, int, bytes]]:
         at += _HEAD.size
         yield chr(what), file, place, log[at : at + length]
         at += length
+
+
+needs_to_know_where = pytest.mark.skipif(
+    ("ENABLE_DBSTAT_VTAB",) not in sqlite3.connect(":memory:").execute("PRAGMA compile_options").fetchall(),
+    reason="this SQLite does not tell where its tables are",
+)
+
+
+def break_table(home: Path, table: str) -> None:
+    """Makes the first leaf page of a table of a store, whose log is empty, unreadable."""
+    file = home / FILES[0]
+    with contextlib.closing(sqlite3.connect(file)) as reader:
+        [(number,), *_] = reader.execute("SELECT pageno - 1 FROM dbstat WHERE name = ? AND pagetype = 'leaf'", (table,))
+    content = bytearray(file.read_bytes())
+    content[number * 4096 : number * 4096 + 200] = b"\xff" * 200
+    file.write_bytes(content)

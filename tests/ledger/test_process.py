@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from kit.disks import break_table, needs_to_know_where
 from kit.gate import GateProcess, running_gate
 from kit.records import hold, write
 from kit.scripted import ScriptedUpstream
@@ -150,6 +151,60 @@ def test_5000_open_holds_are_recovered_at_once(tmp_path: Path, upstream: Scripte
 
     assert (verified["ok"], verified["events"], verified["open_holds"]) == (True, 5000, 0)
     assert took < plain + 5
+
+
+@needs_to_know_where
+@pytest.mark.row(65)
+def test_a_damaged_store_is_set_aside_with_an_alarm_and_what_was_spent_stays(
+    tmp_path: Path, upstream: ScriptedUpstream, count: Count
+) -> None:
+    with running_gate(tmp_path, CONFIG.format(url=upstream.url)) as gate:
+        key = gate.new_key()
+        _load(gate, key, 0, 60).join(60)
+        gate.events_once(60)
+        before = gate.command("usage", "--by", "model")
+        assert gate.stop() == 0
+        break_table(gate.home, "sums")
+        gate.start()
+        assert gate.call(
+            "POST",
+            "/v1/chat/completions",
+            key,
+            {"model": "m", "messages": [{"role": "user", "content": "refused 99 x"}]},
+        )[0]
+        gate.events_once(61)
+        after = gate.command("usage", "--by", "model")
+        [said] = [line for line in map(json.loads, gate.log().splitlines()) if line["event"] == "store_damaged"]
+        _, _, metrics = gate.operator("GET", "/metrics")
+        _check(gate, count)
+        assert gate.stop() == 0
+        break_table(gate.home, "holds")
+        refused = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tollkeeper",
+                "serve",
+                "--port",
+                "0",
+                "--operator-port",
+                "0",
+                "--home",
+                str(gate.home),
+            ],
+            capture_output=True,
+            env=gate.environment,
+            timeout=30,
+            check=False,
+        )
+
+    assert after[0]["attempts"] == before[0]["attempts"] + 1 == 61
+    assert after[0]["cost_usd"] == before[0]["cost_usd"]
+    assert said["tables"] == "sums"
+    assert Path(said["file"]).exists()
+    assert b"tollkeeper_store_damaged 1.0" in metrics
+    assert refused.returncode == 1
+    assert b"is damaged, and what was spent is not known" in refused.stderr
 
 
 @pytest.mark.row(75)
