@@ -135,5 +135,5 @@ class Asked:
 
     def settle(self, cost: int | None, tokens: int = 0) -> None:
         """It is over."""
-        self.reservation.settle(cost, Usage(output_tokens=tokens))
+        self.reservation.settle(cost, Usage(output_tokens=tokens), None, True)
         self._desk.end(self.call, self._at, cost, tokens)

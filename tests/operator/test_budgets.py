@@ -28,6 +28,8 @@ failures = 1000
 [models.m]
 targets = ["up/gpt-4o-mini"]
 price = {{ input = 1, output = 1 }}
+[models.dear]
+targets = ["up/of-unknown-price", {{ target = "up/gpt-4o-mini", price = {{ input = 1, output = 1 }} }}]
 [models.lost]
 targets = ["nowhere/m"]
 price = {{ input = 1, output = 1 }}
@@ -280,3 +282,17 @@ def test_refusals_warnings_and_overdrafts_are_counted(gate: GateProcess, upstrea
     assert gate.log().count('"budget_warning","budget":"key:') >= 1
     [event] = [event for event in gate.events() if event["cost_usd"] == "0.004"]
     assert [note[0] for note in event["trace"]].count("overdraft") == 1
+
+
+def test_a_target_of_unknown_price_is_passed_over_where_another_ones_is_known(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    bounded, free = gate.new_key(budgets=["1 USD"]), gate.new_key()
+
+    status, headers, _ = _call(gate, bounded, model="dear")
+
+    assert (status, headers["x-tollkeeper-model"]) == (200, "up/gpt-4o-mini")
+    event = gate.event(headers["x-request-id"])
+    assert ["skipped", "up/of-unknown-price", "price_unknown"] in event["trace"]
+    assert (event["attempt"], event["cost_usd"]) == (1, "0.000012")
+    assert _call(gate, free, model="dear")[1]["x-tollkeeper-model"] == "up/of-unknown-price"

@@ -441,7 +441,7 @@ def test_a_reservation_grows_while_there_is_room_and_says_when_there_is_none() -
         stopped = asked.reservation.stopped()
         assert stopped.code == "budget_exceeded"
         assert "this answer was stopped" in stopped.message
-        asked.reservation.settle(3000, Usage())
+        asked.reservation.settle(3000, Usage(), None, True)
         desk.end(asked.call, desk.now, 3000)
         assert await desk.standing(key, USD) == (3000, 0)
 

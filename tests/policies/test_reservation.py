@@ -38,7 +38,7 @@ def test_whether_settled_or_released_it_is_given_back_once() -> None:
             asked = await desk.ask(key, {"max_completion_tokens": 100})
             for _ in range(2):
                 if ends == "settle":
-                    asked.reservation.settle(0, Usage())
+                    asked.reservation.settle(0, Usage(), None, True)
                 asked.reservation.release()
         assert await desk.standing(key, KEY) == (0, held)
 

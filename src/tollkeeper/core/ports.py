@@ -169,8 +169,11 @@ class Reservation(Protocol):
         """What the client is told where it did not grow and the answer is stopped."""
         ...
 
-    def settle(self, cost_nano: int | None, usage: Usage) -> None:
-        """The attempt is over and this was its cost (None: unknown): nothing is held for it any more."""
+    def settle(self, cost_nano: int | None, usage: Usage, response: str | None, ended: bool) -> None:
+        """The attempt is over and this was its cost (None: unknown): nothing is held for it any more.
+
+        Unless the provider goes on with its `response`, which has not `ended`: then it is, until a look finds the end.
+        """
         ...
 
     def release(self) -> None:

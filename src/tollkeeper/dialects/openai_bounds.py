@@ -31,7 +31,7 @@ class _Typed(Struct):
 
 class _Message(Struct):
     content: str | list[_Typed] | None = None
-    audio: Raw | None = None
+    audio: Any = None
 
 
 class _Item(Struct):

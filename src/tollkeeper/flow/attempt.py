@@ -192,16 +192,17 @@ class Attempt:
             cost = self._cost()
         elif usage is not None and price is not None:
             cost = price.cost(usage)
-        elif (
+        elif reported is None and (
             not self.call.metered
-            or self.heard.once is not None
+            or once is not None
             or (usage in (None, NOTHING) and outcome in ("error", "upstream_error"))
         ):
             cost = 0
         else:
             quality = "unpriced"
         if self.reservation is not None:
-            self.reservation.settle(cost, usage or NOTHING)
+            over = reported is not None or outcome in ("error", "upstream_error")
+            self.reservation.settle(cost, usage or NOTHING, once, over)
         hold, answer = self.hold, self.answer
         ended = self._monotonic()
         first_byte = None if answer is None else (answer.first_byte_at - self.started) * 1000

@@ -124,7 +124,15 @@ class _Rescue:
             if isinstance(end, Reply) and end.status < 400 and attempt.stream_error is None:
                 return end
             if not attempt.dispatched:  # refused by a budget, by the ledger, or for its shape: no provider's fault
-                return self._answer(end if self._best is None else self._best)
+                self._best = self._best or end
+                priced = self._priced(member, end)
+                if priced is None:
+                    return self._answer(self._best)
+                member, now = priced, failover._monotonic()
+                timeouts = None if self._until is None else _within(self._until - now - _SPARE, member)
+                attempt = failover._sending.attempt(call, member.target, attempt.hold.attempt, timeouts)
+                end = await failover._made(attempt, member, now)
+                continue
             self._made = attempt.hold.attempt
             verdict = self._judge(attempt, member, end)
             if verdict.next == "answer" or call.presence.gone:
@@ -155,6 +163,15 @@ class _Rescue:
             failover.retried[member.target.account.name,] += 1
             attempt = failover._sending.attempt(call, member.target, self._made + 1, timeouts)
             end = await failover._made(attempt, member, now)
+
+    def _priced(self, member: Member, end: Reply | TollkeeperError) -> Member | None:
+        """Who is asked in place of a target that a budget refused for its price: that of another one may be known."""
+        if isinstance(end, Reply) or end.code != "price_unknown":
+            return None
+        self._asked[member] = Verdict("elsewhere", "price_unknown")
+        self._call.notes.append(("skipped", member.name, "price_unknown"))
+        order = self._failover._chosen(self._call, self._pool, self._failover._monotonic()).order
+        return next((each for each in order if each not in self._asked), None)
 
     def _judge(self, attempt: Attempt, member: Member, end: Reply | TollkeeperError) -> Verdict:
         failover = self._failover

@@ -100,6 +100,8 @@ class Book:
 
     def post(self, event: Event) -> None:
         """An attempt has cost this much: spent in the windows in which it began."""
+        if not self._purses:
+            return
         posted = self._posted
         for purses in (
             posted["key"].get(event.key_id),

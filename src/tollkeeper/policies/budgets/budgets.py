@@ -8,7 +8,7 @@ Rule 3: what cannot be held for, because nobody knows its price, is refused. Unk
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ from tollkeeper.core.keys import Key
 from tollkeeper.core.money import Price
 from tollkeeper.core.ports import Balances, Reservation
 from tollkeeper.policies.budgets import refusals
+from tollkeeper.policies.budgets.background import Background, Look
 from tollkeeper.policies.budgets.book import Book, Purse
 from tollkeeper.policies.budgets.ceiling import Ceiling
 from tollkeeper.policies.budgets.history import History
@@ -52,8 +53,8 @@ class Budgets:
         self._on_warning = on_warning
         self._book = Book(balances)
         self._history = History()
+        self._background = Background()
         self._lines: dict[str, tuple[Key, tuple[Line, ...]]] = {}
-        self.post: Callable[[Event], None] = self._book.post
         self.refused: Counter[tuple[str, ...]] = Counter()
         """By scope and code."""
         self.warned: Counter[tuple[str, ...]] = Counter()
@@ -71,6 +72,12 @@ class Budgets:
         self._rules = rules
         self._shared = _any(rules)
         self._lines.clear()
+
+    def post(self, event: Event) -> None:
+        """An attempt has cost this much."""
+        self._book.post(event)
+        if self._background:
+            self._background.charged(event.request_id)
 
     def concern(self, key: Key) -> bool:
         if not self._shared:
@@ -115,7 +122,7 @@ class Budgets:
             if hard and call.path == "batches" and call.method == "POST":
                 self.refused[hard[0][0].scope, "price_unknown"] += 1
                 raise refusals.price_unknown(call, call.path)
-            return None
+            return Look(self._background, target.account.name, call.request_id) if self._background else None
         tier = call.members.get("service_tier")
         standard = tier is None or bytes(tier) in _STANDARD
         price = target.price or self._price_of(target, None, None if standard else _text(tier), at_ms)
@@ -126,26 +133,32 @@ class Budgets:
                     raise refusals.price_unknown(call, target.name)
         headers = self._warnings(asked) if soft else []
         if not hard:
-            return Held(call, Ceiling(0, None), (), {}, headers, self._history, self.overdrawn)
+            return self._held(call, target, at_ms, Ceiling(0, None), (), {}, headers)
         bounds, ceiling = self._bounded(call, target, price)
         output, changes = self._output(call, target, bounds, ceiling, hard, headers)
-        shares = [self._share(call, ceiling, output, budget, purse) for budget, purse in hard]
-        for (budget, purse), (held, _) in zip(hard, shares, strict=True):
+        parts = [self._part(call, ceiling, output, budget, purse) for budget, purse in hard]
+        for (budget, purse), (held, _) in zip(hard, parts, strict=True):
             most = ceiling.of(budget.unit, output)
             note = ("budget", purse.id, budget.unit, budget.amount, purse.spent, purse.held, most)
             call.notes.append((*note, held) if budget.adaptive else note)
             if held > budget.amount - purse.spent - purse.held:
                 self._refuse(budget, purse, held)
-        taken = [] if call.dry else zip(hard, shares, strict=True)
-        return Held(
-            call,
-            ceiling,
-            [Share(budget, purse, *share) for (budget, purse), share in taken],
-            changes,
-            headers,
-            self._history,
-            self.overdrawn,
-        )
+        taken = [] if call.dry else zip(hard, parts, strict=True)
+        shares = [Share(budget, purse, *share) for (budget, purse), share in taken]
+        return self._held(call, target, at_ms, ceiling, shares, changes, headers)
+
+    def _held(
+        self,
+        call: Call,
+        target: Target,
+        at_ms: int,
+        ceiling: Ceiling,
+        shares: Sequence[Share],
+        changes: Mapping[str, bytes],
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> Held:
+        account, background = target.account.name, self._background
+        return Held(call, ceiling, shares, changes, headers, account, at_ms, background, self._history, self.overdrawn)
 
     def _warnings(self, asked: Asked) -> list[tuple[bytes, bytes]]:
         spent = [(line.soft, purse) for line, purse in asked if line.soft and purse.spent >= line.soft.amount]
@@ -196,7 +209,7 @@ class Budgets:
         headers.append((b"x-tollkeeper-clamped", b"%b=%d" % (field.encode(), most)))
         return most * choices, {field: b"%d" % most}
 
-    def _share(self, call: Call, ceiling: Ceiling, output: int, budget: Budget, purse: Purse) -> tuple[int, int]:
+    def _part(self, call: Call, ceiling: Ceiling, output: int, budget: Budget, purse: Purse) -> tuple[int, int]:
         """What is to be held, and what the attempt can cost beyond that."""
         most = ceiling.of(budget.unit, output)
         if not budget.adaptive:

@@ -8,6 +8,7 @@ from tollkeeper.core.call import Call
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.usage import Usage
 from tollkeeper.policies.budgets import refusals
+from tollkeeper.policies.budgets.background import Background
 from tollkeeper.policies.budgets.book import Purse
 from tollkeeper.policies.budgets.ceiling import NO_END, Ceiling
 from tollkeeper.policies.budgets.history import History
@@ -31,6 +32,9 @@ class Held:
     """Implements `core.ports.Reservation`."""
 
     __slots__ = (
+        "_account",
+        "_at_ms",
+        "_background",
         "_call",
         "_ceiling",
         "_history",
@@ -49,9 +53,15 @@ class Held:
         shares: Sequence[Share],
         changes: Mapping[str, bytes],
         headers: Sequence[tuple[bytes, bytes]],
+        account: str,
+        at_ms: int,
+        background: Background,
         history: History,
         overdrawn: Counter[tuple[str, ...]],
     ) -> None:
+        self._account = account
+        self._at_ms = at_ms
+        self._background = background
         self._call = call
         self._ceiling = ceiling
         self._shares = shares
@@ -95,7 +105,10 @@ class Held:
         share = self._tightest or self._shares[0]
         return refusals.stopped(share.budget, share.purse)
 
-    def settle(self, cost_nano: int | None, usage: Usage) -> None:
+    def settle(self, cost_nano: int | None, usage: Usage, response: str | None, ended: bool) -> None:
+        if response is not None and not ended and self._shares:
+            self._background.keep(self._account, response, self, self._at_ms)
+            return
         tokens = usage.input_tokens + usage.output_tokens
         for share in self._shares:
             budget = share.budget
