@@ -81,12 +81,7 @@ class Event(Struct):
     error: Raw | UnsetType = UNSET
 
 
-class _Tier(Struct):
-    service_tier: str | None = None
-
-
 _decode = lenient.decoder(Event)
-_decode_tier = lenient.decoder(_Tier)
 decode_message = lenient.decoder(Message)
 
 
@@ -276,7 +271,7 @@ class MessagesDecoder:
         return [UsageNoted(reported, self._tier())] if reported is not None else []
 
     def _tier(self) -> str | None:
-        return _decode_tier(self._begun).service_tier if self._begun is not None else None
+        return usage.tier(self._begun) if self._begun is not None else None
 
 
 def citation(raw: bytes) -> Citation:

@@ -28,6 +28,7 @@ class _Counts(Struct):
 
 class _Usage(_Counts):
     iterations: list[_Counts] | None = None
+    service_tier: str | None = None
 
 
 _decode = lenient.decoder(_Usage)
@@ -56,6 +57,14 @@ def reported(raw: bytes) -> Reported | None:
         ),
         raw,
     )
+
+
+def tier(raw: bytes) -> str | None:
+    """The service tier it was served in."""
+    try:
+        return _decode(raw).service_tier
+    except ValueError:
+        return None
 
 
 def _positive(count: int | None) -> int:
