@@ -1,6 +1,7 @@
 """Idempotency-Key through the real door: a retry gets the same answer and is charged once; what failed is tried again."""
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -458,3 +459,24 @@ def test_after_a_restart_a_retry_is_a_request_of_its_own(
 
         assert not replayed(second)
         assert notes(gate, first) == notes(gate, second) != []
+
+
+def test_after_a_crash_the_records_tell_what_a_retry_repeated(
+    tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = gated = Gated()
+    config = CONFIG.format(url=upstream.url, leave="drain", ttl=86_400)
+    with running_gate(tmp_path_factory.mktemp("gate"), config) as gate:
+        key = gate.new_key()
+        with RawClient(gate.port) as lost:
+            lost.post("/v1/chat/completions", key, body(), "idempotency-key: n-1")
+            gated.arrived.acquire(timeout=5)
+            gate.stop(signal.SIGKILL)
+        gated.go.set()
+        gate.start()
+
+        answer = ask(gate, key, "n-1")
+
+        assert not replayed(answer)
+        [recovered] = [event for event in gate.events() if event["quality"] == "recovered"]
+        assert recovered["trace"] == notes(gate, answer) != []

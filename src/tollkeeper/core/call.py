@@ -89,6 +89,8 @@ class Call:
     """Seconds from `accepted_at` that its caller gives it, answer included."""
     session: str | None = None
     """What its caller named the conversation that it belongs to."""
+    idempotency: str | None = None
+    """The beginning of the hash of its Idempotency-Key."""
     dry: bool = False
     """Only asks what would happen: rules are evaluated, nothing is taken, nothing is sent."""
     events: list[Event] = field(default_factory=list)

@@ -40,6 +40,8 @@ class Hold(Struct, frozen=True, kw_only=True, array_like=True):
     held_nano: int | None = None
     """Nano-USD set aside for it; None where no budget in money was asked."""
     held_tokens: int | None = None
+    idempotency: str | None = None
+    """The beginning of the hash of its Idempotency-Key: after a crash it tells which request a retry repeats."""
 
 
 class Event(Struct, frozen=True, kw_only=True):

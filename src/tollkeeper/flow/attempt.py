@@ -107,6 +107,7 @@ class Attempt:
             model=target.model,
             streamed=call.streamed,
             input_bound=size if call.dialect.needs_model else 0,
+            idempotency=call.idempotency,
         )
 
     def reserve(self, reservation: Reservation) -> None:

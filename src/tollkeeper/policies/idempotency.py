@@ -96,6 +96,7 @@ class Idempotency:
             if call.presence.gone:
                 raise ClientLeft("The client left.")
         call.notes.append(("idempotency", "first", short))
+        call.idempotency = short
         if call.dry:
             return await next(call)
         run = self._runs.begin(call, next, self.options.max_answer_bytes, partial(self._over, name, request))

@@ -10,6 +10,8 @@ from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.rows import put
 
+_encode = msgspec.json.encode
+
 
 def recover(home: Path, price: Callable[[Hold, Usage], tuple[int | None, str | None]]) -> int:
     """Turns every hold that a crash left open into a `recovered` event; returns how many. Running it again changes nothing.
@@ -56,4 +58,5 @@ def _recovered(hold: Hold, price: Callable[[Hold, Usage], tuple[int | None, str 
         first_byte_ms=None,
         duration_ms=0.0,
         overhead_ms=0.0,
+        trace=None if hold.idempotency is None else _encode([("idempotency", "first", hold.idempotency)]).decode(),
     )
