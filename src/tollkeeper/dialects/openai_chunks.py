@@ -4,8 +4,8 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from tollkeeper.core.usage import Reported
-from tollkeeper.dialects import openai_chunk_shape, openai_usage
-from tollkeeper.dialects.openai_chunk_shape import Choice
+from tollkeeper.dialects import openai_chunk_shape, openai_request, openai_usage
+from tollkeeper.dialects.openai_chunk_shape import Choice, Function
 from tollkeeper.wire import json_text, sse
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -82,16 +82,16 @@ class ChunkReader:
         delta = choice.delta
         if delta is not None:
             if delta.content:
-                heard.append(delta.content)
+                heard.append(delta.content if isinstance(delta.content, str) else _words(delta.content))
             elif delta.reasoning_content or delta.reasoning:
                 heard.append(delta.reasoning_content or delta.reasoning or "")
             elif delta.refusal:
                 heard.append(delta.refusal)
             if delta.function_call is not None:
-                heard.append((delta.function_call.name or "") + (delta.function_call.arguments or ""))
+                heard.append(_called(delta.function_call))
             for call in delta.tool_calls or ():
                 if call.function is not None:
-                    heard.append((call.function.name or "") + (call.function.arguments or ""))
+                    heard.append(_called(call.function))
         if len(heard) > _JOIN_AT:
             heard[:] = ["".join(heard)]
 
@@ -112,9 +112,21 @@ class ChunkReader:
         return "".join(self._texts)
 
 
+def _called(function: Function) -> str:
+    arguments = function.arguments or ""
+    return (function.name or "") + (arguments if isinstance(arguments, str) else _words(arguments))
+
+
+def _words(value: object) -> str:
+    return "".join(openai_request.texts(value))
+
+
 def _only_carries_usage(data: bytes) -> bool:
     """Moderation results and Azure's filter results travel in chunks without choices too; those must arrive."""
-    return all(name in _ENVELOPE or bytes(value) == _NULL for name, value in _decode_members(data).items())
+    members = _decode_members(data)
+    if "choices" in members and msgspec.json.decode(members["choices"]):
+        return False  # of a shape that we do not read
+    return all(name in _ENVELOPE or bytes(value) == _NULL for name, value in members.items())
 
 
 def _code_of(raw: bytes) -> str:

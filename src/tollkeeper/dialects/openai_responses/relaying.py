@@ -1,7 +1,6 @@
 """The Responses API: /responses and what lies below it (https://platform.openai.com/docs/api-reference/responses)."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -10,7 +9,7 @@ from tollkeeper.core.budget import Bounds
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard, Reported
-from tollkeeper.dialects import openai_answers, openai_bounds, openai_errors, openai_request, openai_usage
+from tollkeeper.dialects import lenient, openai_answers, openai_bounds, openai_errors, openai_request, openai_usage
 from tollkeeper.wire import sse
 
 
@@ -27,20 +26,11 @@ class _Event(Struct):
     type: str = ""
     delta: Raw | UnsetType = UNSET
     response: _Response | None = None
-    code: str | None = None
+    code: str | int | None = None
 
 
-class _LooseEvent(Struct):
-    """The same, for events that are unlike OpenAI's somewhere: null where a string belongs, a number as code."""
-
-    type: Any = None
-    response: Any = None
-    code: Any = None
-
-
-_decode_strictly = msgspec.json.Decoder(_Event).decode
-_decode_loosely = msgspec.json.Decoder(_LooseEvent).decode
-_decode_response = msgspec.json.Decoder(_Response).decode
+_decode = lenient.decoder(_Event)
+_decode_response = lenient.decoder(_Response)
 _decode_text = msgspec.json.Decoder(str).decode
 _TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed", "error"))
 _JOIN_AT = 256
@@ -68,7 +58,7 @@ class ResponsesReader:
         if seen.type in _TERMINAL:
             self.finished = self.done = True
             if seen.type in ("error", "response.failed"):
-                self.error_code = seen.code or seen.type
+                self.error_code = str(seen.code or seen.type)
         response = seen.response
         if response is not None:
             if response.model:
@@ -95,44 +85,6 @@ def _once(response: _Response) -> str | None:
     return response.id if response.background else None
 
 
-def _marks(body: bytes) -> _Response:
-    """What tells a background response, though another field be unlike OpenAI's."""
-    try:
-        return _decode_response(body)
-    except msgspec.ValidationError:
-        found = msgspec.json.decode(body)
-        return _tightened(_LooseEvent(response=found)).response or _Response()
-
-
-def _decode(data: bytes) -> _Event:
-    try:
-        try:
-            return _decode_strictly(data)
-        except msgspec.ValidationError:
-            return _tightened(_decode_loosely(data))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _tightened(loose: _LooseEvent) -> _Event:
-    return _Event(
-        type=loose.type if isinstance(loose.type, str) else "",
-        response=_tightened_response(loose.response) if isinstance(loose.response, dict) else None,
-        code=str(loose.code) if isinstance(loose.code, (str, int)) else None,
-    )
-
-
-def _tightened_response(found: dict[str, Any]) -> _Response:
-    name, model, tier, usage = found.get("id"), found.get("model"), found.get("service_tier"), found.get("usage")
-    return _Response(
-        id=name if isinstance(name, str) else None,
-        background=found.get("background") is True,
-        model=model if isinstance(model, str) else None,
-        service_tier=tier if isinstance(tier, str) else None,
-        usage=Raw(msgspec.json.encode(usage)) if usage is not None else UNSET,
-    )
-
-
 class OpenAIResponses:
     """OpenAI's newer endpoint. Usage comes unasked, in the terminal event."""
 
@@ -151,7 +103,10 @@ class OpenAIResponses:
 
     def read_answer(self, body: bytes) -> Heard:
         heard = openai_answers.read(body)
-        once = _once(_marks(body))
+        try:
+            once = _once(_decode_response(body))
+        except ValueError:
+            return heard  # JSON, but no object
         return heard if once is None else msgspec.structs.replace(heard, once=once)
 
     def answer_text(self, body: bytes) -> str:
