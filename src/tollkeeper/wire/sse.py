@@ -57,6 +57,10 @@ def data_of(event: bytes) -> bytes | None:
     """The event's data, its lines joined by LF; None if it has none (a comment, a lone field)."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         return event[6:-2]
+    if event.startswith(b"event: ") and b"\r" not in event:
+        at = event.find(b"\ndata: ")
+        if event.find(b"\n") == at and event.find(b"\n", at + 1) == len(event) - 2:
+            return event[at + 7 : -2]
     lines = [line for line in _LINE_END.split(event) if line.startswith(b"data")]
     values = []
     for line in lines:
