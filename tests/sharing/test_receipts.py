@@ -25,10 +25,12 @@ def test_what_was_true_of_the_first_answer_only_is_not_told_again() -> None:
         (b"content-type", b"application/json"),
         (b"x-upstream-request-id", b"req_1"),
         (b"x-tollkeeper-model", b"up/m"),
+        (b"x-tollkeeper-dropped", b"top_k"),
         (b"openai-version", b"2020-10-01"),
     ]
     go = [
         (b"x-tollkeeper-cost", b"0.1"),
+        (b"x-tollkeeper-budget-warning", b"spent"),
         (b"x-tollkeeper-attempts", b"2"),
         (b"x-tollkeeper-overhead-ms", b"1.00"),
         (b"x-tollkeeper-cache", b"stored"),

@@ -15,9 +15,11 @@ from tollkeeper.sharing.runs import Run
 
 _OF_THE_FIRST_ONLY = frozenset(
     # What was true when a provider was asked, and is not when its answer is given again.
-    b"""x-tollkeeper-attempts x-tollkeeper-cost x-tollkeeper-overhead-ms x-should-retry retry-after retry-after-ms
-    x-tollkeeper-cache idempotent-replayed age""".split()
+    b"x-should-retry retry-after retry-after-ms idempotent-replayed age".split()
 )
+_BEGINNINGS = (b"x-tollkeeper-", b"x-ratelimit-", b"anthropic-ratelimit-")
+"""The gate's own are about one caller's budgets, attempts and time, but for what follows."""
+_STAYS = (b"x-tollkeeper-model", b"x-tollkeeper-dropped")
 FREE: Headers = [(b"x-tollkeeper-attempts", b"0"), (b"x-tollkeeper-cost", b"0")]
 """What every answer without a provider says about itself."""
 _encode = msgspec.json.Encoder().encode
@@ -28,7 +30,7 @@ def headers_for_others(headers: Headers) -> Headers:
     return [
         header
         for header in headers
-        if header[0] not in _OF_THE_FIRST_ONLY and not header[0].startswith((b"x-ratelimit-", b"anthropic-ratelimit-"))
+        if header[0] in _STAYS or not (header[0] in _OF_THE_FIRST_ONLY or header[0].startswith(_BEGINNINGS))
     ]
 
 
