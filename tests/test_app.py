@@ -134,6 +134,7 @@ def test_a_signal_reads_again_what_the_file_only_points_to(gate: GateProcess, up
     assert "sk-" not in gate.log()
 
 
+@pytest.mark.row(98)
 @pytest.mark.parametrize(
     ("break_it", "told"),
     [

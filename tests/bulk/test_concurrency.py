@@ -1,5 +1,6 @@
 """The window of calls under way: what makes it grow, what cuts it, and what does neither."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_a_window_that_is_not_used_does_not_grow() -> None:
     assert window.window == 20
 
 
+@pytest.mark.row(32)
 def test_a_burst_of_refusals_cuts_once() -> None:
     window = grown(most=100)
     cuts = [window.throttled(sent_at=9.0, now=10.0) for _ in range(100)]
@@ -39,6 +41,7 @@ def test_a_burst_of_refusals_cuts_once() -> None:
     assert window.window == 70
 
 
+@pytest.mark.row(31)
 def test_refusals_that_go_on_walk_the_window_down_to_one() -> None:
     window = grown(most=100)
     now = 10.0
@@ -67,6 +70,7 @@ def test_after_a_cut_growth_is_slow_and_goes_on() -> None:
     assert window.window == 100
 
 
+@pytest.mark.row(33)
 def test_a_few_failures_that_remain_do_not_hold_the_window_down() -> None:
     window = grown(most=100)
     window.throttled(9.0, 10.0)

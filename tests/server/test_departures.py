@@ -73,6 +73,7 @@ def _leave_midway(gate: GateProcess, key: str, *, reset: bool = False) -> float:
     return time.monotonic()
 
 
+@pytest.mark.row(21)
 @pytest.mark.parametrize("reset", [False, True])
 def test_client_leaves_midway_and_is_charged_once(
     leaving: tuple[GateProcess, str], steady: Steady, reset: bool
@@ -98,6 +99,7 @@ def test_client_leaves_midway_and_is_charged_once(
     assert gate.command("verify")["open_holds"] == 0
 
 
+@pytest.mark.row(21)
 def test_cancel_releases_a_silent_upstream_within_a_second(tmp_path: Path) -> None:
     released: list[float | None] = []
     done = threading.Event()

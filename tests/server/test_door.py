@@ -87,6 +87,7 @@ def test_what_is_not_fit_to_be_a_request_is_refused_and_the_connection_closed(
     assert len(upstream.requests) == before
 
 
+@pytest.mark.row(13)
 def test_headers_that_trickle_in_are_given_up_on(gate: GateProcess) -> None:
     with RawClient(gate.port) as client:
         client.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nslow: ")
@@ -102,6 +103,7 @@ def test_headers_that_trickle_in_are_given_up_on(gate: GateProcess) -> None:
         assert time.monotonic() - began < 6
 
 
+@pytest.mark.row(14)
 def test_a_body_that_does_not_come_is_given_up_on(gate: GateProcess, key: str) -> None:
     with RawClient(gate.port) as client:
         client.send(BASE + f"authorization: Bearer {key}\r\ncontent-length: 100\r\n\r\n{{".encode())
@@ -264,6 +266,7 @@ def test_a_key_is_taken_from_each_of_the_usual_headers(
     assert key not in str(sent)
 
 
+@pytest.mark.row(19)
 def test_expect_100_continue_is_answered(gate: GateProcess, key: str) -> None:
     body = json.dumps({"model": "gpt-4o-mini", "messages": []}).encode()
     with RawClient(gate.port) as client:

@@ -4,6 +4,8 @@ import json
 import threading
 import time
 
+import pytest
+
 from kit.gate import GateProcess
 from kit.raw import RawClient, body_of
 from kit.scripted import (
@@ -148,6 +150,7 @@ def test_a_clean_end_without_the_dialects_end_is_a_cut(gate: GateProcess, upstre
     assert _error_of(body) == "upstream_cut"
 
 
+@pytest.mark.row(29)
 def test_a_stalled_stream_is_an_error_after_the_idle_time(
     gate: GateProcess, upstream: ScriptedUpstream, key: str
 ) -> None:
