@@ -10,6 +10,7 @@ import pytest
 
 from kit.ledgers import Other, opened, until
 from kit.records import NOW, ending, event, hold
+from tollkeeper.core.errors import GateError
 from tollkeeper.stores.sqlite import upkeep as module
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.upkeep import Upkeep
@@ -166,3 +167,30 @@ def test_a_turn_while_the_ledger_cannot_be_written_is_refused(store: Path, other
             await ledger.turn(lambda writer: None)
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize("name", ["tollkeeper.db", "tollkeeper.db-wal"])
+def test_files_that_are_taken_away_stop_the_ledger_until_they_are_back(
+    store: Path, other: Other, troubles: list[str], name: str
+) -> None:
+    async def go() -> None:
+        async with opened(store, troubles) as ledger, kept(store, ledger, Clocks(), troubles) as upkeep:
+            ledger.settle(event())
+            assert await until(2, lambda: other.counts() == (0, 1))
+            upkeep.start()
+            (store / name).rename(store / "elsewhere")
+            (store / name).write_bytes((store / "elsewhere").read_bytes())
+            assert await until(3, lambda: not ledger.healthy)
+            for _ in range(2):
+                with pytest.raises(GateError) as refused:
+                    await ledger.hold(hold())
+                assert refused.value.code == "ledger_unavailable"
+            ledger.settle(event())
+            (store / "elsewhere").rename(store / name)
+            assert await until(3, lambda: ledger.healthy)
+            await ledger.hold(hold())
+
+    asyncio.run(go())
+    assert len(troubles) == 2
+    assert "removed or replaced" in troubles[0]
+    assert other.counts() == (1, 2)

@@ -11,6 +11,7 @@ Rule 5: what may wait for the disk or for another process is done on a thread, a
 """
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections import deque
@@ -24,7 +25,7 @@ from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.histogram import Histogram
 from tollkeeper.stores.sqlite.rows import End, HoldRow, Made, Once, hold_row, put
 from tollkeeper.stores.sqlite.syncing import Syncer, syncer
-from tollkeeper.stores.sqlite.writer import Writer
+from tollkeeper.stores.sqlite.writer import REPLACED, Writer
 
 T = TypeVar("T")
 
@@ -143,6 +144,14 @@ class SqliteLedger:
         for callback in resting:
             callback(self._unwritten())
 
+    async def check_files(self) -> None:
+        """Takes nothing more where somebody has removed or replaced the store's files; what is written is saved first."""
+        if self._trusted and self._writer.replaced():
+            with contextlib.suppress(sqlite3.Error):
+                await self.turn(lambda writer: writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
+            self._trusted = False
+            self._failed(REPLACED)
+
     async def close(self, seconds: float = 10.0) -> bool:
         """Writes all that is queued and ends. False where something could not be written in `seconds`."""
         until = self._loop.time() + seconds
@@ -234,9 +243,7 @@ class SqliteLedger:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(cannot_be_written())
-            if self.healthy:
-                self.healthy = False
-                self._on_trouble(str(error))
+            self._failed(str(error))
         self._rest()
         if self._turns:
             self._schedule(0)
@@ -244,6 +251,11 @@ class SqliteLedger:
             self._schedule(_GATHER if self._crowded and error is None else 0)
         elif self._ends:
             self._schedule(_ENDS_WAIT if error is None else _RETRY)
+
+    def _failed(self, why: str) -> None:
+        if self.healthy:
+            self.healthy = False
+            self._on_trouble(why)
 
     def _begin_turn(self) -> None:
         self._busy = True

@@ -66,6 +66,7 @@ class Upkeep:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(_EVERY)
+            await self._ledger.check_files()
             if not self._ledger.healthy:
                 continue  # the ledger says so itself
             try:

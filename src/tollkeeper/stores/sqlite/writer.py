@@ -8,6 +8,8 @@ from tollkeeper.core.errors import GateError
 from tollkeeper.stores.sqlite import database as store
 from tollkeeper.stores.sqlite.syncing import sync_now
 
+REPLACED = "the store's files were removed or replaced while the gate ran; put them back, or start the gate again"
+
 
 class Writer:
     """A connection with synchronous=NORMAL, and a descriptor of its log for syncs. Raises GateError.
@@ -18,13 +20,15 @@ class Writer:
     """
 
     def __init__(self, home: Path) -> None:
+        self._paths = (home / store.FILE, home / f"{store.FILE}-wal")
         self._home = home
         self.database = store.connect(home, wait=0)
         try:
             self.database.execute("PRAGMA synchronous = NORMAL")
             self.database.execute("PRAGMA temp_store = MEMORY")
             # No locks are lost when this descriptor is closed: SQLite's are on the store and on -shm.
-            self.log = os.open(home / f"{store.FILE}-wal", os.O_RDWR | os.O_CLOEXEC)
+            self.log = os.open(self._paths[1], os.O_RDWR | os.O_CLOEXEC)
+            self._files = self._found()
         except (OSError, sqlite3.Error) as error:
             self.database.close()
             raise GateError(f"{home / store.FILE}-wal: {error}") from error
@@ -37,6 +41,21 @@ class Writer:
             return os.fstat(self.log).st_size
         except OSError:
             return 0
+
+    def replaced(self) -> bool:
+        """Whether the files at the store's paths are no longer those that this connection writes to."""
+        return self._found() != self._files
+
+    def _found(self) -> list[tuple[int, int] | None]:
+        found: list[tuple[int, int] | None] = []
+        for path in self._paths:
+            try:
+                stat = path.stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((stat.st_dev, stat.st_ino))
+        return found
 
     def sync(self) -> None:
         """Returns when all that was committed is on disk. Raises OSError."""
@@ -58,6 +77,8 @@ class Writer:
         from the log into the store, which has a sync of its own, and the log begins again.
         """
         self.roll_back()
+        if self.replaced():
+            raise GateError(REPLACED)
         fresh = Writer(self._home)
         try:
             busy, *_ = fresh.database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
