@@ -15,7 +15,9 @@ from kit.scripted import (
     ScriptedUpstream,
     chat_answer,
     chat_events,
+    event_stream,
     json_answer,
+    usage_of,
 )
 
 CONFIG = """
@@ -81,6 +83,31 @@ def test_a_budget_that_is_spent_still_lets_answers_from_memory_pass(
     assert ask(gate, key, "known", idempotency_key="n-1")[0] == 200
     assert ask(gate, key, "known", idempotency_key="n-1")[1]["idempotent-replayed"] == "true"
     assert gate.command("verify")["problems"] == []
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("cut_short", [False, True])
+def test_an_answer_that_one_caller_s_budget_cut_short_is_not_given_to_others(
+    gate: GateProcess, upstream: ScriptedUpstream, cut_short: bool, streamed: bool
+) -> None:
+    def script(request: Request, connection: Connection) -> bool | None:
+        asked = request.json()
+        allowed = asked.get("max_completion_tokens") or asked.get("max_tokens") or 100
+        used = allowed if cut_short else 3
+        if streamed:
+            return event_stream(b"".join(chat_events(["word"], usage_of(9, used))))(request, connection)
+        return json_answer(200, chat_answer("word", completion_tokens=used))(request, connection)
+
+    upstream.script = script
+    poor, rich = gate.new_key(team="one", budgets=["0.002 USD"]), gate.new_key(team="one")
+    body = {"model": "kept", "stream": streamed, "messages": [{"role": "user", "content": "at length"}]}
+
+    first = gate.call("POST", "/v1/chat/completions", poor, body)
+    second = gate.call("POST", "/v1/chat/completions", rich, body)
+
+    assert first[1]["x-tollkeeper-clamped"].startswith("max_")
+    assert (second[1]["x-tollkeeper-cache"] == "hit") != cut_short
+    assert "x-tollkeeper-clamped" not in second[1]
 
 
 def test_what_is_under_way_when_the_gate_ends_is_recorded_once(gate: GateProcess, upstream: ScriptedUpstream) -> None:

@@ -110,6 +110,20 @@ class Run:
         reply = self.reply
         return self._complete and reply is not None and reply.status >= 400 and is_final(reply)
 
+    def cut_short(self, ample: int) -> bool:
+        """Whether a budget of its caller's made the answer shorter. Where that is not known yet: whether it allowed fewer
+        output tokens than `ample`.
+        """
+        allowed = min(
+            (note[2] for note in self.call.notes if note[0] == "clamped" and isinstance(note[2], int)), default=None
+        )
+        if allowed is None:
+            return False
+        event = self.event
+        if self._worked and event is not None and event.quality == "reported":
+            return event.usage.output_tokens >= allowed
+        return allowed < ample
+
     @property
     def open(self) -> bool:
         """Whether others may still join: it has not failed, and its answer is here from the first byte on."""
@@ -154,16 +168,16 @@ class Run:
         self,
         presence: Presence,
         headers: Callable[[Headers], Headers],
-        fits: Callable[[Reply], bool] = is_final,
+        fits: "Callable[[Run], bool] | None" = None,
         seconds: float | None = None,
     ) -> Reply | None:
-        """The same answer for another client, with other headers; None where none came that `fits` others.
+        """The same answer for another client, with other headers; None where none came that others can have.
 
         Raises GateError where none has begun within `seconds`.
         """
         listener = self._enter(presence)
         await self._hear(listener, seconds)
-        if self.reply is None or not fits(self.reply):
+        if self.reply is None or not is_final(self.reply) or (fits is not None and not fits(self)):
             self._detach(listener)
             return None
         return self._reply_to(listener, headers(self.reply.headers))

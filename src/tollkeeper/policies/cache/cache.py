@@ -20,9 +20,12 @@ from tollkeeper.core.ports import Answers, Handler, Headers
 from tollkeeper.policies.cache.cacheable import HEADER, CacheOptions, ModelCache, cacheable, left_out, sound, wish
 from tollkeeper.sharing import fingerprint
 from tollkeeper.sharing.receipts import FREE, Receipts, headers_for_others, kept, reply_from
-from tollkeeper.sharing.runs import Run, Runs, is_final
+from tollkeeper.sharing.runs import Run, Runs
 
 ORDER = 400
+_AMPLE = 4096
+"""Output tokens. A caller's budget that allows so many hardly ever cuts an answer short; if it does, the answer says so."""
+_NEVER_AMPLE = 1 << 62
 TargetsOf = Callable[[Call], Sequence[Target]]
 """Where a call would go. Raises CallerError where it cannot be said."""
 
@@ -164,7 +167,7 @@ class Cache:
 
     def _over(self, name: bytes, ttl: float, stored: list[bool], run: Run) -> None:
         self._forget(name, run)
-        if not run.complete or run.reply is None or run.reply.status != 200:
+        if not run.complete or run.reply is None or run.reply.status != 200 or run.cut_short(_NEVER_AMPLE):
             return
         pieces = run.pieces()
         if pieces is None or sum(map(len, pieces)) > self._options.max_answer_bytes:
@@ -172,15 +175,18 @@ class Cache:
         is_stream = run.reply.pour is not None
         if is_stream and not _is_event_stream(run.reply.headers):
             return  # relayed unread: nobody knows whether it is sound
-        if not _fits(run.reply):
+        if not _fits(run):
             return
         self._answers.put(name, kept(run, pieces, self._receipts.monotonic()), ttl)
         stored.append(True)
 
 
-def _fits(reply: Reply) -> bool:
-    """Whether a reply is an answer for others too, as far as can be said before its end."""
-    return is_final(reply) and (reply.status >= 400 or reply.pour is not None or sound(reply.body))
+def _fits(run: Run) -> bool:
+    """Whether a run's answer is one for others too, as far as can be said before its end."""
+    reply = run.reply
+    if reply is None or run.cut_short(_AMPLE):
+        return False
+    return reply.status >= 400 or reply.pour is not None or sound(reply.body)
 
 
 def _tenant(key: Key) -> bytes:
