@@ -28,10 +28,8 @@ from kit.shell import Shell, matches
 from tollkeeper import config
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [
-    "README",
-    *(f"docs/{name}" for name in "configure keys budgets limits usage explain streams failover cache errors operate bulk".split()),
-]
+NAMES = "configure keys budgets limits usage explain verify streams failover cache errors operate bulk"
+PAGES = ["README", *(f"docs/{name}" for name in NAMES.split())]
 RUN_ELSEWHERE = {"scripts/demo\nscripts/test": "tests/scripts, and whoever reads this", "pip install .": "below"}
 ENVIRONMENT = {"OPENAI_API_KEY": "sk-test"}
 SERVE = "OPENAI_API_KEY=sk-... tollkeeper serve"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tollkeeper.cli.options import EXIT_FAILED, Common, common, print_json
+from tollkeeper.cli.reconciling import BUCKETS, Asked, reconcile
 from tollkeeper.core.budget import FOREVER
 from tollkeeper.core.money import usd_from_nano
 from tollkeeper.core.past import Spending
@@ -20,9 +22,28 @@ from tollkeeper.stores.sqlite.proof import Proof
 
 
 @click.command()
+@click.option("--export", type=click.Path(path_type=Path), help="Compare with a provider's usage export instead.")
+@click.option("--provider", help="Whose export it is, as the configuration names it.")
+@click.option("--columns", help="Columns of another CSV: time=Date,model=Model,input=In,output=Out,cost=USD.")
+@click.option(
+    "--bucket", type=click.Choice(tuple(BUCKETS)), default="day", show_default=True, help="For single requests."
+)
+@click.option("--tolerance", type=click.FloatRange(0, 100), default=0.0, help="Percent that figures may differ.")
 @common
-def verify(options: Common) -> None:
+def verify(
+    options: Common,
+    export: Path | None,
+    provider: str | None,
+    columns: str | None,
+    bucket: str,
+    tolerance: float,
+) -> None:
     """Check that the ledger is whole and adds up. Exits with 1 and says what does not if anything does not."""
+    if export is not None:
+        reconcile(options, Asked(export, provider, columns, bucket, tolerance))
+        return
+    if provider is not None or columns is not None:
+        raise click.UsageError("--provider and --columns are about an --export.")
     with _watched() as progress:
         found = proof.prove(options.home_folder(), int(time.time() * 1000), progress)
     reports = options.reports()

@@ -1,0 +1,1 @@
+"""Providers' usage exports, read into one form and compared with the ledger's own figures; pure."""
