@@ -260,6 +260,25 @@ async def test_it_is_over_only_when_the_last_record_is_written() -> None:
     assert told == [run, run]
 
 
+@pytest.mark.parametrize(
+    ("allowed", "before", "after"),
+    [(None, False, False), (100, True, False), (5000, False, False), (3, True, True)],
+)
+@in_a_loop
+async def test_what_a_budget_cut_short_is_known_for_certain_at_the_end(
+    allowed: int | None, before: bool, after: bool
+) -> None:
+    work, runs = Work(), Runs(1000)
+    run, call, _ = begin(runs, work)
+    if allowed is not None:
+        call.notes += [("clamped", "max_tokens", 9000), ("clamped", "max_tokens", allowed)]
+    assert run.cut_short(4096) == before
+    work.go.set()
+    await run.lead()
+
+    assert run.cut_short(4096) == after  # the record says: 3 output tokens
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 @in_a_loop
 async def test_a_run_that_is_over_goes_without_the_collector(streamed: bool) -> None:
