@@ -20,6 +20,7 @@ def csv(data: bytes) -> list[Record]:
     return list(reading.comma_separated(io.BytesIO(data)))
 
 
+@pytest.mark.row(83)
 def test_strings_and_objects_are_rows_and_blank_lines_are_none() -> None:
     found = json_lines(b'"one"\n\n{"prompt":"two"}\r\n   \n"three"')
     assert [(row.index, row.line, row.value) for row in found] == [
@@ -29,10 +30,12 @@ def test_strings_and_objects_are_rows_and_blank_lines_are_none() -> None:
     ]
 
 
+@pytest.mark.row(83)
 def test_a_byte_order_mark_is_not_part_of_the_first_row() -> None:
     assert json_lines(b'\xef\xbb\xbf"one"\n')[0].value == "one"
 
 
+@pytest.mark.row(83)
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -53,6 +56,7 @@ def test_a_broken_line_is_a_row_with_its_reason(line: bytes, problem: str) -> No
     assert found[2].value == "after"
 
 
+@pytest.mark.row(83)
 def test_a_line_that_is_too_long_is_skipped_without_being_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 1000)
     found = json_lines(b'"a"\n"' + b"x" * 5_000_000 + b'"\n"b"\n')
@@ -60,12 +64,14 @@ def test_a_line_that_is_too_long_is_skipped_without_being_kept(monkeypatch: pyte
     assert found[1].problem == "line 2 is longer than 1000 bytes"
 
 
+@pytest.mark.row(84)
 def test_csv_has_quotes_commas_and_line_ends_in_its_fields() -> None:
     found = csv(b'id,text\r\n1,"a, ""b""\nc"\r\n2,d\r\n')
     assert [row.value for row in found] == [{"id": "1", "text": 'a, "b"\nc'}, {"id": "2", "text": "d"}]
     assert [row.line for row in found] == [2, 4]
 
 
+@pytest.mark.row(84)
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
@@ -80,6 +86,7 @@ def test_a_ragged_or_garbled_csv_row_is_broken_and_the_next_is_not(row: bytes, p
     assert found[1].value == {"a": "x", "b": "y"}
 
 
+@pytest.mark.row(84)
 @pytest.mark.parametrize(
     ("data", "words"),
     [(b"", "no header"), (b"a,b,a\n1,2,3\n", "names a twice"), (b"\xff,b\n1,2\n", "not UTF-8")],
@@ -89,6 +96,7 @@ def test_a_csv_without_a_usable_header_is_refused(data: bytes, words: str) -> No
         csv(data)
 
 
+@pytest.mark.row(84)
 def test_parquet_rows_are_columns_nested_ones_too(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
     from pyarrow import parquet
@@ -101,6 +109,7 @@ def test_parquet_rows_are_columns_nested_ones_too(tmp_path: Path) -> None:
     assert [row.value for row in found] == rows
 
 
+@pytest.mark.row(84)
 def test_a_parquet_file_of_no_rows_has_none_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
     from pyarrow import parquet
@@ -125,3 +134,20 @@ def test_a_million_rows_are_read_a_piece_at_a_time(tmp_path: Path) -> None:
     rows = reading.records(path)
     assert next(rows).index == 0
     assert sum(1 for _ in rows) == 1999
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_rows_that_nobody_wants_keep_their_places_and_are_not_read_into(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"in.{kind}"
+    if kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.table({"text": [f"row {number}" for number in range(2500)]}), path)
+    else:
+        text = b"not json\n" + b'"row"\n' * 2499 if kind == "jsonl" else b"text\n" + b"row\n" * 2500
+        path.write_bytes(text)
+    rows = list(reading.records(path, None, lambda index: index == 2200))
+    assert [row.index for row in rows] == list(range(2500))
+    assert [row.index for row in rows if row.value is not None] == [2200]
+    assert all(row.problem is None for row in rows)

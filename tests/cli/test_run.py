@@ -2,73 +2,15 @@
 
 import csv
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kit.gate import GateProcess
+from kit.jobs import CONFIG, Folder, echo
 from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
-
-CONFIG = """
-[providers.up]
-kind = "openai"
-base_url = "{url}/v1"
-[models.m]
-targets = ["up/gpt-4o-mini"]
-price = {{ input = 1, output = 2 }}
-"""
-
-
-class Folder:
-    """A folder with a config for one upstream, in which jobs run."""
-
-    def __init__(self, path: Path, upstream: str) -> None:
-        self.path = path
-        (path / "tollkeeper.toml").write_text(CONFIG.format(url=upstream))
-
-    def prompts(self, count: int, name: str = "in.jsonl") -> Path:
-        target = self.path / name
-        target.write_text("".join(json.dumps(f"prompt {number}") + "\n" for number in range(count)))
-        return target
-
-    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "tollkeeper", "run", *arguments, "--home", str(self.path / "home")],
-            cwd=self.path,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **environment},
-        )
-
-    def run(self, *arguments: str, stdin: bytes = b"", **environment: str) -> tuple[int, str, str]:
-        process = self.start(*arguments, **environment)
-        out, err = process.communicate(stdin, timeout=60)
-        return process.returncode, out.decode(), err.decode()
-
-    def rows(self, name: str = "out.jsonl") -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.path / name).read_text().splitlines()]
-
-    def command(self, *arguments: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "tollkeeper", *arguments, "--json", "--home", str(self.path / "home")],
-            capture_output=True,
-            check=True,
-            timeout=60,
-        )
-        return json.loads(done.stdout)
-
-
-def echo(request: Request, connection: Connection) -> bool:
-    """Answers with the last message, so that rows can be told apart."""
-    text = request.json()["messages"][-1]["content"]
-    return json_answer(200, chat_answer(f"re: {text}"))(request, connection)
 
 
 def test_a_file_of_prompts_becomes_a_file_of_answers_in_order_and_in_the_ledger(tmp_path: Path) -> None:
@@ -136,9 +78,11 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
         assert [row["output"] for row in folder.rows()] == [f"re: prompt {number}" for number in range(400)]
         assert 400 <= len(upstream.requests) <= 408
         events = folder.command("usage", "--by", "key")[0]
-        assert events["attempts"] == len(upstream.requests)
+        # What was in the ledger and not yet on the wire at the kill is recorded, too: nobody can know that it was not sent.
+        assert len(upstream.requests) <= events["attempts"] <= len(upstream.requests) + 8
 
 
+@pytest.mark.row(81)
 def test_another_job_is_not_resumed_as_this_one(tmp_path: Path) -> None:
     with ScriptedUpstream(echo) as upstream:
         folder = Folder(tmp_path, upstream.url)
@@ -175,6 +119,7 @@ def test_an_input_may_grow_and_failed_rows_may_be_asked_again(tmp_path: Path) ->
         assert len(upstream.requests) - before == 2
 
 
+@pytest.mark.row(85)
 def test_ids_that_stand_twice_are_refused_before_anything_is_spent(tmp_path: Path) -> None:
     with ScriptedUpstream(echo) as upstream:
         folder = Folder(tmp_path, upstream.url)
@@ -197,6 +142,7 @@ def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
         assert (tmp_path / "out.jsonl").read_text() == "precious"
 
 
+@pytest.mark.row(96)
 def test_answers_follow_the_schema_or_the_row_says_why(tmp_path: Path) -> None:
     def script(request: Request, connection: Connection) -> bool:
         odd = "1" in request.json()["messages"][0]["content"]
@@ -248,7 +194,7 @@ def test_options_that_cannot_be_meant_are_refused(tmp_path: Path, option: tuple[
 
 def test_a_job_through_a_gate_is_charged_there(tmp_path: Path) -> None:
     with ScriptedUpstream(echo) as upstream:
-        gate = GateProcess(tmp_path / "gate", CONFIG.format(url=upstream.url), {})
+        gate = GateProcess(tmp_path / "gate", CONFIG.format(url=upstream.url.removesuffix("/v1")), {})
         try:
             folder = Folder(tmp_path, upstream.url)
             folder.prompts(50)

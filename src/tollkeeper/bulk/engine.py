@@ -46,6 +46,7 @@ class Engine:
             streamed=False,
             accepted_at=self._monotonic(),
             presence=presence,
+            patient=False,  # the runner waits without a slot, and must see refusals to find the provider's limits
             metered=found.metered,
         )
         try:

@@ -81,12 +81,13 @@ class Job:
         self.journal = Journal(plan.journal)
         try:
             self._admit()
+            done = self.journal.done()
             self.running = Running(
-                self.records(),
+                self.records(lambda index: index >= len(done) or not done[index]),
                 plan.shape,
                 ask,
                 self.journal,
-                self.journal.done(),
+                done,
                 plan.limits,
                 pace=Pace(rpm=plan.rpm, tpm=plan.tpm, now=monotonic(), uniform=uniform),
                 check=check,
@@ -98,9 +99,9 @@ class Job:
             self.journal.close()
             raise
 
-    def records(self) -> Iterator[Record]:
-        """The input's rows, from the beginning."""
-        for record in reading.records(self.plan.input, self.plan.input_format):
+    def records(self, wanted: reading.Wanted = reading.every) -> Iterator[Record]:
+        """The input's rows, from the beginning; with values where they are wanted."""
+        for record in reading.records(self.plan.input, self.plan.input_format, wanted):
             if self.plan.sample is not None and record.index >= self.plan.sample:
                 return
             yield record
@@ -125,7 +126,8 @@ class Job:
         self.journal.close()
 
     def _export(self) -> int:
-        rows = export.joined(self.records(), self.journal.details())
+        wanted = reading.none if self.kind == "jsonl" else reading.every  # its lines have no columns of the input
+        rows = export.joined(self.records(wanted), self.journal.details())
         return export.write(self.plan.output, self.kind, rows, escape=self.plan.escape)
 
     def _admit(self) -> None:

@@ -77,6 +77,8 @@ class Journal:
         self._idle.set()
         self.trouble: GateError | None = None
         """Why rows can no longer be written; the job must stop."""
+        self.on_trouble: Callable[[], None] | None = None
+        """Called once when there is trouble: nothing that was put will be written any more."""
 
     # --- what the job is --------------------------------------------------------------------------------------------
 
@@ -169,6 +171,8 @@ class Journal:
             self.trouble = GateError(f"{self.path} cannot be written: {error}.", code="journal_unavailable")
             self._waiting = []
             self._idle.set()
+            if self.on_trouble is not None:
+                self.on_trouble()
             return
         if self._waiting:
             asyncio.get_running_loop().call_later(_GATHER, self._begin)

@@ -1,14 +1,16 @@
 """Input files to records, a piece at a time: JSON lines, CSV, Parquet, or standard input; memory stays flat.
 
 A line that cannot be read is a record with a problem, so that it has its place in the output. Blank lines are no rows.
+Rows whose values nobody wants (they have ended, or are only counted) are passed over without being read into.
 """
 
 import csv
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -21,10 +23,22 @@ _BOM = b"\xef\xbb\xbf"
 _PIECE = 1024 * 1024
 _decode = msgspec.json.Decoder().decode
 
-Reader = Callable[[BinaryIO], Iterator[Record]]
+Wanted = Callable[[int], bool]
+"""Whether the value of the row of that index is needed; without it a record has its place and nothing else."""
+Reader = Callable[[BinaryIO, Wanted], Iterator[Record]]
 
 
-def records(path: Path | None, kind: str | None = None) -> Iterator[Record]:
+def every(index: int) -> bool:
+    """All rows are wanted."""
+    return True
+
+
+def none(index: int) -> bool:
+    """Rows are only counted."""
+    return False
+
+
+def records(path: Path | None, kind: str | None = None, wanted: Wanted = every) -> Iterator[Record]:
     """The records of a file, or of standard input where `path` is None.
 
     `kind` is jsonl, csv or parquet; where None, the file's suffix says it, and standard input is JSON lines.
@@ -40,19 +54,21 @@ def records(path: Path | None, kind: str | None = None) -> Iterator[Record]:
     except OSError as error:
         raise CallerError(f"{path}: {error.strerror}.", code="input_unreadable") from None
     with stream:
-        yield from READERS[found](stream)
+        yield from READERS[found](stream, wanted)
 
 
-def json_lines(stream: BinaryIO) -> Iterator[Record]:
+def json_lines(stream: BinaryIO, wanted: Wanted = every) -> Iterator[Record]:
     """One JSON string or object a line; CRLF, a BOM and a missing last line end do not matter."""
     index = 0
     for line, text, whole in _lines(stream):
-        if whole and not text.strip():
+        if whole and (text.isspace() or not text):
             continue
         if not whole:
             yield Record(index, line, None, f"line {line} is longer than {LONGEST_LINE} bytes")
-        else:
+        elif wanted(index):
             yield _json_record(index, line, text)
+        else:
+            yield Record(index, line, None)
         index += 1
 
 
@@ -85,13 +101,17 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
             yield number, text, True
 
 
-def comma_separated(stream: BinaryIO) -> Iterator[Record]:
+def comma_separated(stream: BinaryIO, wanted: Wanted = every) -> Iterator[Record]:
     """CSV with a header (RFC 4180); every value is text. A row of another length than the header is broken.
 
     Raises CallerError where the header is missing, not UTF-8 or names a column twice.
     """
     csv.field_size_limit(LONGEST_LINE)
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+    with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
+        yield from _csv_records(text, wanted)
+
+
+def _csv_records(text: Iterable[str], wanted: Wanted) -> Iterator[Record]:
     rows = csv.reader(text, strict=True)
     try:
         header = next(rows, None)
@@ -117,7 +137,7 @@ def comma_separated(stream: BinaryIO) -> Iterator[Record]:
             continue
         if not row:
             continue
-        yield _csv_record(index, line, header, row)
+        yield _csv_record(index, line, header, row) if wanted(index) else Record(index, line, None)
         index += 1
 
 
@@ -132,7 +152,7 @@ def _csv_record(index: int, line: int, header: list[str], row: list[str]) -> Rec
     return Record(index, line, dict(zip(header, row, strict=True)))
 
 
-def parquet(stream: BinaryIO) -> Iterator[Record]:
+def parquet(stream: BinaryIO, wanted: Wanted = every) -> Iterator[Record]:
     """Apache Parquet, a thousand rows at a time; nested columns are JSON values. Needs the extra `parquet`."""
     try:
         from pyarrow import ArrowException
@@ -146,8 +166,11 @@ def parquet(stream: BinaryIO) -> Iterator[Record]:
             raise CallerError("Two columns of the file have one name.", code="input_unreadable")
         index = 0
         for batch in file.iter_batches(1000):
-            for row in batch.to_pylist():
-                yield Record(index, index + 1, row)
+            rows: Iterable[dict[str, Any] | None] = repeat(None, batch.num_rows)
+            if any(wanted(index + number) for number in range(batch.num_rows)):
+                rows = batch.to_pylist()
+            for row in rows:
+                yield Record(index, index + 1, row if wanted(index) else None)
                 index += 1
     except ArrowException as error:
         raise CallerError(f"The file is not valid Parquet: {error}.", code="input_unreadable") from None

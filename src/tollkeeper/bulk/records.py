@@ -13,6 +13,6 @@ class Record(Struct, frozen=True):
     line: int
     """Where it begins in the file, counted from 1; its number where the file has no lines."""
     value: str | dict[str, Any] | None
-    """A plain prompt, or named columns; None where it could not be read."""
+    """A plain prompt, or named columns; None where it could not be read, or where nobody wanted it."""
     problem: str | None = None
     """Why not, for the row's error."""

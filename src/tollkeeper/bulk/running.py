@@ -145,6 +145,7 @@ class Running:
         """None when every row has ended; else why not. Raises GateError where the journal cannot be written."""
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
+        self._journal.on_trouble = self._fill  # rows that wait for the journal would wait for ever
         self._fill()
         try:
             await self._ended
@@ -202,13 +203,14 @@ class Running:
             return found
         if self._later and self._later[0][0] <= now:
             return heapq.heappop(self._later)[2]
-        if len(self._later) < self._most_waiting:
+        crowded = len(self._later) + len(self._parked) >= self._most_waiting
+        if not crowded:
             found = self._draw()
             if found is not None:
                 return found
         if self._later:
             self._come_again(self._later[0][0] - now)
-        elif self._parked and self._exhausted:
+        elif self._parked and (self._exhausted or crowded):
             return self._parked.popleft()
         return None
 

@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 
 from tollkeeper.app import App, open_app
-from tollkeeper.bulk import answers, progress
+from tollkeeper.bulk import answers, progress, reading
 from tollkeeper.bulk.engine import Engine
 from tollkeeper.bulk.job import Job, Outcome, Plan
 from tollkeeper.bulk.running import Ask, Limits
@@ -121,7 +121,7 @@ async def _run(
                 err=True,
             )
         shown = progress.Progress(job.running, job.begun_before, None, json=as_json, stream=progress.standard())
-        counting = loop.run_in_executor(None, lambda: sum(1 for _ in job.records()))
+        counting = loop.run_in_executor(None, lambda: sum(1 for _ in job.records(reading.none)))
         counting.add_done_callback(lambda done: setattr(shown, "total", None if done.exception() else done.result()))
 
         def interrupt() -> None:

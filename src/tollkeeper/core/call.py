@@ -91,6 +91,8 @@ class Call:
     """What its caller named the conversation that it belongs to."""
     idempotency: str | None = None
     """The beginning of the hash of its Idempotency-Key."""
+    patient: bool = True
+    """Whether it may wait in order to ask a target again; other targets are asked in any case."""
     dry: bool = False
     """Only asks what would happen: rules are evaluated, nothing is taken, nothing is sent."""
     events: list[Event] = field(default_factory=list)

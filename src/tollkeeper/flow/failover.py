@@ -55,7 +55,7 @@ class Failover:
         seconds = self.options.deadline
         if call.timeout is not None:
             seconds = call.timeout if seconds is None else min(seconds, call.timeout)
-        until = None if seconds is None else call.accepted_at + seconds
+        until = None if seconds is None else call.accepted_at + seconds - _SPARE
         now = self._monotonic()
         member = pool.members[0]
         if not pool.single:
@@ -65,8 +65,9 @@ class Failover:
             call.notes += [("skipped", skipped.name, reason) for skipped, reason in choice.skipped]
         elif member.full:
             raise _busy(call)
-        timeouts = None if until is None else _within(until - now - _SPARE, member)
+        timeouts = None if until is None else _within(until - now, member)
         attempt = self._sending.attempt(call, member.target, 1, timeouts)
+        attempt.until = until
         member.state.account.budget.earn(self.options.budget)
         end = await self._made(attempt, member, now)
         if isinstance(end, Reply) and end.status < 400 and attempt.stream_error is None:
@@ -155,13 +156,14 @@ class _Rescue:
             now = failover._monotonic()
             timeouts = None
             if self._until is not None:
-                left = self._until - now - _SPARE
+                left = self._until - now
                 if left <= 0:
                     return self._answer(self._best)
                 timeouts = _within(left, member)
             call.notes.append(("target", member.name, f"after {verdict.code}"))
             failover.retried[member.target.account.name,] += 1
             attempt = failover._sending.attempt(call, member.target, self._made + 1, timeouts)
+            attempt.until = self._until
             end = await failover._made(attempt, member, now)
 
     def _priced(self, member: Member, end: Reply | TollkeeperError) -> Member | None:
@@ -210,7 +212,7 @@ class _Rescue:
                 return member, 0.0
             if state.account.budget.take(now, options.least):
                 return member, 0.0
-        if self._again >= options.retries:
+        if self._again >= options.retries or not self._call.patient:
             return None
         for member in order:
             verdict = self._asked.get(member)
@@ -220,7 +222,7 @@ class _Rescue:
             rest = member.state.cooled_until - now
             if rest > 0 and verdict.wait is not None:
                 wait = max(wait, after_rest(rest, failover._draw))
-            too_long = wait > options.cap if self._until is None else now + wait + _SPARE >= self._until
+            too_long = wait > options.cap if self._until is None else now + wait >= self._until
             if too_long:
                 continue
             if member.state.account.budget.take(now, options.least):
@@ -252,7 +254,7 @@ def session_of(call: Call) -> str | None:
 
 
 def _within(seconds: float, member: Member) -> Patience:
-    """The account's timeouts, none of them longer than that. Raises GateError where nothing is left."""
+    """The account's timeouts, to connect and in all no longer than that. Raises GateError where nothing is left."""
     if seconds <= 0:
         raise GateError(
             "The time that this call was given is over.",
@@ -265,8 +267,8 @@ def _within(seconds: float, member: Member) -> Patience:
     own = member.target.account.timeouts
     return Patience(
         connect=min(own.connect, seconds),
-        first_byte=min(own.first_byte, seconds),
-        idle=min(own.idle, seconds),
+        first_byte=own.first_byte,
+        idle=own.idle,
         total=min(own.total, seconds),
     )
 
