@@ -176,6 +176,8 @@ def test_calls_under_way_count_against_a_quick_target() -> None:
     chosen = pool(2, "least-latency")
     for member, seconds in zip(chosen.members, (0.1, 0.3), strict=True):
         member.state.latency[True] = seconds
+        member.state.latency_at = NOW
+    assert order(chosen, streamed=True) == "ab"
     chosen.members[0].state.in_flight = 5
 
     assert order(chosen, streamed=True) == "ba"

@@ -361,6 +361,38 @@ def test_a_second_attempt_that_a_budget_refuses_leaves_the_first_ones_answer(tmp
         assert running.gate.command("verify")["open_holds"] == 0
 
 
+def test_a_client_that_leaves_before_its_attempt_fails_has_no_second_one(pair: Several) -> None:
+    asked, gone = threading.Event(), threading.Event()
+
+    def fail(request: Request, connection: Connection) -> bool | None:
+        asked.set()
+        gone.wait(5)
+        time.sleep(0.1)  # until the gate has seen it
+        return failing(500)(request, connection)
+
+    pair.upstreams[0].script, pair.upstreams[1].script = fail, WELL
+    pair.forget()
+    before = len(pair.gate.events())
+    with RawClient(pair.gate.port) as client:
+        client.post("/v1/chat/completions", pair.key, {"model": "m", "messages": []})
+        assert asked.wait(5)
+    gone.set()
+    pair.gate.events_once(before + 1)
+    time.sleep(0.2)
+
+    assert pair.counts() == [1, 0]
+
+
+def test_a_call_that_is_refused_before_it_is_sent_takes_no_place(tmp_path: Path) -> None:
+    with several(tmp_path, [WELL], targets='{ target = "a/m", concurrency = 1 }') as running:
+        well, running.key = running.key, running.gate.new_key(budgets=["10 tokens"])
+        assert [running.ask()[0] for _ in range(3)] == [429] * 3
+        running.key = well
+
+        assert [running.ask()[0] for _ in range(2)] == [200, 200]
+        assert len(running.upstreams[0].requests) == 2
+
+
 # --- time ----------------------------------------------------------------------------------------------------------
 
 

@@ -65,7 +65,7 @@ def test_where_every_target_fails_retries_end_soon_and_what_is_well_again_is_fou
         )  # 20 calls at once that did not know yet, at two targets
         running.forget()
         answers = _calls(running, 1000)
-        assert sum(running.counts()) <= 1.2 * len(answers)
+        assert sum(running.counts()) <= 1.2 * len(answers) + 20  # what was saved up by a target that was ejected
         for upstream in running.upstreams:
             upstream.script = WELL
         until = time.monotonic() + 10

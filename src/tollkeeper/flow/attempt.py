@@ -47,6 +47,7 @@ class Attempt:
         "stream_error",
         "target",
         "timeouts",
+        "until",
     )
 
     def __init__(
@@ -76,6 +77,8 @@ class Attempt:
         self.heard = Heard()
         self.reservation: Reservation | None = None
         self.timeouts = timeouts
+        self.until: float | None = None
+        """Monotonic time at which its call is over."""
         self.state: TargetHealth | None = None
         """Is told how it ends."""
         self.probe = False

@@ -87,6 +87,8 @@ class Sending:
             raise
         attempt.sent = True
         attempt.reused = answer.reused
+        if attempt.until is not None:
+            answer.limit_to(attempt.until - self._monotonic())
         relay = Relay(attempt, answer, outgoing.hide_usage, self._counting, self.departures, self.options)
         call.presence.on_leave(relay.client_left)
         return await relay.reply()
