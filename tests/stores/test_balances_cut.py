@@ -65,6 +65,7 @@ def test_what_waits_to_be_written_is_in_the_sums(home: Path) -> None:
     async def scenario() -> tuple[list[Spent], int]:
         async with opened(home) as ledger:
             balances = SqliteBalances(home, ledger)
+            assert await balances.spent([EVERYTHING], lambda: None) == [Spent(0, 0)]  # it has its connection now
             for cost in (1, 10, 100):
                 ledger.settle(event(cost_nano=cost, usage=Usage(output_tokens=1)))
             sums = await balances.spent([EVERYTHING], lambda: None)

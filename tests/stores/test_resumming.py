@@ -52,6 +52,14 @@ def test_a_number_that_is_off_is_named_with_its_hour_its_day_and_its_month(
     assert month == "The sums of the month 2026-01-01T00:00Z differ from those of its hours"
 
 
+@pytest.mark.parametrize("name", SUMS)
+def test_an_hours_total_that_is_off_is_named(store: sqlite3.Connection, name: str) -> None:
+    for span in ("hour", "day", "month"):
+        store.execute(f"UPDATE sums SET {name} = {name} + 1 WHERE of = 0 AND span = ? AND start = ?", (span, NOW))
+
+    assert problems(store)[0] == "The sums of the hour 2026-01-01T00:00Z do not add up to its total"
+
+
 def test_an_event_in_no_sums_and_one_that_is_gone_are_counted(store: sqlite3.Connection) -> None:
     store.execute("DELETE FROM fresh")
     store.execute("INSERT INTO fresh VALUES ('gone', 1)")

@@ -22,7 +22,8 @@ def writer(store: Path) -> Iterator[sqlite3.Connection]:
 def _state(writer: sqlite3.Connection) -> tuple[int, int, int, int]:
     """Fresh events, and how many events the sums of each span are of."""
     [(fresh,)] = writer.execute("SELECT count(*) FROM fresh")
-    spans = dict(writer.execute("SELECT span, sum(attempts) FROM sums GROUP BY span"))
+    spans = dict(writer.execute("SELECT span, sum(attempts) FROM sums WHERE of <> 0 GROUP BY span"))
+    assert spans == dict(writer.execute("SELECT span, sum(attempts) FROM sums WHERE of = 0 GROUP BY span"))
     return fresh, spans.get("hour", 0), spans.get("day", 0), spans.get("month", 0)
 
 

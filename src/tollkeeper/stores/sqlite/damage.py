@@ -26,7 +26,7 @@ _SALVAGE = "salvage"
 _SPANS = (
     "SELECT count(DISTINCT attempts), count(DISTINCT cost_nano), count(DISTINCT tokens), count(*) FROM"
     " (SELECT sum(attempts) AS attempts, sum(cost_nano) AS cost_nano, sum(input_tokens + output_tokens) AS tokens"
-    " FROM sums GROUP BY span)"
+    " FROM sums GROUP BY span, of = 0)"
 )
 
 
@@ -99,14 +99,14 @@ def _looked_at(damaged: sqlite3.Connection) -> set[str]:
 
 
 def _spans_agree(reader: sqlite3.Connection) -> bool:
-    """Hours, days and months are sums of the same events."""
+    """Hours, days and months, by group and in all, are sums of the same events."""
     try:
         [(attempts, cost, tokens, spans)] = reader.execute(_SPANS)
     except sqlite3.OperationalError as error:
         return error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
     except sqlite3.DatabaseError:
         return False
-    return bool(spans == 0 or (attempts, cost, tokens, spans) == (1, 1, 1, 3))
+    return bool(spans == 0 or (attempts, cost, tokens, spans) == (1, 1, 1, 6))
 
 
 def _salvaged(damaged: sqlite3.Connection, home: Path, found: set[str]) -> set[str]:

@@ -42,6 +42,7 @@ def compare(
                     + _differing(kept.get(label), made.get(label))
                 )
     progress(len(hours), len(hours))
+    _totals(reader, problem)
     for span, begins in _STARTS.items():
         _longer(reader, span, begins, problem)
 
@@ -71,6 +72,13 @@ def _longer(reader: sqlite3.Connection, span: str, begins: str, problem: Callabl
     differing = f"SELECT * FROM ({hours} EXCEPT {kept}) UNION SELECT * FROM ({kept} EXCEPT {hours})"
     for (start,) in reader.execute(f"SELECT DISTINCT begins FROM ({differing}) ORDER BY begins"):
         problem(f"The sums of the {span} {_moment(start)} differ from those of its hours")
+
+
+def _totals(reader: sqlite3.Connection, problem: Callable[[str], None]) -> None:
+    """Of each hour there is one row more, which is of all groups together."""
+    more = " OR ".join(f"sum(CASE WHEN of = 0 THEN -{name} ELSE {name} END) <> 0" for name in SUMS)
+    for (start,) in reader.execute(f"SELECT start FROM sums WHERE span = 'hour' GROUP BY start HAVING {more}"):
+        problem(f"The sums of the hour {_moment(start)} do not add up to its total")
 
 
 def _differing(kept: tuple[int, ...] | None, made: tuple[int, ...] | None) -> str:

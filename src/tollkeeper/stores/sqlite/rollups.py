@@ -31,6 +31,11 @@ _ADD = (
     " FROM temp.batch b JOIN sum_groups g ON g.label = b.label GROUP BY 2, 3"
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
 )
+_ADD_TO_TOTAL = (
+    f"INSERT INTO sums SELECT ?, {{}} AS start, 0, {', '.join(f'sum({name})' for name in SUMS)}"
+    " FROM temp.batch b GROUP BY 2"
+    f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
+)
 _PLACES = (
     "INSERT INTO hours SELECT hour, min(first_id), max(last_id) FROM temp.batch GROUP BY hour"
     " ON CONFLICT DO UPDATE SET first_id = min(first_id, excluded.first_id), last_id = max(last_id, excluded.last_id)"
@@ -53,6 +58,7 @@ def roll_up(writer: sqlite3.Connection, most: int) -> int:
     writer.execute(_NEW_GROUPS)
     for span, start in _STARTS.items():
         writer.execute(_ADD.format(start), (span,))
+        writer.execute(_ADD_TO_TOTAL.format(start), (span,))
     writer.execute(_PLACES)
     writer.execute("DELETE FROM temp.batch")
     count = writer.execute("DELETE FROM fresh WHERE (request_id, attempt) <= (?, ?)", last).rowcount

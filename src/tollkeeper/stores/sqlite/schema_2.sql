@@ -47,7 +47,7 @@ CREATE INDEX sum_groups_by_key ON sum_groups (key_id);
 CREATE TABLE sums (
     span                TEXT NOT NULL,
     start               INTEGER NOT NULL,
-    of                  INTEGER NOT NULL,  -- sum_groups.id
+    of                  INTEGER NOT NULL,  -- sum_groups.id; 0: all of them together
     requests            INTEGER NOT NULL,  -- first attempts of a request
     provider_requests   INTEGER NOT NULL,  -- first attempts at the provider that asked it
     attempts            INTEGER NOT NULL,

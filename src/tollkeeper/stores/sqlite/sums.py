@@ -91,10 +91,12 @@ def sums_query(
     so is `where`, over `x`, which is either `g` or `e`: both have key_id, owner, team, model_asked and provider.
     """
     spans, rest = cover(stretch, longest)
-    # A few groups are looked up by the index; for all of them the sums are read in their order.
-    tables = (
-        "sum_groups x JOIN sums s ON s.of = x.id" if where != "1" else "sums s CROSS JOIN sum_groups x ON s.of = x.id"
-    )
+    if where != "1":
+        tables = "sum_groups x JOIN sums s ON s.of = x.id"  # a few groups: looked up by the index
+    elif any("x." in expression for expression in by.values()):
+        tables = "sums s CROSS JOIN sum_groups x ON s.of = x.id"  # all of them: read in the order of the sums
+    else:
+        tables = "(SELECT * FROM sums WHERE of = 0) s"
     parts: list[str] = []
     values: dict[str, object] = {"since": stretch[0], "until": stretch[1]}
     for number, (span, (start, end)) in enumerate(spans):
