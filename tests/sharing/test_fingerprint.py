@@ -39,7 +39,7 @@ def mark(asked: Call, *without: str) -> bytes:
     return digest(request_parts(asked, frozenset(without)))
 
 
-@examples(150)
+@examples(60)
 @given(OBJECTS, st.randoms())
 def test_space_and_the_order_of_top_level_members_say_nothing(value: dict[str, Any], random: Any) -> None:
     turned = list(value.items())
@@ -48,7 +48,7 @@ def test_space_and_the_order_of_top_level_members_say_nothing(value: dict[str, A
     assert mark(call(compact(value))) == mark(call(json.dumps(dict(turned), indent=3).encode()))
 
 
-@examples(150)
+@examples(60)
 @given(OBJECTS, OBJECTS)
 def test_two_bodies_are_the_same_only_where_their_members_are(one: dict[str, Any], two: dict[str, Any]) -> None:
     same = {name: compact(value) for name, value in one.items()} == {
