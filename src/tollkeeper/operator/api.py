@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
-from tollkeeper.operator import budgets, explain, health, keys, usage
+from tollkeeper.operator import budgets, explain, health, keys, usage, verify
 from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]
@@ -55,6 +55,7 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/events", GET=usage.events),
             route("/api/health", GET=health.targets),
             route("/api/explain/{id}", GET=explain.explain),
+            route("/api/verify", GET=verify.verify),
         ],
         exception_handlers={
             TollkeeperError: _refused,
