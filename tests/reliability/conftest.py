@@ -1,4 +1,4 @@
-"""A gate with small limits in front of a scripted upstream, one for each file of these tests."""
+"""A gate with small limits in front of a scripted upstream, one for all of these tests: nothing they try may harm it."""
 
 from collections.abc import Iterator
 
@@ -24,16 +24,23 @@ failures = 1000
 targets = ["up/m"]
 price = {{ input = 1, output = 1 }}
 """
+WELL = json_answer(200, chat_answer())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def upstream() -> Iterator[ScriptedUpstream]:
     """Answers a chat; tests may give it another script."""
-    with ScriptedUpstream(json_answer(200, chat_answer())) as scripted:
+    with ScriptedUpstream(WELL) as scripted:
         yield scripted
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
+def as_ever(upstream: ScriptedUpstream) -> None:
+    """What another test had it do is forgotten."""
+    upstream.script = WELL
+
+
+@pytest.fixture(scope="session")
 def gate(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     """Its model is `m`."""
     with running_gate(tmp_path_factory.mktemp("gate"), CONFIG.format(url=upstream.url)) as running:

@@ -22,7 +22,7 @@ PROVIDER = """
 kind = "openai"
 base_url = "{url}"
 api_key = "sk-secret-of-{name}"
-timeouts = {{ connect = 2, first_byte = 2, idle = 2, total = 10 }}
+timeouts = {{ connect = 1, first_byte = 2, idle = 2, total = 10 }}
 [models."rescued-{name}"]
 targets = ["{name}/m", "well/m"]
 """
