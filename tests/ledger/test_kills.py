@@ -171,6 +171,21 @@ def test_200_kills_at_each_step_and_at_random_lose_nothing_and_count_nothing_twi
     print(f"{kills} kills in {took:.0f} s: {dict(found)}, upstream saw {len(rounds.count.seen)}")
 
 
+@pytest.mark.row(63)
+@pytest.mark.long
+def test_a_kill_half_a_second_after_each_start_for_minutes_loses_nothing(tmp_path: Path) -> None:
+    with ScriptedUpstream(lambda request, connection: None) as upstream, _rounds(tmp_path, upstream) as gate:
+        gate.stop()
+        rounds = Rounds(gate, upstream, Count())
+        until = time.monotonic() + 150
+        while time.monotonic() < until:
+            rounds.live(lambda gate: time.sleep(0.5))
+        found = rounds.check()
+
+    assert len(rounds.keys) > 20
+    print(f"{len(rounds.keys)} kills: {dict(found)}, upstream saw {len(rounds.count.seen)}")
+
+
 @pytest.mark.row(62)
 @pytest.mark.parametrize("step", ["end in an open transaction", "recovering"])
 def test_a_kill_loses_nothing_and_counts_nothing_twice(tmp_path: Path, step: str) -> None:

@@ -116,6 +116,7 @@ def test_a_disk_that_fails_for_a_while_stops_paid_work_and_loses_nothing(
     assert gate.stop() == 0
 
 
+@pytest.mark.row(68)
 @pytest.mark.row(66)
 def test_single_failed_syncs_under_load_lose_nothing(gate: GateProcess, disk: Disk, count: Count) -> None:
     key = gate.new_key()

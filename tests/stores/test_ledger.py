@@ -152,3 +152,25 @@ def test_usage_that_may_be_told_again_is_charged_once(store: Path, other: Other,
     asyncio.run(go())
     charged = [(found.provider, found.cost_nano, found.usage.input_tokens) for found in other.reports.every_event()]
     assert charged == [("up", 100, 10), ("up", 0, 0), ("up", 0, 0), ("down", 100, 10), ("up", 0, 0)]
+
+
+def test_what_no_column_can_hold_is_written_as_near_as_can_be_and_stops_nobody(
+    store: Path, other: Other, troubles: list[str]
+) -> None:
+    absurd = event(usage=Usage(input_tokens=2**70), cost_nano=2**80)
+    garbled = event(model_used="gpt-\ud800")
+    plain = event(cost_nano=2**60)
+
+    async def go() -> None:
+        async with opened(store, troubles) as ledger:
+            for one in (absurd, garbled, plain):
+                ledger.settle(one)
+                await ledger.hold(hold())
+
+    asyncio.run(go())
+    written = {found.request_id: found for found in other.reports.every_event()}
+    assert written[absurd.request_id].usage.input_tokens == 2**53
+    assert {written[absurd.request_id].cost_nano, written[plain.request_id].cost_nano} == {2**53}
+    assert written[garbled.request_id].model_used == "gpt-?"
+    assert other.reports.totals()[2] == 2**54 + 3150
+    assert troubles == []

@@ -126,7 +126,7 @@ def test_an_event_comes_back_as_it_was_written(home: Path, key_id: str, reports:
         streamed=True,
         error_code="e",
         usage=Usage(**{name: number for number, name in enumerate(Usage.__struct_fields__)}),
-        cost_nano=2**60,
+        cost_nano=2**53,
         first_byte_ms=0.125,
     )
     bare = event(

@@ -212,7 +212,7 @@ class SqliteLedger:
             database.execute("BEGIN IMMEDIATE")
             self._looks = put(database, holds, ends)
             database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is, the thread meets it again, and then it is told
             self._writer.roll_back()
             self._trusted = _is_busy(error)
             return False
@@ -310,7 +310,7 @@ def _nobody(event: Event) -> None:
     """Nobody wants to know."""
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
+def _is_busy(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 

@@ -67,9 +67,10 @@ def put(database: sqlite3.Connection, holds: Sequence[HoldRow], ends: Sequence[E
     try:
         database.executemany(_INSERT_EVENT, map(row_of, events))
     except (
-        OverflowError
-    ):  # a provider may report any number; one that is absurd must not keep others from being written
-        database.executemany(_INSERT_EVENT, [tuple(map(_clamped, row_of(event))) for event in events])
+        OverflowError,
+        UnicodeEncodeError,
+    ):  # what one provider says must not keep others' events from being written
+        database.executemany(_INSERT_EVENT, [tuple(map(_writable, row_of(event))) for event in events])
     return looks
 
 
@@ -84,13 +85,15 @@ def _charged_once(database: sqlite3.Connection, end: Once, looks: list[Event]) -
     return event
 
 
-def _clamped(value: object) -> object:
-    return min(value, MOST) if isinstance(value, int) else value
+def _writable(value: object) -> object:
+    if isinstance(value, int):
+        return min(value, MOST)
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def row_of(event: Event) -> tuple[object, ...]:
     """The event as a row of the table `events`, column by column."""
-    usage = event.usage
+    usage, cost = event.usage, event.cost_nano
     return (
         event.request_id,
         event.attempt,
@@ -117,7 +120,7 @@ def row_of(event: Event) -> tuple[object, ...]:
         usage.output_tokens,
         usage.reasoning_tokens,
         usage.audio_output_tokens,
-        event.cost_nano,
+        MOST if cost is not None and cost > MOST else cost,  # a thousand of these still add up in 64 bits
         event.price_version,
         event.usage_raw,
         event.first_byte_ms,
