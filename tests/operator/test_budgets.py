@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_a_budget_of_the_config_counts_within_a_second_and_what_was_spent_before
         assert _becomes(lambda: _call(gate, key)[0] == 429)
         rows = json.loads(gate.operator("GET", "/api/budgets")[2])["data"]
         assert [(row["scope"], row["of"]) for row in rows] == [("team", "t")]
-        assert rows[0]["spent"] == f"{12 * len(gate.events()) / 10**6:f}"
+        assert Decimal(rows[0]["spent"]) == Decimal(12 * len(gate.events())) / 10**6
         gate.config.write_text(config + '[budgets.teams]\nt = ["nonsense"]\n', "utf-8")
         assert _becomes(lambda: "config_refused" in gate.log())
         assert _call(gate, key)[0] == 429
@@ -203,7 +204,7 @@ def test_a_ledger_that_cannot_be_written_leaves_nothing_held(upstream: ScriptedU
         assert {status for status, _, _ in refused} == {503}
         assert held == "0"
         assert _becomes(lambda: _call(gate, key)[0] == 200)
-        assert _becomes(lambda: _rows(gate, "k")[0]["spent"] == f"{12 * len(gate.events()) / 10**6:f}")
+        assert _becomes(lambda: Decimal(_rows(gate, "k")[0]["spent"]) == Decimal(12 * len(gate.events())) / 10**6)
 
 
 @pytest.mark.row(61)

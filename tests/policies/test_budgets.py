@@ -134,6 +134,9 @@ def test_output_without_a_limit_is_clamped_to_the_least_of_what_bounds_it() -> N
         assert dict(asked.reservation.changes) == {"max_completion_tokens": b"300"}
         assert asked.reservation.held_nano == FRAME + _size(asked) + 3 * 600
 
+        asked = await desk.ask(rich, {"n": 3, "max_completion_tokens": 70})
+        assert asked.reservation.held_nano == FRAME + _size(asked) + 3 * 140
+
         poor = calls.key("key_2", budgets=of_key("0.000001 USD/day", "1000 tokens/day", key_id="key_2"))
         asked = await desk.ask(poor)
         left = (1000 - FRAME - _size(asked)) // 2

@@ -1,7 +1,9 @@
 """The cut: whatever is being written then, an event is in the sums or told of afterwards, never both, never neither."""
 
 import asyncio
+import contextlib
 import random
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,19 @@ def test_every_event_is_before_the_cut_or_after_it(home: Path) -> None:
                         await asyncio.sleep(draw.random() / 500)
                     ledger.settle(ending(begun, key_id=begun.key_id, cost_nano=draw.randrange(1000)))
 
+            async def another_process() -> None:
+                """Takes the store's lock now and then, as one that makes keys does."""
+                store = sqlite3.connect(home / "tollkeeper.db", isolation_level=None, timeout=0)
+                while running:
+                    with contextlib.suppress(sqlite3.OperationalError):
+                        store.execute("BEGIN IMMEDIATE")
+                        await asyncio.sleep(0.004)
+                        store.execute("COMMIT")
+                    await asyncio.sleep(0.004)
+                store.close()
+
             callers = [asyncio.ensure_future(traffic()) for _ in range(8)]
+            callers.append(asyncio.ensure_future(another_process()))
             different = set()
             for _ in range(150):
                 before: list[Event] = []
