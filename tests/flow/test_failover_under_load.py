@@ -192,6 +192,26 @@ def test_every_attempt_has_its_event_and_their_costs_add_up(tmp_path: Path) -> N
 
 
 @pytest.mark.row(41)
+def test_a_kept_connection_that_ends_without_a_word_is_replaced_whatever_the_budget_says(tmp_path: Path) -> None:
+    known: set[int] = set()
+
+    def once_a_connection(request: Request, connection: Connection) -> bool | None:
+        port = connection.sock.getpeername()[1]
+        if port in known:
+            return False
+        known.add(port)
+        return WELL(request, connection)
+
+    with several(tmp_path, [once_a_connection], retry="[retry]\nbudget = 0\nleast = 0\n") as running:
+        answers = _calls(running, 10, at_once=1)
+
+        assert [answer.status for answer in answers] == [200] * 10
+        assert [answer.headers["x-tollkeeper-attempts"] for answer in answers] == ["1", *["2"] * 9]
+        assert _states(running)[0]["failures"] == 0
+        assert "target_" not in running.gate.log()
+
+
+@pytest.mark.row(41)
 def test_a_connection_that_its_provider_has_closed_meanwhile_costs_no_call(tmp_path: Path) -> None:
     def once(request: Request, connection: Connection) -> bool | None:
         WELL(request, connection)
