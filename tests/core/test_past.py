@@ -2,7 +2,7 @@
 
 import pytest
 
-from tollkeeper.core.past import Noted, noted
+from tollkeeper.core.past import Noted, late, noted
 
 KEY = "key:k:usd:day:UTC"
 
@@ -16,3 +16,8 @@ def test_the_last_note_of_a_budget_counts() -> None:
 @pytest.mark.parametrize(("adaptive", "share"), [(None, 6), (2, 2), (0, 0)])
 def test_what_is_held_is_the_ceiling_unless_the_budget_is_adaptive(adaptive: int | None, share: int) -> None:
     assert Noted(KEY, "usd", 9, 4, 5, 6, adaptive).share == share
+
+
+def test_an_attempt_that_waited_for_its_budgets_says_so() -> None:
+    assert late([["limit", "x", 1, 1, 1], ["budgets", "read from the ledger first"]])
+    assert not late([["budget", KEY, "usd", 9, 1, 2, 3]])

@@ -40,6 +40,7 @@ def past(
     id: str = KEY,
     adaptive: int | None = None,
     crashed: bool = False,
+    late: bool = False,
     number: int = 0,
 ) -> Past:
     """An attempt of key `k`, begun `at` seconds after T, with its budget's note unless `spent` is None."""
@@ -56,6 +57,7 @@ def past(
         nano=cost,
         tokens=cost,
         crashed=crashed,
+        late=late,
         noted=notes,
     )
 
@@ -154,11 +156,21 @@ def test_after_a_crash_nobody_claims_to_know_what_was_spent_before() -> None:
     assert len(Found([past(0, spent=0), crashed, past(10, spent=3)]).problems) == 1
 
 
+def test_one_that_waited_for_the_ledger_was_admitted_nobody_knows_when() -> None:
+    """It began while the first was under way, and was admitted when that had ended."""
+    first = past(0, 0.5, 10, spent=0, ceiling=60)
+    waited = {"seconds": 9.0, "spent": 10, "ceiling": 60}
+
+    assert Found([first, past(0.2, late=True, **waited), past(0.3, 0.1, spent=0, held=60, ceiling=40)]).problems == []
+    assert len(Found([first, past(0.2, **waited)]).problems) == 2
+    assert len(Found([first, past(0.2, late=True, **waited), past(5, spent=10, held=60, ceiling=40)]).problems) == 2
+
+
 def test_where_detail_is_deleted_more_may_have_been_spent_than_there_is() -> None:
     pasts = [past(5, spent=60), past(15, spent=70)]
 
     assert Found(pasts, kept_from=T + 1).problems == []
-    assert len(Found(pasts).problems) == 1
+    assert len(Found(pasts).problems) == 2
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ class Past(Struct, frozen=True, kw_only=True):
     tokens: int
     crashed: bool
     """Found open after a crash: nobody knows when it ended."""
+    late: bool = False
+    """A budget had to be read from the ledger first, so nobody knows how long after its start it was admitted."""
     noted: tuple[Noted, ...]
 
 
@@ -71,3 +73,8 @@ def noted(notes: Iterable[Sequence[Any]]) -> tuple[Noted, ...]:
     """The budgets' notes among an event's; of those that an earlier attempt of the call left, only the last counts."""
     found = {note[1]: Noted(*note[1:]) for note in notes if note[0] == "budget"}
     return tuple(found.values())
+
+
+def late(notes: Iterable[Sequence[Any]]) -> bool:
+    """Whether an attempt, or an earlier one of its call, waited for its budgets to be read."""
+    return any(note[0] == "budgets" for note in notes)

@@ -21,12 +21,12 @@ _ROUNDED = 1
 _LATE = 5
 """Milliseconds from an attempt's start to the moment at which its budgets are looked into, at most, ..."""
 _OPENING = 2000
-"""... but when they are looked into for the first time: then what was spent is read from the store before."""
+"""... but when they are looked into for the first time: then what was spent is read from the ledger before."""
 
 
 class _Purse:
     __slots__ = (
-        "admitted", "amount", "begun", "crashed", "end", "first", "live", "open", "overdrafts", "overdrawn",
+        "admitted", "amount", "begun", "crashed", "end", "live", "open", "overdrafts", "overdrawn",
         "partial", "peak", "peak_at", "perhaps", "spent", "start", "sure",
     )  # fmt: skip
 
@@ -36,7 +36,6 @@ class _Purse:
         self.partial = partial
         self.amount = self.admitted = self.spent = self.peak = self.peak_at = self.overdrafts = self.overdrawn = 0
         self.sure = self.perhaps = self.live = self.begun = self.open = 0
-        self.first: int | None = None
         self.crashed = False
 
 
@@ -144,8 +143,6 @@ class Replay:
         purse = part.purse
         purse.amount = noted.amount
         purse.admitted += 1
-        if purse.first is None:
-            purse.first = past.start
         over = part.cost - noted.ceiling
         if over > 0:
             purse.overdrafts += 1
@@ -185,6 +182,8 @@ class Replay:
             self._push(self._begun, past, parts)
             for part in parts:
                 part.purse.begun += part.share
+            if past.late:
+                self._goes_on(past, parts)
         for parts in _ended(self._live, at + 2 * _ROUNDED):
             for part in parts:
                 part.purse.live -= part.share
@@ -199,14 +198,18 @@ class Replay:
             if not past.crashed:
                 self._push(self._sure, past, parts)
             if not past.crashed and past.end > at + 2 * _ROUNDED:
-                self._push(self._live, past, parts)
                 self._young.append((past, parts))
-                for part in parts:
-                    part.purse.live += part.share
+                if not past.late:
+                    self._goes_on(past, parts)
         for past, parts in group:
             for part in parts:
-                if part.noted is not None:
+                if part.noted is not None and not past.late:
                     self._weigh(past, part.purse, part.noted)
+
+    def _goes_on(self, past: Past, parts: list[_Part]) -> None:
+        self._push(self._live, past, parts)
+        for part in parts:
+            part.purse.live += part.share
 
     def _push(self, heap: _Heap, past: Past, parts: list[_Part]) -> None:
         self._number += 1
@@ -222,13 +225,13 @@ class Replay:
             )
         if noted.spent < purse.sure:
             self._problem(f"{name}: {noted.id} had {noted.spent} {unit} as spent where the log has {purse.sure}")
-        opening = purse.first is None or past.start <= purse.first + _OPENING
-        if noted.spent > purse.perhaps and not (opening or purse.partial or purse.crashed):
+        unknown = past.late or purse.partial or purse.crashed
+        if noted.spent > purse.perhaps and not unknown:
             self._problem(
                 f"{name}: {noted.id} had {noted.spent} {unit} as spent where the log has {purse.perhaps}: an event is "
                 "missing, or the clock was set"
             )
-        if noted.held < purse.begun:
+        if noted.held < purse.begun and not past.late:
             self._problem(f"{name}: {noted.id} had {noted.held} {unit} as held where the log has {purse.begun}")
 
     def _weigh(self, past: Past, purse: _Purse, noted: Noted) -> None:

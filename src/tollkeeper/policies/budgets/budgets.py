@@ -90,6 +90,7 @@ class Budgets:
         for _, purse in asked:
             if not purse.opened:
                 await book.open([purse for _, purse in asked])
+                call.notes.append(("budgets", "read from the ledger first"))  # others may have been admitted meanwhile
                 break
         return self._admit(call, target, at_ms, asked)
 

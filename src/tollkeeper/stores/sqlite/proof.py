@@ -250,6 +250,7 @@ def _past(event: Event, notes: list[Any]) -> Past:
         tokens=event.usage.input_tokens + event.usage.output_tokens,
         crashed=event.quality == "recovered",
         noted=past.noted(notes),
+        late=past.late(notes),
     )
 
 
