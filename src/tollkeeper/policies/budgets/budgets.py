@@ -121,7 +121,7 @@ class Budgets:
             soft |= line.soft is not None
         if not call.metered:
             if hard and call.path == "batches" and call.method == "POST":
-                self.refused[hard[0][0].scope, "price_unknown"] += 1
+                self._count(call, hard[0][0], "price_unknown")
                 raise refusals.price_unknown(call, call.path)
             return Look(self._background, target.account.name, call.request_id) if self._background else None
         tier = call.members.get("service_tier")
@@ -130,7 +130,7 @@ class Budgets:
         if price is None:
             for budget, _ in hard:
                 if budget.unit == "usd":
-                    self.refused[budget.scope, "price_unknown"] += 1
+                    self._count(call, budget, "price_unknown")
                     raise refusals.price_unknown(call, target.name)
         headers = self._warnings(asked) if soft else []
         if not hard:
@@ -143,7 +143,7 @@ class Budgets:
             note = ("budget", purse.id, budget.unit, budget.amount, purse.spent, purse.held, most)
             call.notes.append((*note, held) if budget.adaptive else note)
             if held > budget.amount - purse.spent - purse.held:
-                self._refuse(budget, purse, held)
+                self._refuse(call, budget, purse, held)
         taken = [] if call.dry else zip(hard, parts, strict=True)
         shares = [Share(budget, purse, *share) for (budget, purse), share in taken]
         return self._held(call, target, at_ms, ceiling, shares, changes, headers)
@@ -173,12 +173,11 @@ class Budgets:
         return [(b"x-tollkeeper-budget-warning", b"; ".join(refusals.warning(*each) for each in spent))]
 
     def _bounded(self, call: Call, target: Target, price: Price | None) -> tuple[Bounds, Ceiling]:
-        size = call.body.length if isinstance(call.body, Upload) else len(call.body)
-        bounds = call.dialect.bounds(call.path, call.members, size or 0, target.account.provider)
+        size = 0 if isinstance(call.body, Upload) else len(call.body)
+        bounds = call.dialect.bounds(call.path, call.members, size, target.account.provider)
         tokens = bounds.input_tokens
-        if bounds.elsewhere or size is None:
-            known = None if price is None else price.context
-            tokens = known or max(tokens, self._rules.options.unbounded_input)
+        if bounds.elsewhere or isinstance(call.body, Upload):
+            tokens = (price.context if price is not None else None) or self._rules.options.unbounded_input
         return bounds, Ceiling(tokens, price)
 
     def _output(
@@ -204,7 +203,7 @@ class Budgets:
             room = budget.amount - purse.spent - purse.held + self._spare_risk(budget, purse)
             within = ceiling.output_within(budget.unit, room) // choices
             if within < _LEAST_OUTPUT:
-                self._refuse(budget, purse, ceiling.of(budget.unit, _LEAST_OUTPUT * choices))
+                self._refuse(call, budget, purse, ceiling.of(budget.unit, _LEAST_OUTPUT * choices))
             most = min(most, within)
         call.notes.append(("clamped", field, most))
         headers.append((b"x-tollkeeper-clamped", b"%b=%d" % (field.encode(), most)))
@@ -226,10 +225,14 @@ class Budgets:
             return 0
         return max(0, int(budget.amount * self._rules.options.adaptive_overshoot) - purse.risk)
 
-    def _refuse(self, budget: Budget, purse: Purse, need: int) -> None:
+    def _refuse(self, call: Call, budget: Budget, purse: Purse, need: int) -> None:
         waits = need <= budget.amount - purse.spent
-        self.refused[budget.scope, "budget_held" if waits else "budget_exceeded"] += 1
+        self._count(call, budget, "budget_held" if waits else "budget_exceeded")
         raise (refusals.held_up if waits else refusals.exceeded)(budget, purse, need)
+
+    def _count(self, call: Call, budget: Budget, code: str) -> None:
+        if not call.dry:
+            self.refused[budget.scope, code] += 1
 
 
 def _any(rules: BudgetRules) -> bool:
