@@ -161,6 +161,7 @@ def test_answers_follow_the_schema_or_the_row_says_why(tmp_path: Path) -> None:
         assert second["attempts"] == 3
 
 
+@pytest.mark.row(89)
 def test_interrupted_once_it_ends_what_is_under_way_and_can_go_on(tmp_path: Path) -> None:
     def slow(request: Request, connection: Connection) -> bool:
         time.sleep(0.05)

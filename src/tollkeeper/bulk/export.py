@@ -54,7 +54,9 @@ def write(path: Path, kind: str, rows: Rows, *, escape: bool = False) -> int:
 
     Raises GateError where it cannot be written, CallerError where the extra for its kind is missing.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(
+        f".{path.name}.tmp"
+    )  # one name: what a crash left is overwritten; one job runs at a time
     try:
         with temporary.open("wb") as stream:
             count = _WRITERS[kind](stream, rows, escape)

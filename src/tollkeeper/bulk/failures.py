@@ -26,6 +26,8 @@ _JOB = frozenset((401, 402, 403))
 _QUOTA = frozenset(("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"))
 _HELD = "budget_held"
 """Only calls under way stand in the way (docs/errors.md)."""
+_LEDGER = "ledger_unavailable"
+"""Nothing can be charged, so nothing is sent: the disk is full."""
 _MODEL = frozenset(("model_not_found", "provider_not_found"))
 
 
@@ -60,7 +62,7 @@ def verdict(status: int, code: str | None, type: str | None = None) -> Verdict:
         return Verdict.WELL
     if code == _HELD:
         return Verdict.AGAIN
-    if code in _QUOTA or type in _QUOTA:
+    if code == _LEDGER or code in _QUOTA or type in _QUOTA:
         return Verdict.JOB
     if status in _RATE:
         return Verdict.RATE

@@ -95,6 +95,8 @@ class Journal:
 
     def put(self, row: Finished, written: Callable[[], None]) -> None:
         """Queues a row's end; `written` is called when it is on disk. Nothing is called once there is trouble."""
+        if self.trouble is not None:
+            return
         self._waiting.append((row, written))
         self._idle.clear()
         if not self._busy:

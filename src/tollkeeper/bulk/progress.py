@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any, TextIO
 
 import msgspec
@@ -39,7 +40,11 @@ class Progress:
             self._live.start()
 
     def look(self) -> None:
-        """Called every `EVERY` seconds."""
+        """Called every `EVERY` seconds. Where nobody reads any more, it falls silent: the job goes on."""
+        with suppress(OSError):
+            self._look()
+
+    def _look(self) -> None:
         now = time.monotonic()
         counts = self._running.counts
         self._seen.append((now, counts.well + counts.failed, counts.tokens))
@@ -59,7 +64,8 @@ class Progress:
         """The last look."""
         self.look()
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError):
+                self._live.stop()
 
     def facts(self) -> dict[str, Any]:
         """What is known now, for machines. Rates are of the last twenty seconds."""

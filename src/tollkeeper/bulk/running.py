@@ -242,11 +242,15 @@ class Running:
 
     def _come_again(self, seconds: float) -> None:
         at = self._loop.time() + max(seconds, 0.0005)
-        if self._timer is not None and not self._timer.cancelled() and self._loop.time() < self._timer.when() <= at:
-            return
         if self._timer is not None:
+            if self._timer.when() <= at:
+                return
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._fill)
+        self._timer = self._loop.call_at(at, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None  # a clock of whole milliseconds may say that it is still to come
+        self._fill()
 
     # --- one call ---------------------------------------------------------------------------------------------------
 
