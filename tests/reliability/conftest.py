@@ -15,7 +15,7 @@ body = 2000000
 kind = "openai"
 base_url = "{url}"
 api_key = "sk-provider-canary-0123456789"
-timeouts = {{ connect = 1, first_byte = 1, idle = 1, total = 10 }}
+timeouts = {{ connect = 1, first_byte = 1, idle = 1, total = 300 }}
 [retry]
 retries = 0
 [health]

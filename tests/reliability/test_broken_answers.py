@@ -228,7 +228,9 @@ def test_an_answer_of_any_size_passes_through_without_being_kept(
     with RawClient(gate.port, timeout=30) as client:
         client.post("/v1/chat/completions", key, ASK)
         while received < size:
-            received += len(client.sock.recv(MEGABYTE))
+            data = client.sock.recv(MEGABYTE)
+            assert data
+            received += len(data)
 
     assert resident(gate.process.pid) - before < 16 * MEGABYTE
 
