@@ -150,7 +150,7 @@ WRONG = [
     (
         "one that took longer",
         f"UPDATE events SET duration_ms = 9e6 WHERE request_id = {FIRST}",
-        "it was exceeded",
+        "as spent where the log has",
     ),
 ]
 
