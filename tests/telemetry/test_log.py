@@ -30,6 +30,7 @@ targets = ["up/m"]
 price = {{ input = 1, output = 2 }}
 [log]
 format = "{format}"
+blocked = 0
 """
 
 
