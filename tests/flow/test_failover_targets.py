@@ -37,6 +37,22 @@ def test_a_target_that_fails_again_and_again_is_ejected_probed_once_and_comes_ba
         ]
 
 
+def test_a_caller_in_a_hurry_does_not_make_a_target_look_ill(tmp_path: Path) -> None:
+    def slow(request: Request, connection: Connection) -> bool | None:
+        time.sleep(0.25)
+        return WELL(request, connection)
+
+    with several(tmp_path, [slow, WELL], FAST) as running:
+        for _ in range(5):
+            hurried = running.gate.call(
+                "POST", "/v1/chat/completions", running.key, {"model": "m"}, x_tollkeeper_timeout="0.15"
+            )
+            assert hurried[0] == 504
+
+        assert running.ask()[1]["x-tollkeeper-model"] == "a/m"
+        assert "target_ejected" not in running.gate.log()
+
+
 def test_the_last_target_is_never_ejected(tmp_path: Path) -> None:
     with several(tmp_path, [failing(500)], FAST, retry="[retry]\nretries = 0\n") as running:
         assert [running.ask()[0] for _ in range(8)] == [500] * 8

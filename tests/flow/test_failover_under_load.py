@@ -207,8 +207,9 @@ def test_a_kept_connection_that_ends_without_a_word_is_replaced_whatever_the_bud
 
         assert [answer.status for answer in answers] == [200] * 10
         assert [answer.headers["x-tollkeeper-attempts"] for answer in answers] == ["1", *["2"] * 9]
-        assert _states(running)[0]["failures"] == 0
-        assert "target_" not in running.gate.log()
+        running.upstreams[0].script = lambda request, connection: False
+        assert running.ask()[0] == 502
+        assert _states(running)[0]["failures"] == 1, "of two attempts the one over a new connection counts"
 
 
 @pytest.mark.row(41)

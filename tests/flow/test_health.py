@@ -115,6 +115,15 @@ def test_asking_too_much_or_with_a_wrong_key_is_no_failure() -> None:
     assert (told.state.failures, told.said) == (0, [])
 
 
+def test_a_failure_that_is_not_its_own_is_not_counted() -> None:
+    told = Told()
+    for _ in range(9):
+        told.state.begin(0.0)
+        told.state.ended(FAILED, 0.0, False, True)
+
+    assert (told.state.failures, told.state.in_flight, told.said) == (0, 0, [])
+
+
 def test_a_target_rests_as_long_as_it_asks_within_bounds() -> None:
     told = Told()
     state = told.state

@@ -12,7 +12,7 @@ from tollkeeper.core.ids import Clock
 from tollkeeper.core.money import Price, usd_from_nano
 from tollkeeper.core.ports import Ledger, Observer, Reservation, Sent
 from tollkeeper.core.usage import NOTHING, Heard, Reported, Usage
-from tollkeeper.flow.health import TargetHealth
+from tollkeeper.flow.health import STALE, TargetHealth
 
 PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
 """(target, model as the answer named it, service tier, Unix ms) -> price, None where unknown."""
@@ -242,9 +242,17 @@ class Attempt:
         self._observe(event if self.call.metered else msgspec.structs.replace(event, usage=NOTHING, cost_nano=0))
         self.call.events.append(event)
         if self.state is not None:
-            self.state.ended(event, ended, self.probe, self.reused)
+            self.state.ended(event, ended, self.probe, self._excused(error_code, ended))
         if self.dispatched:
             self.call.recorded()
+
+    def _excused(self, error_code: str | None, ended: float) -> bool:
+        """Whether a failure says nothing of the target: a kept connection was closed, or its caller would not wait."""
+        if error_code is None:
+            return False
+        if self.until is not None and self.call.timeout is not None and ended >= self.until:
+            return True
+        return self.reused and error_code in STALE
 
     def _trace(self, price: Price | None, usage: Usage | None) -> str | None:
         """The call's notes, and the unit prices that this attempt was charged at."""

@@ -116,8 +116,8 @@ class TargetHealth:
         if probe:
             self.probing = False
 
-    def ended(self, event: Event, now: float, probe: bool, reused: bool = False) -> None:
-        """An attempt has ended so; `reused`: over a kept connection."""
+    def ended(self, event: Event, now: float, probe: bool, excused: bool = False) -> None:
+        """An attempt has ended so; `excused`: its failure is not the target's."""
         self.in_flight -= 1
         if probe:
             self.probing = False
@@ -125,11 +125,7 @@ class TargetHealth:
         if outcome == "ok" or (outcome == "error" and event.status >= 400):
             if (self.failures or self.ejected_until) and event.status not in _NOT_ITS_HEALTH:
                 self._well(now)
-        elif (
-            outcome in ("upstream_error", "upstream_cut")
-            and event.status not in _NOT_ITS_HEALTH
-            and not (reused and event.error_code in STALE)
-        ):
+        elif outcome in ("upstream_error", "upstream_cut") and event.status not in _NOT_ITS_HEALTH and not excused:
             self._failed(now, probe)
         first = event.first_byte_ms
         if first is not None:
