@@ -45,7 +45,7 @@ from tollkeeper.sharing.receipts import Receipts
 from tollkeeper.sharing.runs import Runs
 from tollkeeper.stores.memory.answers import MemoryAnswers
 from tollkeeper.stores.memory.limits import MemoryLimiter
-from tollkeeper.stores.sqlite import recovery
+from tollkeeper.stores.sqlite import clock, recovery
 from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.damage import mend
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
@@ -180,6 +180,9 @@ class App:
         self._reload = reload
         self._config_seen = self._config_mark()
         self._watcher: asyncio.Task[None] | None = None
+        self._clock = clock.ClockWatch(time.time, time.monotonic)
+        set_back = clock.at_start(home, int(time.time() * 1000))
+        self._clock_steps = [] if set_back is None else [set_back]
 
     def start(self) -> None:
         """Begins to watch the store and the config file for changes, and reads the prices in."""
@@ -255,10 +258,20 @@ class App:
             await asyncio.sleep(_WATCH)
             try:
                 self.keys.poll()
+                await self._look_at_the_clock()
                 if self._config_mark() != self._config_seen:
                     self.reload()
             except Exception as error:  # whatever it is, a key that is revoked later must still be noticed
                 self.log.say("watch_trouble", error=type(error).__name__)
+
+    async def _look_at_the_clock(self) -> None:
+        step = self._clock.look()
+        if step is not None:
+            self.log.say("clock_set", by_ms=step[1] - step[0])
+            self._clock_steps.append(step)
+        while self._clock_steps:
+            await self.ledger.turn(clock.put(self._clock_steps[0]))
+            del self._clock_steps[0]
 
     def _config_mark(self) -> tuple[int, int, int] | None:
         path = self.loaded.path

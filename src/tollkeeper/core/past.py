@@ -42,7 +42,7 @@ class Past(Struct, frozen=True, kw_only=True):
     crashed: bool
     """Found open after a crash: nobody knows when it ended."""
     late: bool = False
-    """A budget had to be read from the ledger first, so nobody knows how long after its start it was admitted."""
+    """Nobody knows when it was admitted: a budget had to be read from the ledger first, or the clock was set."""
     noted: tuple[Noted, ...]
 
 

@@ -223,7 +223,7 @@ class Replay:
                 f"{name} was admitted by {noted.id} of {noted.amount} {unit}, of which {noted.spent} were spent and "
                 f"{noted.held} held, though it may cost {noted.share}"
             )
-        if noted.spent < purse.sure:
+        if noted.spent < purse.sure and not past.late:
             self._problem(f"{name}: {noted.id} had {noted.spent} {unit} as spent where the log has {purse.sure}")
         unknown = past.late or purse.partial or purse.crashed
         if noted.spent > purse.perhaps and not unknown:

@@ -24,7 +24,7 @@ from tollkeeper.core.budget import Slice
 from tollkeeper.core.events import Event
 from tollkeeper.core.past import Past, Spending
 from tollkeeper.core.replay import Replay
-from tollkeeper.stores.sqlite import database, resumming
+from tollkeeper.stores.sqlite import clock, database, resumming
 from tollkeeper.stores.sqlite.balances import summed
 from tollkeeper.stores.sqlite.rows import MOST, event_of
 
@@ -148,6 +148,7 @@ def _events(reader: sqlite3.Connection, proof: Proof, progress: Progress) -> Non
     [(total,)] = reader.execute("SELECT count(*) FROM events")
     ids = _budget_ids(reader)
     replay = Replay(ids, proof.kept_from, proof.problem, proof.overdraft, lambda found: _window(reader, proof, found))
+    disturbed = clock.disturbed(reader)
     negative = unmarked = 0
     waiting: list[tuple[int, int, Past]] = []
     request_id, attempts = "", 0
@@ -167,7 +168,7 @@ def _events(reader: sqlite3.Connection, proof: Proof, progress: Progress) -> Non
         notes: list[Any] = _notes(proof, event)
         _cost(proof, event, notes)
         if ids:
-            heappush(waiting, (event.started_at, proof.events, _past(event, notes)))
+            heappush(waiting, (event.started_at, proof.events, _past(event, notes, disturbed)))
             moment = _made_at(event) - _UPSIDE
             while waiting and waiting[0][0] < moment:
                 replay.feed(heappop(waiting)[2])
@@ -237,7 +238,7 @@ def _cost(proof: Proof, event: Event, notes: list[Any]) -> None:
             proof.problem(f"{_named(event)} cost {cost} nano-USD; its tokens at the noted prices make {made}")
 
 
-def _past(event: Event, notes: list[Any]) -> Past:
+def _past(event: Event, notes: list[Any], disturbed: list[tuple[int, int]]) -> Past:
     return Past(
         request_id=event.request_id,
         attempt=event.attempt,
@@ -250,7 +251,7 @@ def _past(event: Event, notes: list[Any]) -> Past:
         tokens=event.usage.input_tokens + event.usage.output_tokens,
         crashed=event.quality == "recovered",
         noted=past.noted(notes),
-        late=past.late(notes),
+        late=past.late(notes) or any(since <= event.started_at < until for since, until in disturbed),
     )
 
 

@@ -80,6 +80,13 @@ CREATE TABLE detail (
 ) STRICT;
 INSERT INTO detail VALUES (0);
 
+-- When the clock was set: times near it tell no order.
+CREATE TABLE clock_steps (
+    number INTEGER PRIMARY KEY,
+    should INTEGER NOT NULL,
+    said   INTEGER NOT NULL
+) STRICT;
+
 -- What providers keep for callers (responses, files, …), and the account that made it: it is asked for there.
 CREATE TABLE origins (
     id       TEXT PRIMARY KEY,

@@ -1,0 +1,72 @@
+"""Notes when the clock was set: around that moment the ledger's times tell no order, and `verify` has to know."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from tollkeeper.core.ids import Clock
+from tollkeeper.stores.sqlite import database
+
+_LEAST = 1000
+"""Milliseconds that the clock must be set by between two looks; to drift or to be slewed is not to be set."""
+_KEPT = 1000
+_CALLS_LAST = 3_600_000
+"""Milliseconds: an attempt that was under way has an end that is off by as much as the clock was set."""
+
+Step = tuple[int, int]
+"""(what the clock should have said, what it said), Unix milliseconds."""
+
+
+class ClockWatch:
+    """Looks at the system's clock beside one that nobody sets."""
+
+    def __init__(self, now: Clock, monotonic: Clock) -> None:
+        self._now = now
+        self._monotonic = monotonic
+        self._offset = now() - monotonic()
+
+    def look(self) -> Step | None:
+        """Whether the clock was set since the last look."""
+        said, passed = self._now(), self._monotonic()
+        before, self._offset = self._offset, said - passed
+        step = (int((before + passed) * 1000), int(said * 1000))
+        return step if abs(step[1] - step[0]) >= _LEAST else None
+
+
+def put(step: Step) -> Callable[[sqlite3.Connection], None]:
+    """What writes it, in a transaction of its own; the oldest go when there are too many."""
+
+    def work(writer: sqlite3.Connection) -> None:
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            writer.execute("INSERT INTO clock_steps (should, said) VALUES (?, ?)", step)
+            writer.execute(
+                "DELETE FROM clock_steps WHERE number <= (SELECT max(number) FROM clock_steps) - ?", (_KEPT,)
+            )
+            writer.execute("COMMIT")
+        except BaseException:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+            raise
+
+    return work
+
+
+def at_start(home: Path, now_ms: int) -> Step | None:
+    """Whether the clock was set back while no gate ran: the last request began later than now. Raises GateError."""
+    with closing(database.connect(home)) as reader:
+        [(last,)] = reader.execute("SELECT max(request_id) FROM events")
+    try:
+        made_at = int(last[:12], 16) if last else 0
+    except ValueError:
+        return None
+    return (made_at, now_ms) if made_at - now_ms >= _LEAST else None
+
+
+def disturbed(reader: sqlite3.Connection) -> list[tuple[int, int]]:
+    """The stretches of time, in Unix milliseconds, in which starts and ends tell no order."""
+    return [
+        (min(should, said) - _LEAST, max(should, said) + abs(should - said) + _CALLS_LAST)
+        for should, said in reader.execute("SELECT should, said FROM clock_steps")
+    ]
