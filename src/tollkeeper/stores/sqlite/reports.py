@@ -75,7 +75,7 @@ class Reports:
         """Sums of the events that began in [since, until) (Unix ms), dearest first. Raises CallerError for another `by`."""
         if by not in _GROUPS:
             raise CallerError(f"Usage can be summed by {', '.join(GROUPS)}.", code="invalid_value", param="by")
-        stretch = (EVER[0] if since is None else since, EVER[1] if until is None else until)
+        stretch = (max(EVER[0], since or 0), EVER[1] if until is None else max(EVER[0], min(EVER[1], until)))
         refuse_parts_of_deleted_hours(self._database, stretch)
         first = "provider_requests" if by == "provider" else "requests"
         text, values = sums_query(

@@ -17,6 +17,8 @@ _INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 34)})"
 _INSERT_ORIGIN = "INSERT OR IGNORE INTO origins VALUES (?, ?, ?)"
 MOST = 2**53
 """What a number that no column can hold is recorded as: 9 million USD, and far more tokens than any attempt has."""
+_ABSURD = 10**18
+"""Nano-USD: a billion USD for one attempt. Few of them would be more than 64 bits hold."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -120,7 +122,7 @@ def row_of(event: Event) -> tuple[object, ...]:
         usage.output_tokens,
         usage.reasoning_tokens,
         usage.audio_output_tokens,
-        MOST if cost is not None and cost > MOST else cost,  # a thousand of these still add up in 64 bits
+        MOST if cost is not None and cost > _ABSURD else cost,
         event.price_version,
         event.usage_raw,
         event.first_byte_ms,
