@@ -260,9 +260,7 @@ def _flag(given: bytes) -> bool:
     """A dry run that was misspelt would be a real one: so it is refused."""
     if given in (b"1", b"0"):
         return given == b"1"
-    raise CallerError(
-        "x-tollkeeper-dry-run is 1, 0, or not there.", code="invalid_value", param="x-tollkeeper-dry-run"
-    )
+    raise CallerError("x-tollkeeper-dry-run is 1, 0, or not there.", code="invalid_value", param="x-tollkeeper-dry-run")
 
 
 def _refuse_twins(headers: list[tuple[bytes, bytes]]) -> None:
