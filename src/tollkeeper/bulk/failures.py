@@ -21,7 +21,7 @@ class Verdict(Enum):
 
 
 _AGAIN = frozenset((408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524))
-_RATE = frozenset((429, 529))
+RATE = frozenset((429, 529))
 _JOB = frozenset((401, 402, 403))
 _QUOTA = frozenset(("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"))
 _HELD = "budget_held"
@@ -64,7 +64,7 @@ def verdict(status: int, code: str | None, type: str | None = None) -> Verdict:
         return Verdict.AGAIN
     if code == _LEDGER or code in _QUOTA or type in _QUOTA:
         return Verdict.JOB
-    if status in _RATE:
+    if status in RATE:
         return Verdict.RATE
     if status in _JOB or (status == 404 and code in _MODEL):
         return Verdict.JOB

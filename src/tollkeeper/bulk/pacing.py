@@ -1,6 +1,7 @@
 """When the next call may start: the user's rates, and the rates that a provider's answers tell of; pure.
 
 Three things hold a call back: a bucket of requests, a bucket of tokens, and a provider's wish to wait (`retry-after`).
+Where a provider tells nothing and refuses most of what comes, its pace is taken from what it does not refuse.
 How many may be under way is another matter (see concurrency).
 """
 
@@ -11,6 +12,12 @@ from tollkeeper.wire.rate_headers import Allowance
 _MARGIN = 0.99
 """Of what a provider allows: clocks differ."""
 _MINUTE = 60.0
+_LOOK = 5.0
+"""Seconds over which refusals and answers are counted where the pace must be guessed."""
+_MOSTLY = 0.4
+"""The share of refusals from which on they tell of a rate: a pace cut for fewer would only fall and fall."""
+_GROWTH = 0.01
+"""Of a guessed pace, a second."""
 
 
 class Bucket:
@@ -55,6 +62,10 @@ class Pace:
         self._own_requests, self._own_tokens = rpm, tpm
         self._uniform = uniform
         self._closed_until = 0.0
+        self._told = False
+        self._guess: Bucket | None = None
+        self._look_began = now
+        self._taken = self._refused = 0
         self.started = 0
         """Calls begun so far; note it before a call to tell `heard` which came after."""
         self.tokens_started = 0.0
@@ -66,6 +77,8 @@ class Pace:
             found = max(found, self._requests.delay(1.0, now))
         if self._tokens is not None:
             found = max(found, self._tokens.delay(tokens, now))
+        if self._guess is not None:
+            found = max(found, self._guess.delay(1.0, now))
         return max(0.0, found)
 
     def start(self, tokens: float, now: float) -> None:
@@ -76,6 +89,27 @@ class Pace:
             self._requests.take(1.0, now)
         if self._tokens is not None:
             self._tokens.take(tokens, now)
+        if self._guess is not None:
+            self._guess.take(1.0, now)
+
+    def answered(self, refused: bool, now: float) -> None:
+        """Whether an answer was a refusal for rate: all that is known where a provider tells of no limits."""
+        if self._told:
+            return
+        if refused:
+            self._refused += 1
+        else:
+            self._taken += 1
+        seconds = now - self._look_began
+        if seconds < _LOOK:
+            return
+        if self._refused > _MOSTLY * (self._refused + self._taken):
+            rate = max(self._taken, 1) / seconds
+            self._guess = Bucket(rate, max(1.0, rate / 4), now)
+        elif self._guess is not None:
+            self._guess.rate *= 1.0 + _GROWTH * min(seconds, 2 * _LOOK)
+            self._guess.size = max(1.0, self._guess.rate / 4)
+        self._look_began, self._taken, self._refused = now, 0, 0
 
     def settle(self, estimated: float, true: float, now: float) -> None:
         """A call has ended that used other than it was thought to."""
@@ -91,6 +125,8 @@ class Pace:
         self, requests: Allowance, tokens: Allowance, started_before: int, tokens_before: float, now: float
     ) -> None:
         """What an answer said; `started_before` and `tokens_before` are `started` and `tokens_started` when it was sent."""
+        if requests.limit is not None and requests.remaining is not None:
+            self._told, self._guess = True, None
         self._requests = self._learned(
             self._requests, self._own_requests, requests, self.started - started_before - 1, now
         )

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from tollkeeper.bulk import answers
 from tollkeeper.bulk.concurrency import Concurrency
-from tollkeeper.bulk.failures import Failure, Verdict, failure, verdict
+from tollkeeper.bulk.failures import RATE, Failure, Verdict, failure, verdict
 from tollkeeper.bulk.journal import Finished, Journal
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
@@ -48,6 +48,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     base: float = 0.5
     cap: float = 60.0
     """Full jitter: a wait is anything between 0 and base x 2^n, at most this many seconds."""
+    rate_cap: float = 10.0
+    """The same after a refusal for rate: how fast calls go out is ruled for all together, so none need stay away long."""
     max_errors: int | None = None
     """Rows that may fail before the job stops; None: any number."""
 
@@ -297,6 +299,7 @@ class Running:
         self._judge(row, answer, sent_at, now)
 
     def _judge(self, row: _Try, answer: Answer, sent_at: float, now: float) -> None:
+        self._pace.answered(answer.status in RATE, now)
         if 200 <= answer.status < 300:
             try:
                 found = answers.output(answer.body, self._check)
@@ -341,7 +344,7 @@ class Running:
             row.attempts -= 1
             assert row.first_at is not None
             if now - row.first_at < self._limits.patience:
-                self._wait(row, now, max(retry_after or 0.0, self._backoff(row.rated)))
+                self._wait(row, now, max(retry_after or 0.0, min(self._limits.rate_cap, self._backoff(row.rated))))
             elif not row.parked:
                 row.parked, row.first_at = True, None
                 self._parked.append(row)
