@@ -40,7 +40,8 @@ def test_a_row_is_shown_by_the_tests_that_it_names(row: int) -> None:
     named, result = LISTED[row]
 
     assert result.startswith("holds")
-    assert set(named) == MARKED.get(row, set())
+    assert named
+    assert set(named) <= MARKED.get(row, set())
 
 
 def test_every_marked_row_is_on_the_page() -> None:
