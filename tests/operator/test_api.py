@@ -88,7 +88,7 @@ def test_a_path_that_is_not_there(gate: GateProcess, path: str) -> None:
         ("PUT", "/api/keys", "GET, HEAD, POST"),
         ("DELETE", "/api/keys", "GET, HEAD, POST"),
         ("OPTIONS", "/api/keys", "GET, HEAD, POST"),
-        ("POST", "/api/keys/x", "DELETE, GET, HEAD"),
+        ("POST", "/api/keys/x", "DELETE, GET, HEAD, PATCH"),
         ("GET", "/api/keys/x/rotate", "POST"),
         ("POST", "/api/usage", "GET, HEAD"),
         ("DELETE", "/api/events", "GET, HEAD"),
