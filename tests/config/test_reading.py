@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from tollkeeper import config
+from tollkeeper.config import reading
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.providers import PROVIDERS
 
-NO_TABLE = "there is no such table; expected one of: server, log, relay, drain, providers, models"
+NO_TABLE = "there is no such table; expected one of: " + ", ".join((*reading._TABLES, "providers", "models"))
 
 
 def problems(folder: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
