@@ -5,12 +5,17 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from kit.records import event
 from tollkeeper.core.errors import GateError
 from tollkeeper.stores.sqlite import database
+from tollkeeper.stores.sqlite.reports import Reports
+from tollkeeper.stores.sqlite.rollups import roll_up
+from tollkeeper.stores.sqlite.rows import row_of
 
 COME_AND_GO = """
 import sqlite3, sys
@@ -115,3 +120,23 @@ def test_another_process_that_writes_is_waited_for(home: Path) -> None:
                 writing.result(0.2)
             holder.execute("COMMIT")
             writing.result(5)
+
+
+def test_a_store_of_version_1_is_carried_over_with_its_events_and_sums(home: Path) -> None:
+    first = resources.files("tollkeeper.stores.sqlite").joinpath("schema_1.sql").read_text("utf-8")
+    old = event(held_nano=None, saved_nano=0, trace=None)
+    row = row_of(old)[:31]
+    with contextlib.closing(sqlite3.connect(home / "tollkeeper.db", isolation_level=None)) as made:
+        made.executescript(first)
+        made.execute(f"INSERT INTO events VALUES ({', '.join('?' * len(row))})", row)
+        made.execute("PRAGMA user_version = 1")
+
+    database.connect(home).close()
+
+    reports = Reports(home)
+    assert reports.events() == [old]
+    assert [used.requests for used in reports.usage("key")] == [1]
+    with contextlib.closing(database.connect(home)) as writer:
+        assert roll_up(writer, 10) == 1
+    assert [used.requests for used in reports.usage("key")] == [1]
+    reports.close()
