@@ -39,13 +39,13 @@ price = {{ input = {price}, output = 1 }}
 
 
 class Upstream:
-    """Answers at once, but for calls whose model is `slow`: they stream a word, and the rest once they are released."""
+    """Answers at once, but for streams of the model `slow`: they give a word, and the rest once they are released."""
 
     def __init__(self) -> None:
         self.release = threading.Event()
 
     def __call__(self, request: Request, connection: Connection) -> bool:
-        if request.json()["model"] != "slow":
+        if request.json()["model"] != "slow" or not request.json().get("stream"):
             return bool(json_answer(200, chat_answer())(request, connection))
         first, *rest = chat_events(["one ", "two ", "three"], usage_of(5, 3))
         connection.send(SSE_HEAD)
