@@ -13,7 +13,7 @@ from tollkeeper.core.budget import Budget
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.keys import Key
 from tollkeeper.policies.budgets import BudgetRules, BudgetsOptions
-from tollkeeper.policies.budgets.book import Purse
+from tollkeeper.policies.budgets.book import Book, Purse
 
 HOUR = 3_600_000
 KEYS = [
@@ -271,5 +271,29 @@ def test_purses_of_the_past_are_forgotten_and_found_again_as_they_were(monkeypat
 
     known, standing = asyncio.run(scenario())
 
-    assert known <= 11
+    assert known <= 20
     assert standing == (7, 0)
+
+
+def test_with_more_budgets_than_purses_are_kept_the_past_is_looked_for_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    forget = Book._forget
+
+    def counted(book: Book) -> None:
+        nonlocal looked
+        looked += 1
+        forget(book)
+
+    monkeypatch.setattr(Book, "_forget", counted)
+    monkeypatch.setattr("tollkeeper.policies.budgets.book._MANY", 100)
+
+    async def scenario() -> None:
+        desk = Desk()
+        keys = [calls.key(f"key_{n}", budgets=of_key("1 USD/day", key_id=f"key_{n}")) for n in range(1000)]
+        for _ in range(5):
+            await desk.budgets.standings(keys, desk.now)
+            desk.now += 24 * HOUR
+
+    asyncio.run(scenario())
+
+    assert 3 < looked < 20

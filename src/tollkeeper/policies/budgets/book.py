@@ -45,6 +45,7 @@ class Book:
         self._balances = balances
         self._purses: dict[tuple[str, int], Purse] = {}
         self._current: dict[str, Purse] = {}
+        self._crowded = _MANY
         self._posted: dict[Scope, dict[str | None, list[Purse]]] = {"all": {}, "team": {}, "owner": {}, "key": {}}
 
     def purse(self, budget_id: str, budget: Budget, at_ms: int) -> Purse:
@@ -55,7 +56,7 @@ class Book:
         start, end = bounds(budget.window, budget.zone, at_ms)
         purse = self._purses.get((budget_id, start))
         if purse is None:
-            if len(self._purses) >= _MANY:
+            if len(self._purses) >= self._crowded:
                 self._forget()
             purse = self._purses[budget_id, start] = Purse(budget_id, budget, start, end)
         self._current[budget_id] = purse
@@ -123,6 +124,7 @@ class Book:
             if idle and self._current.get(budget_id) is not purse:
                 del self._purses[budget_id, start]
                 self._end(purse)
+        self._crowded = max(_MANY, 2 * len(self._purses))
 
 
 def _in_unit(purse: Purse, found: Spent) -> int:

@@ -33,6 +33,8 @@ _LEAST_OUTPUT = 16
 """Tokens: what the Responses API takes at least (https://platform.openai.com/docs/api-reference/responses/create)."""
 _STANDARD = (b'"auto"', b'"default"', b"null")
 _MANY = 20_000
+_AT_ONCE = 50
+"""Purses opened at one time for whoever looks at all of them: calls that wait for one must not wait for all."""
 
 Asked = Sequence[tuple[Line, Purse]]
 
@@ -90,14 +92,16 @@ class Budgets:
         for _, purse in asked:
             if not purse.opened:
                 await book.open([purse for _, purse in asked])
-                call.notes.append(("budgets", "read from the ledger first"))  # others may have been admitted meanwhile
+                if not call.dry:  # others may have been admitted meanwhile
+                    call.notes.append(("budgets", "read from the ledger first"))
                 break
         return self._admit(call, target, at_ms, asked)
 
     async def standings(self, keys: Sequence[Key], at_ms: int) -> list[tuple[Line, Purse]]:
         """Every budget that there is and its purse, opened. Raises GateError."""
         asked = [(line, self._book.purse(line.id, line.any, at_ms)) for line in every_line(self._rules, keys)]
-        await self._book.open([purse for _, purse in asked])
+        for at in range(0, len(asked), _AT_ONCE):
+            await self._book.open([purse for _, purse in asked[at : at + _AT_ONCE]])
         return asked
 
     def _lines_of(self, key: Key) -> tuple[Line, ...]:
