@@ -21,7 +21,6 @@ from tollkeeper.core.ids import RequestIds
 from tollkeeper.core.money import Price
 from tollkeeper.core.ports import Policy
 from tollkeeper.core.refusals import refusal
-from tollkeeper.core.usage import Usage
 from tollkeeper.flow.catalog import Catalog
 from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures
@@ -334,13 +333,13 @@ class App:
                         return each.price
         return self.prices(target, model_used, tier, when_ms)
 
-    def _price_of_hold(self, hold: Hold, usage: Usage) -> tuple[int | None, str | None]:
+    def _price_of_hold(self, hold: Hold) -> Price | None:
         account = self.loaded.accounts.get(hold.provider)
         targets = self.loaded.models.get(hold.model_asked or "", ())
         price = next((t.price for t in targets if t.account is account and t.model == hold.model), None)
         if price is None and account is not None:
             price = self.prices(Target(account, hold.model), None, None, hold.started_at)
-        return (None, None) if price is None else (price.cost(usage), price.version)
+        return price
 
 
 def open_app(

@@ -13,6 +13,7 @@ from kit.disks import break_table, needs_to_know_where
 from kit.records import NOW, ending, event, hold, write
 from tollkeeper.core.budget import Slice, Spent
 from tollkeeper.core.errors import GateError
+from tollkeeper.core.money import Price
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.balances import summed
 from tollkeeper.stores.sqlite.damage import mend
@@ -91,7 +92,7 @@ def test_what_was_spent_is_known_though_a_table_is_broken(home: Path, table: str
     assert Path(damage.file).read_bytes() == broken
     assert mend(home, _now) is None
     assert _spent(home) == spent
-    assert recover(home, lambda held, usage: (5, "v")) == 10
+    assert recover(home, lambda held: Price(version="v", request=5)) == 10
     with contextlib.closing(database.connect(home)) as writer:
         while roll_up(writer, 1000):
             pass

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from tollkeeper.core import receipt
 from tollkeeper.core.events import Event, Hold
+from tollkeeper.core.money import Price
 from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.rows import put
@@ -13,26 +15,30 @@ from tollkeeper.stores.sqlite.rows import put
 _encode = msgspec.json.encode
 
 
-def recover(home: Path, price: Callable[[Hold, Usage], tuple[int | None, str | None]]) -> int:
+PriceOf = Callable[[Hold], Price | None]
+"""What the provider asks for the model that was held for; None where that is not known."""
+
+
+def recover(home: Path, price_of: PriceOf) -> int:
     """Turns every hold that a crash left open into a `recovered` event; returns how many. Running it again changes nothing.
 
     What the provider did with such an attempt is unknown. It is recorded with the input that was sent, bounded by its
-    bytes, and no output; `price` gives the cost of that.
+    bytes, and no output.
     """
     connection = database.connect(home)
     try:
         connection.execute("BEGIN IMMEDIATE")
         rows = connection.execute("SELECT detail FROM holds ORDER BY request_id, attempt").fetchall()
-        put(connection, [], [_recovered(msgspec.json.decode(detail, type=Hold), price) for (detail,) in rows])
+        put(connection, [], [_recovered(msgspec.json.decode(detail, type=Hold), price_of) for (detail,) in rows])
         connection.execute("COMMIT")
         return len(rows)
     finally:
         connection.close()
 
 
-def _recovered(hold: Hold, price: Callable[[Hold, Usage], tuple[int | None, str | None]]) -> Event:
+def _recovered(hold: Hold, price_of: PriceOf) -> Event:
     usage = Usage(input_tokens=hold.input_bound)
-    cost, version = price(hold, usage)
+    price = price_of(hold)
     return Event(
         request_id=hold.request_id,
         attempt=hold.attempt,
@@ -52,11 +58,18 @@ def _recovered(hold: Hold, price: Callable[[Hold, Usage], tuple[int | None, str 
         error_code="gate_crashed",
         quality="recovered",
         usage=usage,
-        cost_nano=cost,
-        price_version=version,
+        cost_nano=None if price is None else price.cost(usage),
+        price_version=None if price is None else price.version,
         usage_raw=None,
         first_byte_ms=None,
         duration_ms=0.0,
         overhead_ms=0.0,
-        trace=None if hold.idempotency is None else _encode([("idempotency", "first", hold.idempotency)]).decode(),
+        trace=_trace(hold, usage, price),
     )
+
+
+def _trace(hold: Hold, usage: Usage, price: Price | None) -> str | None:
+    notes = [] if hold.idempotency is None else [_encode(("idempotency", "first", hold.idempotency)).decode()]
+    if price is not None:
+        notes.append(receipt.note(price.in_force(usage)))
+    return f"[{','.join(notes)}]" if notes else None
