@@ -49,7 +49,7 @@ class Costs(Struct):
     """Nothing was charged for."""
     unpriced: int = 0
     without_prices: int = 0
-    """Their unit prices were not noted: found open after a crash, or charged in other units than tokens."""
+    """Their unit prices were not noted: they were charged in other units than tokens."""
 
 
 class Proof(Struct, kw_only=True):
