@@ -26,6 +26,7 @@ from tollkeeper.core.deltas import (
     UsageNoted,
 )
 from tollkeeper.core.translation import Translator
+from tollkeeper.wire.sse import EventScanner
 
 FOLDERS = {
     "openai/chat": "openai_chat",
@@ -33,6 +34,7 @@ FOLDERS = {
     "openrouter/chat": "openai_chat",
     "openai/responses": "openai_responses",
     "anthropic/messages": "anthropic_messages",
+    "gemini/generate": "gemini_generate",
 }
 STARTS = (TextStart, ReasoningStart, RefusalStart, ToolStart)
 
@@ -98,7 +100,16 @@ def _responses_words(event: Any) -> list[tuple[str, str]]:
     return [(kind, event["delta"])] if kind is not None and "delta" in event else []
 
 
+def _gemini_words(chunk: Any) -> list[tuple[str, str]]:
+    found = []
+    for candidate in chunk.get("candidates", []):
+        for part in candidate.get("content", {}).get("parts", []):
+            found.append(("reasoning" if part.get("thought") else "text", part.get("text") or ""))
+    return found
+
+
 RAW_WORDS = {
+    "gemini_generate": _gemini_words,
     "openai_chat": _chat_words,
     "openai_responses": _responses_words,
     "anthropic_messages": _messages_words,
@@ -142,7 +153,7 @@ def test_what_a_client_gets_keeps_its_dialect_s_order(recording: tuple[str, byte
     dialect, raw = recording
     sent = encoded(SAYS[other].translator, decoded(SAYS[dialect].translator, raw))
 
-    ORDER[other]([event for event in sent.split(b"\n\n") if b"data: " in event])
+    ORDER[other]([event for event in EventScanner().feed(sent) if b"data: " in event])
 
 
 def _events(blocks: list[bytes]) -> list[Any]:
@@ -218,7 +229,27 @@ def _responses_order(blocks: list[bytes]) -> None:
     assert events[-1]["response"]["output"] == output
 
 
-ORDER = {"openai_chat": _chat_order, "openai_responses": _responses_order, "anthropic_messages": _messages_order}
+def _gemini_order(blocks: list[bytes]) -> None:
+    chunks = []
+    for block in blocks:
+        assert block.startswith(b"data: {")
+        assert block.endswith(b"}\r\n\r\n")
+        assert block.count(b"\n") == 2
+        assert not any(mark in block.decode() for mark in "\u2028\u2029\u0085")
+        chunks.append(msgspec.json.decode(block[6:-4]))
+    body = [chunk for chunk in chunks if "error" not in chunk]
+    assert len({(chunk["responseId"], chunk["modelVersion"]) for chunk in body}) == 1
+    finished = ["finishReason" in chunk["candidates"][0] for chunk in body if chunk["candidates"]]
+    assert sum(finished) == ("error" not in chunks[-1])
+    assert finished[-1] == ("error" not in chunks[-1])
+
+
+ORDER = {
+    "gemini_generate": _gemini_order,
+    "openai_chat": _chat_order,
+    "openai_responses": _responses_order,
+    "anthropic_messages": _messages_order,
+}
 
 
 @pytest.mark.parametrize("says", SAYS.values(), ids=lambda says: says.translator.name)

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tollkeeper.core.answers import Answer, Choice, Said
-from tollkeeper.core.conversation import Citation, Foreign, Reasoning, Refusal, Text, ToolUse
+from tollkeeper.core.conversation import Citation, Foreign, Reasoning, Refusal, Text, TokenLogprob, ToolUse
 from tollkeeper.core.deltas import Delta
 from tollkeeper.core.translation import Identity, Sitting, Terms, Translator
+from tollkeeper.core.usage import Reported
 from tollkeeper.dialects.anthropic_messages.translator import TRANSLATOR as ANTHROPIC
+from tollkeeper.dialects.gemini_generate.translator import TRANSLATOR as GEMINI
 from tollkeeper.dialects.openai_chat.translator import TRANSLATOR as CHAT
 from tollkeeper.dialects.openai_responses.translator import TRANSLATOR as RESPONSES
 from tollkeeper.wire.sse import EventScanner
@@ -42,6 +44,12 @@ class Says(NamedTuple):
     """Whether reasoning has an id."""
     silence_is_redacted: bool = False
     """Whether reasoning without words counts as redacted."""
+    quotes: bool = True
+    """Whether a citation has the words of its source."""
+    token_bytes: bool = True
+    """Whether a token with its probability has its bytes as well."""
+    cache_writes: bool = True
+    """Whether usage tells what was written to a cache."""
     error_status: bool = True
     """Whether an error in a stream has a status."""
 
@@ -69,6 +77,18 @@ SAYS = {
         addresses_only=True,
         silence_is_redacted=True,
         error_status=False,
+    ),
+    "gemini_generate": Says(
+        GEMINI,
+        "generate",
+        {"stop_sequence": "end", "context": "length", "compaction": "length", "pause": "end", "refusal": "filter"},
+        blocks=False,
+        logprobs=True,
+        choices=True,
+        addresses_only=True,
+        quotes=False,
+        token_bytes=False,
+        cache_writes=False,
     ),
     "anthropic_messages": Says(ANTHROPIC, "messages", {"filter": "refusal"}, sequence=True),
 }
@@ -118,9 +138,16 @@ def _as_said(answer: Answer, says: Says) -> Answer:
     return msgspec.structs.replace(
         answer,
         failure=failure,
+        reported=_reported(answer.reported, says),
         created=answer.created if says.created and answer.created != IDENTITY.created else None,
         choices=tuple(_choice(choice, says, answer.failure is not None) for choice in choices),
     )
+
+
+def _reported(reported: Reported | None, says: Says) -> Reported | None:
+    if reported is None or says.cache_writes:
+        return reported
+    return Reported(msgspec.structs.replace(reported.usage, cache_write_tokens=0), reported.raw)
 
 
 def _choice(choice: Choice, says: Says, failed: bool) -> Choice:
@@ -153,8 +180,11 @@ def _block(block: Said, says: Says) -> Said:
         cited = [found for found in block.citations if found.url or not says.addresses_only]
         return Text(
             block.text,
-            tuple(Citation(found.url or None, found.title or None, found.text or None) for found in cited),
-            block.logprobs if says.logprobs else None,
+            tuple(
+                Citation(found.url or None, found.title or None, (says.quotes and found.text) or None)
+                for found in cited
+            ),
+            _likely(block.logprobs, says) if says.logprobs else None,
         )
     if isinstance(block, Reasoning):
         silent = says.silence_is_redacted and not block.text
@@ -165,6 +195,12 @@ def _block(block: Said, says: Says) -> Said:
     if isinstance(block, Foreign):
         return Foreign(block.dialect, _plain_json(block.data.decode()).encode())
     return block
+
+
+def _likely(logprobs: tuple[TokenLogprob, ...] | None, says: Says) -> tuple[TokenLogprob, ...] | None:
+    if logprobs is None or says.token_bytes:
+        return logprobs
+    return tuple(TokenLogprob(found.token, found.logprob, None, _likely(found.top, says) or ()) for found in logprobs)
 
 
 def _plain_json(text: str) -> str:

@@ -1,7 +1,7 @@
 """What a dialect must be able to do so that any client can talk to any provider through it."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -63,6 +63,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     model: str
     stream_usage: bool = True
     """Whether the client wants to see a stream's usage."""
+    framing: Literal["events", "array"] = "events"
+    """gemini_generate: a stream that was not asked for with alt=sse is one JSON array."""
     asked: Conversation | None = None
     """The client's request, for dialects that repeat it in the answer."""
 
