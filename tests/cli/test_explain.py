@@ -101,6 +101,7 @@ def test_lines_that_do_not_add_up_are_pointed_at(home: Path, key_id: str) -> Non
     ("changes", "words"),
     [
         ({"cost_nano": None, "quality": "unpriced", "price_version": None}, "unpriced: no price is known"),
+        ({"cost_nano": None, "quality": "unpriced"}, "unpriced: the provider told no usage"),
         ({"outcome": "cached", "cost_nano": 0, "saved_nano": 500}, "answered from the cache"),
         ({"cost_nano": 0, "price_version": None}, "nothing that is charged for came back"),
         ({"trace": '[["price",null]]'}, "in other units than tokens"),

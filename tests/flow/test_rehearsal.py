@@ -129,3 +129,17 @@ def test_other_paths_are_rehearsed_too(gate: GateProcess, key: str, upstream: Sc
     assert status == 200
     assert json.loads(answer)["request"]["method"] == "GET"
     assert len(upstream.requests) == sent
+
+
+def test_a_form_is_rehearsed_unread(gate: GateProcess, key: str, upstream: ScriptedUpstream) -> None:
+    sent = len(upstream.requests)
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\none\r\n--b\r\n'
+        b'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + b"x" * 500_000 + b"\r\n--b--\r\n"
+    )
+    headers = {"content_type": "multipart/form-data; boundary=b", "x_tollkeeper_dry_run": "1"}
+    status, _, answer = gate.call("POST", "/v1/audio/transcriptions", key, form, **headers)
+
+    assert status == 200
+    assert json.loads(answer)["request"]["changed"] == {"model": "a"}
+    assert len(upstream.requests) == sent

@@ -93,7 +93,7 @@ class Rehearsal:
         price = target.price or self._price_of(target, None, None, at_ms)
         sketch = Sketch(
             candidates=candidates,
-            request=_shown(call, outgoing),
+            request=_shown(call, target, outgoing),
             price_version=None if price is None else price.version,
             ceiling=_ceiling(call, target, price, limits),
             expected=await self._expected(call, target, price),
@@ -135,7 +135,7 @@ def _ceiling(call: Call, target: Target, price: Price | None, limits: dict[str, 
     return Tokens(most_in, most_out, usd_from_nano(nano))
 
 
-def _shown(call: Call, outgoing: Outgoing) -> dict[str, object]:
+def _shown(call: Call, target: Target, outgoing: Outgoing) -> dict[str, object]:
     """Where it would go, and what the gate would change in it: its own values, none of the caller's."""
     parts = urlsplit(outgoing.url)
     host = parts.netloc.rpartition("@")[2]
@@ -154,6 +154,8 @@ def _shown(call: Call, outgoing: Outgoing) -> dict[str, object]:
             if name not in call.members or bytes(value) != bytes(call.members[name])
         }
         shown["dropped"] = [name for name in call.members if name not in sent]
+    elif isinstance(call.body, Upload) and call.body.replace is not None and target.model not in (None, call.model):
+        shown["changed"] = {"model": target.model}
     return shown
 
 

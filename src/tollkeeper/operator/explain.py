@@ -134,7 +134,11 @@ def cost(event: Event) -> dict[str, Any]:
     if event.outcome == "cached":
         told["why"] = "answered from the cache: nothing was sent, nothing is charged"
     elif event.cost_nano is None:
-        told["why"] = "no price is known for this model, so the cost is unknown"
+        told["why"] = (
+            "no price is known for this model, so the cost is unknown"
+            if event.price_version is None
+            else "the provider told no usage, and none can be counted, so the cost is unknown"
+        )
     elif event.price_version is None:
         told["why"] = "nothing that is charged for came back"
     else:
