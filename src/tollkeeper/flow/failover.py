@@ -65,14 +65,15 @@ class Failover:
             call.notes += [("skipped", skipped.name, reason) for skipped, reason in choice.skipped]
         elif member.full:
             raise _busy(call)
-        timeouts = None if until is None else _within(until - now, member)
-        attempt = self._sending.attempt(call, member.target, 1, timeouts)
-        attempt.until = until
+        attempt = self._attempt(call, member, 1, until, now)
         member.state.account.budget.earn(self.options.budget)
         end = await self._made(attempt, member, now)
-        if isinstance(end, Reply) and end.status < 400 and attempt.stream_error is None:
-            return end
-        return await _Rescue(self, call, pool, until).run(attempt, member, end)
+        try:
+            if isinstance(end, Reply) and end.status < 400 and attempt.stream_error is None:
+                return end
+            return await _Rescue(self, call, pool, until).run(attempt, member, end)
+        finally:
+            del end  # an error refers to the frames that it came through: they must not refer to it
 
     def candidates(self, call: Call, pool: Pool) -> Choice:
         """Who would be asked, were the call made now. Raises GateError where nobody has room."""
@@ -87,6 +88,13 @@ class Failover:
             self._price(pool)
         session = session_of(call) if balancing.affinity else None
         return choose(pool, self._health.options, now, self._draw, streamed=call.streamed, session=session)
+
+    def _attempt(self, call: Call, member: Member, number: int, until: float | None, now: float) -> Attempt:
+        """One that must be over by `until` (monotonic). Raises GateError where that is now."""
+        timeouts = None if until is None else _within(until - now, member)
+        attempt = self._sending.attempt(call, member.target, number, timeouts)
+        attempt.until = until
+        return attempt
 
     async def _made(self, attempt: Attempt, member: Member, now: float) -> Reply | TollkeeperError:
         """How the attempt ended. What is no TollkeeperError passes through."""
@@ -121,50 +129,48 @@ class _Rescue:
     async def run(self, attempt: Attempt, member: Member, end: Reply | TollkeeperError) -> Reply:
         """The reply in the end. Raises TollkeeperError where there is none."""
         failover, call = self._failover, self._call
-        while True:
-            if isinstance(end, Reply) and end.status < 400 and attempt.stream_error is None:
-                return end
-            if not attempt.dispatched:  # refused by a budget, by the ledger, or for its shape: no provider's fault
-                self._best = self._best or end
-                priced = self._priced(member, end)
-                if priced is None:
+        try:
+            while True:
+                if isinstance(end, Reply) and end.status < 400 and attempt.stream_error is None:
+                    return end
+                if not attempt.dispatched:  # refused by a budget, by the ledger, or for its shape: no provider's fault
+                    self._best = self._best or end
+                    priced = self._priced(member, end)
+                    if priced is None:
+                        return self._answer(self._best)
+                    member, now = priced, failover._monotonic()
+                    attempt = failover._attempt(call, member, attempt.hold.attempt, self._until, now)
+                    end = await failover._made(attempt, member, now)
+                    continue
+                self._made = attempt.hold.attempt
+                verdict = self._judge(attempt, member, end)
+                if verdict.next == "answer" or call.presence.gone:
+                    return self._answer(end)
+                if self._best is None or not isinstance(self._best, Reply) or isinstance(end, Reply):
+                    self._best = end
+                if failover.options.retries == 0 or self._broken > 1:
                     return self._answer(self._best)
-                member, now = priced, failover._monotonic()
-                timeouts = None if self._until is None else _within(self._until - now - _SPARE, member)
-                attempt = failover._sending.attempt(call, member.target, attempt.hold.attempt, timeouts)
+                answered = attempt.answer.status if attempt.answer is not None else 0
+                if not may_repeat(call, sent=attempt.sent, status=answered):
+                    return self._answer(self._best)
+                stale = attempt.reused and verdict.code in STALE and not self._replaced
+                self._replaced = self._replaced or stale
+                found = (member, 0.0) if stale else self._next()
+                if found is None:
+                    return self._answer(self._best)
+                member, wait = found
+                if wait > 0:
+                    await _sleep(call, wait)
+                now = failover._monotonic()
+                if self._until is not None and now >= self._until:
+                    return self._answer(self._best)
+                call.notes.append(("target", member.name, f"after {verdict.code}"))
+                failover.retried[member.target.account.name,] += 1
+                attempt = failover._attempt(call, member, self._made + 1, self._until, now)
                 end = await failover._made(attempt, member, now)
-                continue
-            self._made = attempt.hold.attempt
-            verdict = self._judge(attempt, member, end)
-            if verdict.next == "answer" or call.presence.gone:
-                return self._answer(end)
-            if self._best is None or not isinstance(self._best, Reply) or isinstance(end, Reply):
-                self._best = end
-            if failover.options.retries == 0 or self._broken > 1:
-                return self._answer(self._best)
-            answered = attempt.answer.status if attempt.answer is not None else 0
-            if not may_repeat(call, sent=attempt.sent, status=answered):
-                return self._answer(self._best)
-            stale = attempt.reused and verdict.code in STALE and not self._replaced
-            self._replaced = self._replaced or stale
-            found = (member, 0.0) if stale else self._next()
-            if found is None:
-                return self._answer(self._best)
-            member, wait = found
-            if wait > 0:
-                await _sleep(call, wait)
-            now = failover._monotonic()
-            timeouts = None
-            if self._until is not None:
-                left = self._until - now
-                if left <= 0:
-                    return self._answer(self._best)
-                timeouts = _within(left, member)
-            call.notes.append(("target", member.name, f"after {verdict.code}"))
-            failover.retried[member.target.account.name,] += 1
-            attempt = failover._sending.attempt(call, member.target, self._made + 1, timeouts)
-            attempt.until = self._until
-            end = await failover._made(attempt, member, now)
+        finally:
+            self._best = None
+            del end  # see above
 
     def _priced(self, member: Member, end: Reply | TollkeeperError) -> Member | None:
         """Who is asked in place of a target that a budget refused for its price: that of another one may be known."""
@@ -239,7 +245,10 @@ class _Rescue:
             return end
         if isinstance(end, UpstreamError):
             end.headers = (*end.headers, number)
-        raise end from None
+        try:
+            raise end from None
+        finally:
+            del end
 
 
 def session_of(call: Call) -> str | None:
