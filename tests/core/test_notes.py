@@ -39,6 +39,8 @@ from tollkeeper.core import notes
         ),
         (["cache", "hit", 2_000_000_000], {"result": "hit", "saved_usd": "2"}),
         (["clamped", "max_tokens", 512], {"field": "max_tokens", "value": 512}),
+        (["overdraft", "key:k:usd:day:UTC", 5], {"id": "key:k:usd:day:UTC", "over": "0.000000005"}),
+        (["overdraft", "all:tokens:day:UTC", 5], {"id": "all:tokens:day:UTC", "over": 5}),
         (["new", 1, "two"], {"values": [1, "two"]}),
         (["limit", "fewer"], {"values": ["fewer"]}),
     ],

@@ -46,6 +46,8 @@ def _rule(note: Sequence[Any]) -> dict[str, Any]:
     told = {"rule": name, **dict(zip(fields, values, strict=True))}
     if told.get("unit") == "usd":
         told |= {field: usd_from_nano(told[field]) for field in _MONEY if field in told}
+    if name == "overdraft" and told["id"].split(":")[-3] == "usd":
+        told["over"] = usd_from_nano(told["over"])
     if name == "cache":
         told["saved_usd"] = usd_from_nano(told.pop("saved"))
     return told
