@@ -7,7 +7,20 @@ from typing import Any
 import pytest
 
 from kit.recordings import recorded
-from kit.translations import ALL, ANTHROPIC, CHAT, IDENTITY, RESPONSES, SAYS, SITTING, comparable, decoded, encoded
+from kit.translations import (
+    ALL,
+    ANTHROPIC,
+    CHAT,
+    IDENTITY,
+    RESPONSES,
+    SAYS,
+    SITTING,
+    comparable,
+    decoded,
+    encoded,
+    split,
+    usage_said,
+)
 from tollkeeper.core.answers import gathered
 from tollkeeper.core.deltas import (
     BlockEnd,
@@ -25,7 +38,6 @@ from tollkeeper.core.errors import UpstreamError
 from tollkeeper.core.translation import Translator
 from tollkeeper.core.usage import Reported, Usage
 from tollkeeper.dialects.crossing import Crossing
-from tollkeeper.wire.sse import EventScanner
 
 PAIRS = [pytest.param(*pair, id=f"{pair[0].name} to {pair[1].name}") for pair in permutations(ALL, 2)]
 USAGE = Reported(Usage(input_tokens=9, cached_input_tokens=2, output_tokens=4), b"{}")
@@ -48,21 +60,16 @@ def crossing(provider: Translator, client: Translator) -> Crossing:
     return Crossing(client, provider, SITTING, IDENTITY)
 
 
-def events(raw: bytes) -> list[bytes]:
-    scanner = EventScanner()
-    return [*scanner.feed(raw), *([rest] if (rest := scanner.take()).strip() else [])]
-
-
 @pytest.mark.parametrize(("provider", "client"), PAIRS)
 def test_a_stream_is_translated_and_heard(provider: Translator, client: Translator) -> None:
     reader = crossing(provider, client).reader()
-    sent = b"".join(reader.read(event) for event in events(encoded(provider, STREAM))) + reader.close()
+    sent = b"".join(reader.read(event) for event in split(provider, encoded(provider, STREAM))) + reader.close()
 
     expected = comparable(gathered(STREAM), provider.name, client.name)
     assert comparable(gathered(decoded(client, sent)), provider.name, client.name) == expected
     assert (reader.finished, reader.done, reader.model, reader.error_code) == (True, True, "model-2", None)
     assert reader.reported is not None
-    assert reader.reported.usage == USAGE.usage
+    assert reader.reported.usage == usage_said(USAGE, provider)
     assert reader.delivered() == 'Héllof{"x":1}'
 
 
@@ -73,7 +80,7 @@ def test_a_whole_answer_is_translated_and_heard(provider: Translator, client: Tr
     again = gathered(client.read_answer(found.body, SITTING))
     assert comparable(again, provider.name, client.name) == comparable(gathered(STREAM), provider.name, client.name)
     assert found.heard.reported is not None
-    assert (found.heard.reported.usage, found.heard.model) == (USAGE.usage, "model-2")
+    assert (found.heard.reported.usage, found.heard.model) == (usage_said(USAGE, provider), "model-2")
     assert found.text == 'Héllo\n{"x":1}'
 
 
@@ -83,7 +90,7 @@ def test_an_error_in_a_stream_reaches_the_client_and_is_the_last_thing(
 ) -> None:
     reader = crossing(provider, client).reader()
     broken = [*STREAM[:3], Failed(Failure("too busy", 429, "rate_limit_error", "busy")), *STREAM[3:]]
-    sent = b"".join(reader.read(event) for event in events(encoded(provider, broken))) + reader.close()
+    sent = b"".join(reader.read(event) for event in split(provider, encoded(provider, broken))) + reader.close()
     failure = gathered(decoded(client, sent)).failure
 
     assert failure is not None
@@ -95,7 +102,7 @@ def test_an_error_in_a_stream_reaches_the_client_and_is_the_last_thing(
 @pytest.mark.parametrize(("provider", "client"), PAIRS)
 def test_a_cut_is_no_end_and_is_told_in_the_client_s_dialect(provider: Translator, client: Translator) -> None:
     reader = crossing(provider, client).reader()
-    whole = events(encoded(provider, STREAM))
+    whole = split(provider, encoded(provider, STREAM))
     sent = b"".join(reader.read(event) for event in whole[: len(whole) // 2])
     assert not reader.finished
     sent += reader.fail(UpstreamError("The provider's stream ended before it was finished.", code="upstream_cut"))
@@ -114,7 +121,7 @@ def test_a_refusal_keeps_its_words(provider: Translator, client: Translator) -> 
 
 def test_a_stream_without_an_end_marker_ends_where_its_bytes_do() -> None:
     reader = crossing(CHAT, ANTHROPIC).reader()
-    sent = b"".join(reader.read(event) for event in events(encoded(CHAT, STREAM)) if b"[DONE]" not in event)
+    sent = b"".join(reader.read(event) for event in split(CHAT, encoded(CHAT, STREAM)) if b"[DONE]" not in event)
 
     assert (reader.finished, reader.done) == (True, False)
     assert b"message_stop" not in sent
@@ -136,9 +143,9 @@ def test_a_recording_s_usage_is_heard_as_it_reports(path: Any, client: Translato
     provider = next(says.translator for says in SAYS.values() if says.folder == path.parent.name)
     reader = crossing(provider, client).reader()
     raw = path.read_bytes()
-    sent = b"".join(reader.read(event) for event in events(raw)) + reader.close()
+    sent = b"".join(reader.read(event) for event in split(provider, raw)) + reader.close()
     told = gathered(decoded(client, sent)).reported
 
     assert reader.reported is not None
     assert told is not None
-    assert told.usage == reader.reported.usage
+    assert told.usage == usage_said(reader.reported, client)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from kit.recordings import recorded
-from kit.translations import IDENTITY, SAYS, SITTING, comparable, decoded, encoded
+from kit.translations import IDENTITY, SAYS, SITTING, comparable, decoded, encoded, split
 from tollkeeper.core.answers import gathered
 from tollkeeper.core.deltas import (
     BlockEnd,
@@ -26,7 +26,6 @@ from tollkeeper.core.deltas import (
     UsageNoted,
 )
 from tollkeeper.core.translation import Translator
-from tollkeeper.wire.sse import EventScanner
 
 FOLDERS = {
     "openai/chat": "openai_chat",
@@ -153,7 +152,7 @@ def test_what_a_client_gets_keeps_its_dialect_s_order(recording: tuple[str, byte
     dialect, raw = recording
     sent = encoded(SAYS[other].translator, decoded(SAYS[dialect].translator, raw))
 
-    ORDER[other]([event for event in EventScanner().feed(sent) if b"data: " in event])
+    ORDER[other](split(SAYS[other].translator, sent))
 
 
 def _events(blocks: list[bytes]) -> list[Any]:
@@ -244,7 +243,22 @@ def _gemini_order(blocks: list[bytes]) -> None:
     assert finished[-1] == ("error" not in chunks[-1])
 
 
+def _ollama_order(words: str) -> Any:
+    def order(blocks: list[bytes]) -> None:
+        assert all(block.count(b"\n") == 1 for block in blocks)
+        lines = [msgspec.json.decode(block) for block in blocks]
+        body, last = lines[:-1], lines[-1]
+        assert last.get("done") or "error" in last
+        assert len({(line["model"], line["created_at"]) for line in body}) <= 1
+        assert all(line["done"] is False and words in line for line in body)
+        assert "error" in last or (words in last and last["done_reason"] in ("stop", "length", "content_filter"))
+
+    return order
+
+
 ORDER = {
+    "ollama_chat": _ollama_order("message"),
+    "ollama_generate": _ollama_order("response"),
     "gemini_generate": _gemini_order,
     "openai_chat": _chat_order,
     "openai_responses": _responses_order,

@@ -9,11 +9,14 @@ from tollkeeper.core.answers import Answer, Choice, Said
 from tollkeeper.core.conversation import Citation, Foreign, Reasoning, Refusal, Text, TokenLogprob, ToolUse
 from tollkeeper.core.deltas import Delta
 from tollkeeper.core.translation import Identity, Sitting, Terms, Translator
-from tollkeeper.core.usage import Reported
+from tollkeeper.core.usage import Reported, Usage
 from tollkeeper.dialects.anthropic_messages.translator import TRANSLATOR as ANTHROPIC
 from tollkeeper.dialects.gemini_generate.translator import TRANSLATOR as GEMINI
+from tollkeeper.dialects.ollama_chat.translator import TRANSLATOR as OLLAMA
+from tollkeeper.dialects.ollama_generate.translator import TRANSLATOR as OLLAMA_GENERATE
 from tollkeeper.dialects.openai_chat.translator import TRANSLATOR as CHAT
 from tollkeeper.dialects.openai_responses.translator import TRANSLATOR as RESPONSES
+from tollkeeper.wire.ndjson import LineScanner
 from tollkeeper.wire.sse import EventScanner
 
 SITTING = Sitting(origin="someone", id="req1")
@@ -52,6 +55,31 @@ class Says(NamedTuple):
     """Whether usage tells what was written to a cache."""
     error_status: bool = True
     """Whether an error in a stream has a status."""
+    ids: bool = True
+    """Whether answers have ids."""
+    seals: bool = True
+    """Whether signatures have a place."""
+    citations: bool = True
+    usage_kinds: bool = True
+    """Whether usage tells cached input and reasoning from other tokens."""
+    scanner: type[EventScanner] | type[LineScanner] = EventScanner
+
+
+def _ollama(translator: Translator) -> Says:
+    return Says(
+        translator,
+        "lines",
+        {"stop_sequence": "end", "context": "length", "compaction": "length", "pause": "end", "refusal": "filter"},
+        blocks=False,
+        logprobs=True,
+        created=True,
+        error_status=False,
+        ids=False,
+        seals=False,
+        citations=False,
+        usage_kinds=False,
+        scanner=LineScanner,
+    )
 
 
 SAYS = {
@@ -90,6 +118,8 @@ SAYS = {
         token_bytes=False,
         cache_writes=False,
     ),
+    "ollama_chat": _ollama(OLLAMA),
+    "ollama_generate": _ollama(OLLAMA_GENERATE),
     "anthropic_messages": Says(ANTHROPIC, "messages", {"filter": "refusal"}, sequence=True),
 }
 ALL = tuple(says.translator for says in SAYS.values())
@@ -97,7 +127,7 @@ ALL = tuple(says.translator for says in SAYS.values())
 
 def decoded(translator: Translator, raw: bytes, size: int | None = None, sitting: Sitting = SITTING) -> list[Delta]:
     """The pieces of a whole stream that came in chunks of `size` bytes."""
-    decoder, scanner = translator.decoder(sitting), EventScanner()
+    decoder, scanner = translator.decoder(sitting), SAYS[translator.name].scanner()
     chunks = [raw] if size is None else [raw[at : at + size] for at in range(0, len(raw), size)]
     found: list[Delta] = []
     for chunk in chunks:
@@ -114,6 +144,12 @@ def encoded(translator: Translator, deltas: Iterable[Delta], identity: Identity 
     """The client's whole stream, the pieces fed one by one."""
     encoder = translator.encoder(identity)
     return b"".join(encoder.feed([delta]) for delta in deltas)
+
+
+def split(translator: Translator, raw: bytes) -> list[bytes]:
+    """The events of a whole stream, also one that is not quite whole."""
+    scanner = SAYS[translator.name].scanner()
+    return [*scanner.feed(raw), *([rest] if (rest := scanner.take()).strip() else [])]
 
 
 def comparable(answer: Answer, *through: str) -> dict[str, Any]:
@@ -137,6 +173,7 @@ def _as_said(answer: Answer, says: Says) -> Answer:
         failure = msgspec.structs.replace(failure, status=500)
     return msgspec.structs.replace(
         answer,
+        id=answer.id if says.ids else None,
         failure=failure,
         reported=_reported(answer.reported, says),
         created=answer.created if says.created and answer.created != IDENTITY.created else None,
@@ -145,9 +182,20 @@ def _as_said(answer: Answer, says: Says) -> Answer:
 
 
 def _reported(reported: Reported | None, says: Says) -> Reported | None:
-    if reported is None or says.cache_writes:
+    if reported is None:
+        return None
+    if not says.usage_kinds:
+        usage = reported.usage
+        return Reported(Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), reported.raw)
+    if says.cache_writes:
         return reported
     return Reported(msgspec.structs.replace(reported.usage, cache_write_tokens=0), reported.raw)
+
+
+def usage_said(reported: Reported, translator: Translator) -> Usage | None:
+    """The usage as far as a dialect tells its kinds apart."""
+    found = _reported(reported, SAYS[translator.name])
+    return None if found is None else found.usage
 
 
 def _choice(choice: Choice, says: Says, failed: bool) -> Choice:
@@ -169,15 +217,15 @@ def _is_said(block: Said, says: Says) -> bool:
     if isinstance(block, ToolUse):
         return True
     if isinstance(block, Reasoning):
-        return bool(block.text or block.seal)
-    return bool(block.text) or (isinstance(block, Text) and bool(block.citations))
+        return bool(block.text or (block.seal and says.seals))
+    return bool(block.text) or (isinstance(block, Text) and says.citations and bool(block.citations))
 
 
 def _block(block: Said, says: Says) -> Said:
     if isinstance(block, Refusal) and not says.refusals:
         return Text(block.text)
     if isinstance(block, Text):
-        cited = [found for found in block.citations if found.url or not says.addresses_only]
+        cited = [found for found in block.citations if says.citations and (found.url or not says.addresses_only)]
         return Text(
             block.text,
             tuple(
@@ -187,11 +235,14 @@ def _block(block: Said, says: Says) -> Said:
             _likely(block.logprobs, says) if says.logprobs else None,
         )
     if isinstance(block, Reasoning):
+        if not says.seals:
+            return Reasoning(block.text)
         silent = says.silence_is_redacted and not block.text
         name = block.id if says.redacted_ids else None
         return msgspec.structs.replace(block, id=name, redacted=block.redacted or silent)
     if isinstance(block, ToolUse) and not block.custom:
-        return msgspec.structs.replace(block, arguments=_plain_json(block.arguments))
+        seal = block.seal if says.seals else None
+        return msgspec.structs.replace(block, arguments=_plain_json(block.arguments), seal=seal)
     if isinstance(block, Foreign):
         return Foreign(block.dialect, _plain_json(block.data.decode()).encode())
     return block

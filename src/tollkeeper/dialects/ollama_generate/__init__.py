@@ -1,0 +1,1 @@
+"""Ollama's generate: one prompt, one answer (https://docs.ollama.com/api/generate)."""
