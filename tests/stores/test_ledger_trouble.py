@@ -54,6 +54,7 @@ def test_holds_are_refused_while_the_store_cannot_be_written_and_then_taken_agai
             assert not ledger.healthy
             assert troubles == ["the disk is full"]
             other.allow()
+            assert await until(2, lambda: ledger.healthy)  # nobody need ask
             await ledger.hold(hold())
             assert ledger.healthy
             assert troubles == ["the disk is full", ""]
@@ -113,3 +114,18 @@ def test_a_hold_whose_caller_was_cancelled_does_not_stay(store: Path, other: Oth
 
     asyncio.run(go())
     assert other.counts() == (0, 0)
+
+
+def test_nothing_piles_up_while_the_store_cannot_be_written(store: Path, other: Other, troubles: list[str]) -> None:
+    async def go() -> None:
+        async with opened(store, troubles) as ledger:
+            other.connection.execute("ALTER TABLE holds RENAME TO away")
+            for _ in range(50):
+                with pytest.raises(GateError):
+                    await ledger.hold(hold())
+            assert ledger.queued == 0
+            other.connection.execute("ALTER TABLE away RENAME TO holds")
+            assert await until(2, lambda: ledger.healthy)
+
+    asyncio.run(go())
+    assert len(troubles) == 2

@@ -7,7 +7,7 @@ Rule 4: one transaction at a time, and whatever arrives meanwhile is the next. I
         takes microseconds, because a commit with synchronous=NORMAL only writes the log's pages to the system's cache; then
         the log is synced (syncing.py), and only then has it succeeded. Together that is synchronous=FULL.
 Rule 5: what may wait for the disk or for another process is done on a thread, and so is everything after a failure, until a
-        transaction has succeeded on files opened anew.
+        transaction has succeeded on files opened anew. It is tried again and again; meanwhile holds are refused at once.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.histogram import Histogram
+from tollkeeper.stores.sqlite.database import VERSION
 from tollkeeper.stores.sqlite.rows import End, HoldRow, Made, Once, hold_row, put
 from tollkeeper.stores.sqlite.syncing import Syncer, syncer
 from tollkeeper.stores.sqlite.writer import REPLACED, Writer
@@ -63,6 +64,7 @@ class SqliteLedger:
         self._timer: asyncio.TimerHandle | None = None
         self._due = _NEVER
         self._began = 0.0
+        self._committed = False
         self._crowded = False
         self.healthy = True
         """Whether the last transaction succeeded."""
@@ -87,6 +89,8 @@ class SqliteLedger:
         return self._writer.log_bytes
 
     async def hold(self, hold: Hold) -> None:
+        if not self.healthy:
+            raise cannot_be_written()
         waiter = self._loop.create_future()
         self._holds.append(hold_row(hold))
         self._waiters.append(waiter)
@@ -111,8 +115,8 @@ class SqliteLedger:
         self._end(made)
 
     async def turn(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` on a thread, between two transactions; it leaves none open. Raises what it raises, and sqlite3.Error
-        while the ledger cannot be written.
+        """Runs `work` on a thread, between two transactions; one that it leaves open is undone. Raises what it raises,
+        and sqlite3.Error while the ledger cannot be written.
 
         What it commits is on disk with the next hold, and never without what was committed before it.
         """
@@ -151,6 +155,7 @@ class SqliteLedger:
                 await self.turn(lambda writer: writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
             self._trusted = False
             self._failed(REPLACED)
+            self._schedule(_RETRY)
 
     async def close(self, seconds: float = 10.0) -> bool:
         """Writes all that is queued and ends. False where something could not be written in `seconds`."""
@@ -159,6 +164,8 @@ class SqliteLedger:
             self._schedule(0)
             await asyncio.sleep(0.005)
         written = not self._busy and not self._ends
+        if self._timer is not None:
+            self._timer.cancel()
         self._threads.shutdown(wait=False)
         if written:
             self._syncer.close()
@@ -190,7 +197,7 @@ class SqliteLedger:
         if self._turns:
             self._begin_turn()
             return
-        if not (self._holds or self._ends):
+        if not (self._holds or self._ends) and self.healthy:
             return
         self._busy = True
         holds, self._holds = self._holds[:_MOST], self._holds[_MOST:]
@@ -199,6 +206,7 @@ class SqliteLedger:
         self._crowded = len(holds) > 1
         self._under_way = (holds, waiters, ends)
         self._began = self._loop.time()
+        self._committed = False
         if self._trusted and self._commit(holds, ends):
             self._syncer.sync(self._writer.log, self._ended)
         else:
@@ -212,6 +220,7 @@ class SqliteLedger:
             database.execute("BEGIN IMMEDIATE")
             self._looks = put(database, holds, ends)
             database.execute("COMMIT")
+            self._committed = True
         except Exception as error:  # whatever it is, the thread meets it again, and then it is told
             self._writer.roll_back()
             self._trusted = _is_busy(error)
@@ -238,8 +247,8 @@ class SqliteLedger:
                 self._on_trouble("")
         else:
             self._trusted = False
-            # Whether it will be found on disk is unknown, so it is undone: the holds are released, the ends said again.
-            self._ends = ends + [(row[0], row[1]) for row in holds] + self._ends
+            # What was committed and not synced may be found on disk or not: the holds are released, the ends said again.
+            self._ends = ends + [(row[0], row[1]) for row in holds if self._committed] + self._ends
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(cannot_be_written())
@@ -247,15 +256,21 @@ class SqliteLedger:
         self._rest()
         if self._turns:
             self._schedule(0)
+        elif error is not None:
+            self._schedule(_RETRY)
         elif self._holds:
-            self._schedule(_GATHER if self._crowded and error is None else 0)
+            self._schedule(_GATHER if self._crowded else 0)
         elif self._ends:
-            self._schedule(_ENDS_WAIT if error is None else _RETRY)
+            self._schedule(_ENDS_WAIT)
 
     def _failed(self, why: str) -> None:
         if self.healthy:
             self.healthy = False
             self._on_trouble(why)
+        waiters, self._waiters, self._holds = self._waiters, [], []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(cannot_be_written())
 
     def _begin_turn(self) -> None:
         self._busy = True
@@ -265,15 +280,13 @@ class SqliteLedger:
         def ended(done: "asyncio.Future[T]") -> None:
             self._busy = False
             error = done.exception()
-            if error is not None:
-                self._writer.roll_back()
             if not future.done():
                 if error is None:
                     future.set_result(done.result())
                 else:
                     future.set_exception(error)
             self._rest()
-            self._schedule(0)
+            self._schedule(0 if self.healthy else _RETRY)
 
         running.add_done_callback(ended)
 
@@ -282,7 +295,10 @@ class SqliteLedger:
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if not self._trusted:
             raise sqlite3.OperationalError("the ledger cannot be written")
-        return work(self._writer.database)
+        try:
+            return work(self._writer.database)
+        finally:
+            self._writer.roll_back()
 
     def _slowly(self, holds: list[HoldRow], ends: list[End]) -> None:
         """The whole of a transaction, whatever it has to wait for. Raises what went wrong."""
@@ -300,7 +316,12 @@ class SqliteLedger:
                         raise
                 time.sleep(0.005)
             self._looks = put(database, holds, ends)
+            if not (holds or ends):
+                database.execute(
+                    f"PRAGMA user_version = {VERSION}"
+                )  # the least that must be written to know that it can
             database.execute("COMMIT")
+            self._committed = True
             self._writer.sync()
         finally:
             self._writer.roll_back()
