@@ -1,38 +1,46 @@
-"""Ollama's lines become neutral pieces (https://docs.ollama.com/api/chat), of /api/chat and of /api/generate.
+"""Ollama's lines become neutral pieces (https://docs.ollama.com/api/streaming), of /api/chat and of /api/generate.
 
-A line is a whole event; calls come whole; the line that says `done` is the last and has the counts.
+Rule 1: a line is a whole object; words of one kind that follow each other are one block, a tool's call is one piece.
+Rule 2: the line that says `done` is the end, with stop reason and counts in it.
+Rule 3: older servers give calls no ids: they get one, made of the request's and their position.
 """
 
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tollkeeper.core.conversation import TokenLogprob
 from tollkeeper.core.deltas import (
     END,
+    PING,
     BlockEnd,
     Delta,
     Failed,
     Finish,
     ReasoningStart,
     Start,
+    StopReason,
     TextDelta,
     TextStart,
     ToolStart,
     UsageNoted,
 )
 from tollkeeper.core.translation import Sitting
-from tollkeeper.core.usage import Reported, Usage
 from tollkeeper.dialects import lenient
-from tollkeeper.dialects.ollama_chat import errors
+from tollkeeper.dialects.ollama_chat import errors, usage
 
 DIALECT = "ollama_chat"
+FILTERED = "content_filter"
+"""Ollama knows no filters, and its reasons are free text: ours for an answer that a provider cut out."""
+_STOPS: dict[str, StopReason] = {"stop": "end", "length": "length", FILTERED: "filter"}
+_NULL = b"null"
 
 
 class Function(Struct):
     name: str = ""
-    arguments: Any = None
+    arguments: Raw | UnsetType = UNSET
 
 
 class Call(Struct):
@@ -46,32 +54,43 @@ class Message(Struct):
     tool_calls: list[Call] | None = None
 
 
-class Line(Struct):
+class Likely(Struct):
+    token: str = ""
+    logprob: float = 0.0
+    bytes: tuple[int, ...] | None = None
+    top_logprobs: list["Likely"] | None = None
+
+
+class Line(usage.Counts):
     model: str | None = None
     created_at: str | None = None
     message: Message | None = None
     response: str | None = None
+    """/api/generate: its words; thoughts and calls stand beside them."""
     thinking: str | None = None
+    tool_calls: list[Call] | None = None
+    logprobs: list[Raw] | None = None
     done: bool | None = None
     done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    error: Raw | None = None
+    error: Raw | UnsetType = UNSET
 
 
 decode = lenient.decoder(Line)
+_decode_likely = msgspec.json.Decoder(Likely).decode
+_counts = tuple(usage.Counts.__struct_fields__)
 
 
 class OllamaDecoder:
-    """Reads lines until one is the last, or a whole answer, which is one line."""
+    """Reads lines until the one that is the last, or one whole answer."""
 
     def __init__(self, sitting: Sitting) -> None:
         self._sitting = sitting
+        self._started = False
         self._block: int | None = None
+        """The block of words that is open, and of which kind."""
         self._kind: type[Delta] | None = None
         self._next = 0
-        self._started = False
-        self._called = False
+        self._called = 0
         self.done = False
 
     @property
@@ -79,70 +98,105 @@ class OllamaDecoder:
         return self.done
 
     def feed(self, event: bytes) -> list[Delta]:
-        return [] if self.done else self.hear(decode(event))
+        if self.done:
+            return []
+        if event.isspace():
+            return [PING]
+        return self.hear(decode(event), event)
 
     def close(self) -> list[Delta]:
         """Nothing is ever held back."""
         return []
 
-    def hear(self, line: Line) -> list[Delta]:
-        if line.error is not None and bytes(line.error) != b"null":
+    def hear(self, line: Line, raw: bytes) -> list[Delta]:
+        if line.error is not UNSET and bytes(line.error) != _NULL:
             self.done = True
-            return [Failed(errors.failure(msgspec.json.decode(line.error), None))]
+            return [Failed(errors.read(500, raw))]
         out: list[Delta] = []
         if not self._started:
             self._started = True
             out.append(Start(None, line.model, _seconds(line.created_at)))
-        message = line.message or Message(line.response, line.thinking)
-        if message.thinking:
-            self._say(ReasoningStart, message.thinking, out)
-        if message.content:
-            self._say(TextStart, message.content, out)
-        for call in message.tool_calls or ():
-            self._call(call, out)
+        message = line.message
+        if message is not None:
+            thinking, text, calls = message.thinking, message.content, message.tool_calls
+        else:
+            thinking, text, calls = line.thinking, line.response, line.tool_calls
+        if thinking:
+            self._say(ReasoningStart, thinking, out, None)
+        if text:
+            self._say(TextStart, text, out, None if line.logprobs is None else _likely(line.logprobs))
+        for call in calls or ():
+            if call.function is not None:
+                self._call(call.id, call.function, out)
         if line.done:
-            self._end(line, out)
+            self._last(line, out)
         return out
 
-    def _say(self, kind: type[Any], text: str, out: list[Delta]) -> None:
-        if self._block is None or self._kind is not kind:
-            self._end_words(out)
-            self._block = self._next
-            self._kind = kind
+    def _say(self, kind: type[Any], text: str, out: list[Delta], likely: tuple[TokenLogprob, ...] | None) -> None:
+        block = self._block
+        if block is None or self._kind is not kind:
+            self._end(out)
+            block = self._block = self._next
             self._next += 1
-            out.append(kind(self._block))
-        out.append(TextDelta(self._block, text))
+            self._kind = kind
+            out.append(kind(block))
+        out.append(TextDelta(block, text, likely))
 
-    def _end_words(self, out: list[Delta]) -> None:
+    def _end(self, out: list[Delta]) -> None:
         if self._block is not None:
             out.append(BlockEnd(self._block))
             self._block = None
 
-    def _call(self, call: Call, out: list[Delta]) -> None:
-        self._end_words(out)
-        self._called = True
-        function = call.function or Function()
-        block, self._next = self._next, self._next + 1
+    def _call(self, given: str | None, function: Function, out: list[Delta]) -> None:
+        self._end(out)
+        block = self._next
+        self._next += 1
         name = self._sitting.renamed.get(function.name, function.name)
-        out.append(ToolStart(block, call.id or f"call_{self._sitting.id}_{block}", name))
-        given = function.arguments
-        if given:
-            out.append(TextDelta(block, given if isinstance(given, str) else msgspec.json.encode(given).decode()))
+        out.append(ToolStart(block, given or f"call_{self._sitting.id}_{self._called}", name))
+        self._called += 1
+        arguments = _arguments(function.arguments)
+        if arguments:
+            out.append(TextDelta(block, arguments))
         out.append(BlockEnd(block))
 
-    def _end(self, line: Line, out: list[Delta]) -> None:
+    def _last(self, line: Line, out: list[Delta]) -> None:
         self.done = True
-        self._end_words(out)
-        if line.prompt_eval_count is not None or line.eval_count is not None:
-            usage = Usage(input_tokens=max(0, line.prompt_eval_count or 0), output_tokens=max(0, line.eval_count or 0))
-            raw = {"prompt_eval_count": line.prompt_eval_count, "eval_count": line.eval_count}
-            out.append(UsageNoted(Reported(usage, msgspec.json.encode(raw))))
-        length = line.done_reason == "length"
-        out += (Finish("length" if length else "tool" if self._called else "end"), END)
+        self._end(out)
+        reason = _STOPS.get(line.done_reason or "", "end")
+        out.append(Finish("tool" if reason == "end" and self._called else reason))
+        counts = usage.reported(usage.Counts(*(getattr(line, name) for name in _counts)))
+        if counts is not None:
+            out.append(UsageNoted(counts))
+        out.append(END)
+
+
+def _arguments(given: Raw | UnsetType) -> str:
+    """An object's text; some servers put it into a string, as OpenAI does."""
+    if given is UNSET:
+        return ""
+    text = bytes(given).decode()
+    if text.startswith('"'):
+        text = msgspec.json.decode(text, type=str)
+    return "" if text in ("null", "{}") else text
+
+
+def _likely(given: list[Raw]) -> tuple[TokenLogprob, ...] | None:
+    """Whatever of it can be read: no answer breaks for it."""
+    try:
+        found = [_decode_likely(item) for item in given]
+    except (ValueError, RecursionError):
+        return None
+    return tuple(_token(one) for one in found) or None
+
+
+def _token(found: Likely) -> TokenLogprob:
+    return TokenLogprob(found.token, found.logprob, found.bytes, tuple(_token(one) for one in found.top_logprobs or ()))
 
 
 def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
     try:
-        return int(datetime.fromisoformat(text).timestamp()) if text else None
-    except ValueError:
+        return int(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
         return None

@@ -1,8 +1,8 @@
 """Neutral pieces become Ollama's lines.
 
-Rule 1: every line names the model and a time, the same in all; the last one says `done`, why, and the counts.
-Rule 2: a call comes whole, with its arguments as an object.
-Rule 3: what has no place (seals, sources, other choices) is left out.
+Rule 1: words pass as they come, blocks one after the other; a call waits for its last argument and is one line.
+Rule 2: stop reason and counts wait for the end: they are one line here.
+Rule 3: what keeps a connection alive is a line without words: clients take every line for an object.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from tollkeeper.core.deltas import (
     RefusalStart,
     Sealed,
     Start,
+    StopReason,
     TextDelta,
     TextStart,
     ToolStart,
@@ -31,23 +32,26 @@ from tollkeeper.core.deltas import (
 from tollkeeper.core.translation import Identity
 from tollkeeper.core.usage import Reported
 from tollkeeper.dialects.in_turn import InTurn
-from tollkeeper.dialects.ollama_chat import answer, errors
+from tollkeeper.dialects.ollama_chat import errors, shapes
+from tollkeeper.dialects.ollama_chat.shapes import CHAT, Shape
 
 _encode = msgspec.json.encode
+_MORE = b',"done":false}\n'
 
 
 class OllamaEncoder:
-    """Writes one stream. `generate`: of /api/generate, which has its words at the top."""
+    """Writes one stream. Feed it all pieces in their order."""
 
-    def __init__(self, identity: Identity, *, generate: bool = False) -> None:
+    def __init__(self, identity: Identity, shape: Shape = CHAT) -> None:
         self._identity = identity
-        self._generate = generate
+        self._shape = shape
         self._order = InTurn()
         self._head = b""
-        self._before = self._after = b""
-        self._tool: ToolStart | None = None
+        self._before = b""
+        self._after = shape.closing + _MORE
+        self._call: ToolStart | None = None
         self._arguments: list[str] = []
-        self._finish = Finish("end")
+        self._reason: StopReason = "end"
         self._reported: Reported | None = None
         self._over = False
         self._writers: dict[type[Delta], Callable[[Any], bytes]] = {
@@ -55,17 +59,17 @@ class OllamaEncoder:
             Start: self._start,
             TextStart: self._words,
             RefusalStart: self._words,
-            ReasoningStart: self._words,
-            ToolStart: self._call,
-            Sealed: self._nothing,
-            Cited: self._nothing,
+            ReasoningStart: self._thoughts,
+            ToolStart: self._tool,
             BlockEnd: self._block_end,
-            ForeignPiece: self._nothing,
-            Finish: self._note_finish,
+            Finish: self._finish,
             UsageNoted: self._usage,
-            Ping: self._nothing,
+            Ping: self._ping,
             Failed: self._failed,
             End: self._end,
+            Sealed: self._unsaid,
+            Cited: self._unsaid,
+            ForeignPiece: self._unsaid,
         }
 
     def feed(self, deltas: list[Delta]) -> bytes:
@@ -82,52 +86,60 @@ class OllamaEncoder:
                     out += writers[type(one)](one)
         return out
 
+    # --- blocks -----------------------------------------------------------------------------------------------------
+
     def _text(self, delta: TextDelta) -> bytes:
-        if self._tool is not None:
+        if self._call is not None:
             self._arguments.append(delta.text)
             return b""
+        if delta.logprobs:
+            likely = _encode(shapes.logprobs(delta.logprobs))
+            return self._before + _encode(delta.text) + self._shape.closing + b',"logprobs":' + likely + _MORE
         return self._before + _encode(delta.text) + self._after
 
-    def _words(self, start: TextStart | RefusalStart | ReasoningStart) -> bytes:
-        thinking = isinstance(start, ReasoningStart)
-        if self._generate:
-            field = b'"response":"","thinking":' if thinking else b'"response":'
-            self._before, self._after = self._head + field, b',"done":false}\n'
-        else:
-            field = b'"content":"","thinking":' if thinking else b'"content":'
-            self._before = self._head + b'"message":{"role":"assistant",' + field
-            self._after = b'},"done":false}\n'
+    def _words(self, start: Delta) -> bytes:
+        self._before = self._head + self._shape.text
         return b""
 
-    def _call(self, start: ToolStart) -> bytes:
-        self._tool = start
-        self._arguments = []
+    def _thoughts(self, start: Delta) -> bytes:
+        self._before = self._head + self._shape.thinking
+        return b""
+
+    def _tool(self, start: ToolStart) -> bytes:
+        self._call = start
         return b""
 
     def _block_end(self, delta: BlockEnd) -> bytes:
-        start, self._tool = self._tool, None
-        if start is None or self._generate:
+        start = self._call
+        if start is None:
             return b""
-        call = answer.call(start.id, start.name, "".join(self._arguments))
-        message = {"role": "assistant", "content": "", "tool_calls": [call]}
-        return self._head + b'"message":%b,"done":false}\n' % _encode(message)
+        call = shapes.call(start.id, start.name, "".join(self._arguments))
+        self._call = None
+        self._arguments = []
+        return self._head + self._shape.calls + _encode([call]) + self._after
 
-    def _start(self, delta: Start) -> bytes:
-        self._reported = delta.usage
-        head = answer.head(delta.model or self._identity.model, delta.created or self._identity.created)
-        self._head = _encode(head)[:-1] + b","
+    def _unsaid(self, delta: Delta) -> bytes:
+        """Seals, citations and what another dialect's provider ran: Ollama has no words for them."""
         return b""
 
-    def _note_finish(self, delta: Finish) -> bytes:
-        self._finish = delta
+    # --- the answer -------------------------------------------------------------------------------------------------
+
+    def _start(self, delta: Start) -> bytes:
+        given = self._identity
+        self._head = shapes.head(delta.model or given.model, given.created if delta.created is None else delta.created)
+        self._reported = delta.usage
+        return b""
+
+    def _finish(self, delta: Finish) -> bytes:
+        self._reason = delta.reason
         return b""
 
     def _usage(self, delta: UsageNoted) -> bytes:
         self._reported = delta.reported
         return b""
 
-    def _nothing(self, delta: Delta) -> bytes:
-        return b""
+    def _ping(self, delta: Ping) -> bytes:
+        return self._head + self._shape.silent + _MORE if self._head else b""
 
     def _failed(self, delta: Failed) -> bytes:
         self._over = True
@@ -135,6 +147,4 @@ class OllamaEncoder:
 
     def _end(self, delta: End) -> bytes:
         self._over = True
-        empty = {"response": ""} if self._generate else {"message": {"role": "assistant", "content": ""}}
-        last = {**empty, **answer.ended(self._finish.reason, self._reported)}
-        return self._head + _encode(last)[1:] + b"\n"
+        return self._head + self._shape.silent + shapes.tail(self._reason, self._reported) + b"\n"

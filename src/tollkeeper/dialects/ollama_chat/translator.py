@@ -1,4 +1,4 @@
-"""Ollama's /api/chat and /api/generate, there and back (https://docs.ollama.com/api)."""
+"""Ollama's chat, there and back (https://docs.ollama.com/api/chat)."""
 
 from tollkeeper.core.answers import Answer
 from tollkeeper.core.conversation import Conversation
@@ -15,7 +15,7 @@ class OllamaChat:
     name = DIALECT
 
     def read_request(self, body: bytes, path: str) -> Conversation:
-        return reading.generate(body) if path.endswith("generate") else reading.chat(body)
+        return reading.conversation(body)
 
     def render_request(self, conversation: Conversation, terms: Terms) -> Rendered:
         return rendering.request(conversation, terms)
@@ -24,13 +24,13 @@ class OllamaChat:
         return answer.read(body, sitting)
 
     def render_answer(self, answered: Answer, identity: Identity) -> bytes:
-        return answer.render(answered, identity, generate=identity.framing == "generate")
+        return answer.render(answered, identity)
 
     def decoder(self, sitting: Sitting) -> OllamaDecoder:
         return OllamaDecoder(sitting)
 
     def encoder(self, identity: Identity) -> OllamaEncoder:
-        return OllamaEncoder(identity, generate=identity.framing == "generate")
+        return OllamaEncoder(identity)
 
     def read_error(self, status: int, body: bytes) -> Failure:
         return errors.read(status, body)
