@@ -18,7 +18,7 @@ from tollkeeper.bulk.failures import LONGEST_MESSAGE, Verdict, failure, verdict
         (529, "overloaded", Verdict.RATE),
         (429, "insufficient_quota", Verdict.JOB),
         (429, "budget_exceeded", Verdict.JOB),
-        (429, "budget_held", Verdict.AGAIN),
+        (429, "budget_held", Verdict.RATE),
         (401, "invalid_api_key", Verdict.JOB),
         (402, None, Verdict.JOB),
         (403, None, Verdict.JOB),

@@ -109,7 +109,6 @@ def run(folder: Path, provider: Any, rows: int, limits: Limits) -> tuple[float, 
         running = Running(
             records,
             Shape(model="m"),
-            provider,
             journal,
             journal.done(),
             limits,
@@ -119,6 +118,7 @@ def run(folder: Path, provider: Any, rows: int, limits: Limits) -> tuple[float, 
             monotonic=loop.time,
             uniform=draw.uniform,
         )
+        running.ask = provider
         began = loop.time()
         try:
             why = await running.run()

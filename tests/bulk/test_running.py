@@ -61,7 +61,6 @@ class Job:
         running = self.running = Running(
             records,
             Shape(model="m"),
-            ask,
             journal,
             journal.done(),
             self.limits,
@@ -71,6 +70,7 @@ class Job:
             monotonic=loop.time,
             uniform=rng.uniform,
         )
+        running.ask = ask
         try:
             return await running.run()
         finally:

@@ -23,7 +23,8 @@ class Engine:
         self, handle: Handler, key: Key, *, job: str, new_id: Callable[[], str], now: Clock, monotonic: Clock
     ) -> None:
         self._handle = handle
-        self._key = key
+        self.key = key
+        """Whose calls these are; may be replaced before the first one."""
         self._job = job.encode()
         self._new_id = new_id
         self._now = now
@@ -35,7 +36,7 @@ class Engine:
         found = endpoint(request.path, "POST")
         call = Call(
             request_id=self._new_id(),
-            key=self._key,
+            key=self.key,
             dialect=found.dialect,
             method="POST",
             path=found.path,

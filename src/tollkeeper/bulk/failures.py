@@ -24,10 +24,10 @@ _AGAIN = frozenset((408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524))
 RATE = frozenset((429, 529))
 _JOB = frozenset((401, 402, 403))
 _QUOTA = frozenset(("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"))
-_HELD = "budget_held"
+HELD = "budget_held"
 """Only calls under way stand in the way (docs/errors.md)."""
-_LEDGER = "ledger_unavailable"
-"""Nothing can be charged, so nothing is sent: the disk is full."""
+_NOBODY = frozenset(("ledger_unavailable", "upstream_auth_failed", "price_unknown", "budget_exceeded"))
+"""Nothing can be charged, so nothing is sent; there is no money left; or the provider refuses the gate's own key."""
 _MODEL = frozenset(("model_not_found", "provider_not_found"))
 
 
@@ -60,9 +60,9 @@ def verdict(status: int, code: str | None, type: str | None = None) -> Verdict:
     """Of an answer with this status and error code. A status of 0 is no answer at all."""
     if 200 <= status < 300:
         return Verdict.WELL
-    if code == _HELD:
-        return Verdict.AGAIN
-    if code == _LEDGER or code in _QUOTA or type in _QUOTA:
+    if code == HELD:
+        return Verdict.RATE
+    if code in _NOBODY or code in _QUOTA or type in _QUOTA:
         return Verdict.JOB
     if status in RATE:
         return Verdict.RATE

@@ -1,18 +1,21 @@
 """A job from its input file to its output file: what it is, whether it may go on, and what came of it."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from tollkeeper.bulk import answers, export, fingerprint, identifiers, reading
+from tollkeeper.bulk import answers, export, fingerprint, identifiers, part, reading
 from tollkeeper.bulk.journal import Journal, Totals
 from tollkeeper.bulk.pacing import Pace
+from tollkeeper.bulk.part import Part
 from tollkeeper.bulk.records import Record
-from tollkeeper.bulk.running import Ask, Limits, Running
+from tollkeeper.bulk.running import Limits, Running
 from tollkeeper.bulk.shaping import Shape
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.ids import Clock
@@ -46,6 +49,11 @@ class Plan(Struct, frozen=True, kw_only=True):
         """Where the job's journal lies: beside the output."""
         return self.output.with_name(self.output.name + ".journal")
 
+    @property
+    def part(self) -> Path:
+        """The part of the output that is ready while the job runs."""
+        return self.output.with_name(self.output.name + ".part")
+
 
 class Outcome(Struct, frozen=True):
     """How a run ended."""
@@ -60,12 +68,11 @@ class Outcome(Struct, frozen=True):
 
 
 class Job:
-    """One run of a plan. Made in the event loop; `run` may be called once."""
+    """One run of a plan. Made in the event loop; `running.ask` is set, then `run` is called once."""
 
     def __init__(
         self,
         plan: Plan,
-        ask: Ask,
         *,
         check: answers.Check | None,
         now: Clock,
@@ -76,16 +83,17 @@ class Job:
         self.kind = export.kind_of(plan.output, plan.output_format)
         self.at_risk = 0
         self.begun_before = 0
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="part")
         """Rows that had ended before this run."""
         _refuse_surprises(plan)
         self.journal = Journal(plan.journal)
         try:
             self._admit()
+            self._part = Part(plan.part, anew=plan.retry_failed or not self.begun_before)
             done = self.journal.done()
             self.running = Running(
                 self.records(lambda index: index >= len(done) or not done[index]),
                 plan.shape,
-                ask,
                 self.journal,
                 done,
                 plan.limits,
@@ -109,10 +117,18 @@ class Job:
     async def run(self) -> Outcome:
         """Asks every row that has no answer yet, then writes the output. Raises GateError where a disk refuses."""
         journal = self.journal
+        loop = asyncio.get_running_loop()
         journal.note(open=str(self.plan.limits.concurrency))
-        why = await self.running.run()
+        growing = loop.create_task(self._grow())
+        try:
+            why = await self.running.run()
+        finally:
+            growing.cancel()
+            await asyncio.wait([growing])
         journal.note(open="0")
-        rows = await asyncio.get_running_loop().run_in_executor(None, self._export)
+        self._reader.shutdown(wait=True)
+        rows = await loop.run_in_executor(None, self._export)
+        self._part.close(whole=True)
         totals = journal.totals()
         ending: Ending = "complete"
         if why is not None:
@@ -123,7 +139,18 @@ class Job:
 
     def close(self) -> None:
         """Lets go of the journal. A complete job keeps it: a second run then has nothing to ask."""
+        self._reader.shutdown(wait=True)
+        self._part.close(whole=False)
         self.journal.close()
+
+    async def _grow(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(part.EVERY)
+            try:
+                await asyncio.shield(loop.run_in_executor(self._reader, self._part.grow, self.journal))
+            except (OSError, sqlite3.Error):
+                return  # it is for reading along; what must be written is the journal
 
     def _export(self) -> int:
         wanted = reading.none if self.kind == "jsonl" else reading.every  # its lines have no columns of the input

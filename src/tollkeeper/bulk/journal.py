@@ -9,7 +9,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -133,7 +133,7 @@ class Journal:
         ).fetchone()
         return Totals(*row)
 
-    def details(self, first: int = 0) -> Iterator[tuple[int, bytes]]:
+    def details(self, first: int = 0) -> Generator[tuple[int, bytes]]:
         """(row, detail) from `first` on, in order."""
         with closing(self._reading()) as reading:
             yield from reading.execute("SELECT idx, detail FROM rows WHERE idx >= ? ORDER BY idx", (first,))

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from tollkeeper.bulk import answers
 from tollkeeper.bulk.concurrency import Concurrency
-from tollkeeper.bulk.failures import RATE, Failure, Verdict, failure, verdict
+from tollkeeper.bulk.failures import HELD, RATE, Failure, Verdict, failure, verdict
 from tollkeeper.bulk.journal import Finished, Journal
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
@@ -106,7 +106,6 @@ class Running:
         self,
         records: Iterator[Record],
         shape: Shape,
-        ask: Ask,
         journal: Journal,
         done: bytearray,
         limits: Limits,
@@ -119,12 +118,15 @@ class Running:
     ) -> None:
         self.counts = Counts()
         self.concurrency = Concurrency(limits.concurrency)
+        self.ask: Ask = _nobody
+        """Who answers; set before `run`."""
         self.stopped: str | None = None
         """Why the job ended early."""
+        self.left = False
+        """Whether a call was left before its end: what it costs is known later, if at all."""
         self.under_way = 0
         self._records = records
         self._shape = shape
-        self._ask = ask
         self._journal = journal
         self._done = done
         self._limits = limits
@@ -271,14 +273,16 @@ class Running:
         self.counts.attempts += 1
         try:
             if self._limits.timeout is None:
-                answer = await self._ask(row.request, row.attempts + row.rated)
+                answer = await self.ask(row.request, row.attempts + row.rated)
             else:
                 async with asyncio.timeout(self._limits.timeout):
-                    answer = await self._ask(row.request, row.attempts + row.rated)
+                    answer = await self.ask(row.request, row.attempts + row.rated)
         except TimeoutError:
+            self.left = True
             message = f"no answer within {self._limits.timeout:g} s"
             answer = Answer(0, b'{"error":{"message":"%b","type":"timeout","code":"timeout"}}' % message.encode())
         except asyncio.CancelledError:
+            self.left = True
             self._free()
             raise
         now = self._monotonic()
@@ -299,7 +303,6 @@ class Running:
         self._judge(row, answer, sent_at, now)
 
     def _judge(self, row: _Try, answer: Answer, sent_at: float, now: float) -> None:
-        self._pace.answered(answer.status in RATE, now)
         if 200 <= answer.status < 300:
             try:
                 found = answers.output(answer.body, self._check)
@@ -309,6 +312,7 @@ class Running:
                 self.concurrency.failed(sent_at)
                 self._again(row, Verdict.AGAIN if row.bad < self._limits.bad_answers else Verdict.ROW, now, None)
                 return
+            self._pace.answered(False, now)
             self._hopeless = 0
             self._recent.append(False)
             if row.attempts == 1:
@@ -317,6 +321,11 @@ class Running:
             return
         said = row.failure = failure(answer.status, answer.body, answer.request_id)
         found_verdict = verdict(answer.status, said.code, said.type)
+        if said.code == HELD:  # no provider's word: there is room as soon as a call has ended
+            self.concurrency.throttled(sent_at, now)
+            self._again(row, found_verdict, now, None)
+            return
+        self._pace.answered(answer.status in RATE, now)
         if found_verdict is Verdict.RATE:
             self.concurrency.throttled(sent_at, now)
             if answer.rates.retry_after is not None:
@@ -344,7 +353,8 @@ class Running:
             row.attempts -= 1
             assert row.first_at is not None
             if now - row.first_at < self._limits.patience:
-                self._wait(row, now, max(retry_after or 0.0, min(self._limits.rate_cap, self._backoff(row.rated))))
+                tries = 0 if said.code == HELD else row.rated
+                self._wait(row, now, max(retry_after or 0.0, min(self._limits.rate_cap, self._backoff(tries))))
             elif not row.parked:
                 row.parked, row.first_at = True, None
                 self._parked.append(row)
@@ -406,6 +416,10 @@ class Running:
     def _free(self) -> None:
         self.under_way -= 1
         self._fill()
+
+
+async def _nobody(request: Request, attempt: int) -> Answer:
+    raise AssertionError("nobody was set to answer")
 
 
 def _nothing() -> None:

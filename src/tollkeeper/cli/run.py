@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import uvloop
 
 from tollkeeper.app import App, open_app
 from tollkeeper.bulk import answers, progress, reading
+from tollkeeper.bulk.caps import KeyCap, Tally
 from tollkeeper.bulk.engine import Engine
 from tollkeeper.bulk.job import Job, Outcome, Plan
 from tollkeeper.bulk.running import Ask, Limits
@@ -26,14 +28,16 @@ from tollkeeper.bulk.shaping import CHAT, EMBEDDINGS, Shape
 from tollkeeper.bulk.through_gate import ThroughGate
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.core.account import Patience
+from tollkeeper.core.budget import FOREVER, Slice
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
-from tollkeeper.core.money import usd_from_nano
+from tollkeeper.core.money import nano_from_usd, usd_from_nano
 from tollkeeper.core.template import Template
 from tollkeeper.stores.sqlite.sole import sole
 from tollkeeper.upstream.client import HttpClient
 
 EXIT_STOPPED = 5
+EXIT_SPENT = 6
 EXIT_SOME_FAILED = 8
 EXIT_INTERRUPTED = 130
 _EXITS = {"complete": 0, "some_failed": EXIT_SOME_FAILED, "stopped": EXIT_STOPPED, "interrupted": EXIT_INTERRUPTED}
@@ -59,6 +63,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--tpm", type=_POSITIVE, help="Tokens a minute, at most.")
 @click.option("--timeout", type=_POSITIVE, help="Seconds for one try.")
 @click.option("--attempts", type=click.IntRange(1), default=8, show_default=True, help="Tries a row, rates apart.")
+@click.option("--max-cost", metavar="USD", help="Never spend more than this, over all runs of the job.")
 @click.option("--max-errors", type=click.IntRange(0), help="Stop when more rows than this have failed.")
 @click.option("--sample", type=click.IntRange(1), help="Only the first N rows.")
 @click.option("--resume", is_flag=True, help="Go on with a job that was begun.")
@@ -70,22 +75,29 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 def run(options: Common, input: Path, output: Path, gate: str | None, key_name: str, **given: Any) -> None:
     """Ask a model every prompt of a file. INPUT is JSON lines, CSV or Parquet; - is standard input."""
     plan, check = _plan(input, output, given)
+    most = _most(given["max_cost"])
     secret = os.environ.get("TOLLKEEPER_KEY", "")
     if gate is not None and not secret:
         raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", code="invalid_api_key")
 
-    async def through_gate(_: AsyncExitStack) -> Ask:
+    async def through_gate(_: AsyncExitStack, job: Job) -> Ask:
         client = HttpClient(time.monotonic)
         assert gate is not None
-        return ThroughGate(client, gate, secret, now=time.time, timeouts=Patience())
+        ask = ThroughGate(client, gate, secret, now=time.time, timeouts=Patience())
+        return ask if most is None else Tally(ask, most, job.journal.totals().cost_nano)
 
-    async def in_process(stack: AsyncExitStack) -> Ask:
+    async def in_process(stack: AsyncExitStack, job: Job) -> Ask:
         app = open_app(options.config, options.home_folder(), os.environ, quiet=True)
         stack.push_async_callback(app.close)
         app.start()
+        key = _key(app, key_name)
+        if most is not None:
+            cap = KeyCap(most, job.journal, lambda: _spent(app, key))
+            key = await cap.begin(key)
+            stack.push_async_callback(lambda: cap.end(whole=not job.running.left))
         return Engine(
             app.flow.handle,
-            _key(app, key_name),
+            key,
             job=output.name,
             new_id=app.new_id,
             now=time.time,
@@ -98,23 +110,24 @@ def run(options: Common, input: Path, output: Path, gate: str | None, key_name: 
         with sole(options.home_folder()):
             outcome = uvloop.run(_run(plan, check, in_process, options.json))
     _summary(options, plan, outcome)
-    raise SystemExit(_EXITS[outcome.ending])
+    spent = outcome.ending == "stopped" and (outcome.why or "").startswith("budget_exceeded")
+    raise SystemExit(EXIT_SPENT if spent else _EXITS[outcome.ending])
 
 
 async def _run(
-    plan: Plan, check: answers.Check | None, connect: Callable[[AsyncExitStack], Awaitable[Ask]], as_json: bool
+    plan: Plan, check: answers.Check | None, connect: Callable[[AsyncExitStack, Job], Awaitable[Ask]], as_json: bool
 ) -> Outcome:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         job = Job(
             plan,
-            await connect(stack),
             check=check,
             now=time.time,
             monotonic=time.monotonic,
             uniform=random.uniform,
         )
         stack.callback(job.close)
+        job.running.ask = await connect(stack, job)
         if job.at_risk:
             click.echo(
                 f"Up to {job.at_risk} rows were under way when this job ended last; they may be paid for twice.",
@@ -238,6 +251,25 @@ def _schema(text: str | None) -> tuple[dict[str, Any] | None, answers.Check | No
             raise ValueError(error.message) from None
 
     return schema, check
+
+
+def _most(text: str | None) -> int | None:
+    """--max-cost in nano-USD. Raises CallerError."""
+    if text is None:
+        return None
+    try:
+        most = nano_from_usd(Decimal(text))
+    except (ArithmeticError, ValueError):
+        most = 0
+    if most <= 0:
+        raise CallerError(f"--max-cost takes an amount in USD, not '{text}'.", code="invalid_value", param="max_cost")
+    return most
+
+
+async def _spent(app: App, key: Key) -> int:
+    """All that the key has ever spent, in nano-USD."""
+    (found,) = await app.balances.spent([Slice("key", key.id, 0, FOREVER)], lambda: None)
+    return found.nano
 
 
 def _key(app: App, name: str) -> Key:

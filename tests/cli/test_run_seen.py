@@ -1,0 +1,101 @@
+"""What a job says while it runs, in terminals wide and narrow, without one, to machines; and how it gives up."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from kit.jobs import Folder, after
+from kit.scripted import ScriptedUpstream, json_answer
+
+JOB = ("in.jsonl", "-o", "out.jsonl", "--model", "m", "--concurrency", "5")
+
+
+def _in_a_terminal(folder: Folder, columns: int, **environment: str) -> str:
+    """All that the job writes to a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tollkeeper", "run", *JOB, "--home", str(folder.path / "home")],
+        cwd=folder.path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", **environment},
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # how a terminal ends on Linux
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(ours)
+    assert process.wait(30) == 0
+    return said.decode()
+
+
+def _shown(said: str) -> list[str]:
+    """Lines without the terminal's control sequences."""
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said))
+
+
+@pytest.mark.row(97)
+@pytest.mark.parametrize(("columns", "environment"), [(80, {}), (40, {}), (80, {"NO_COLOR": "1"})])
+def test_a_terminal_shows_rows_rate_cost_and_time_in_its_width(
+    tmp_path: Path, columns: int, environment: dict[str, str]
+) -> None:
+    with ScriptedUpstream(after(0.05)) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(100)
+        said = _in_a_terminal(folder, columns, **environment)
+        lines = _shown(said)
+        for name in ("rows", "rate", "under way", "cost"):
+            assert any(line.startswith(name) for line in lines), name
+        assert any("100 of 100" in line for line in lines)
+        assert max(len(line) for line in lines if not line.startswith(("out.jsonl:", "100 calls"))) <= columns
+        if environment:
+            assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", said)
+
+
+@pytest.mark.row(97)
+def test_without_a_terminal_nothing_is_drawn_and_json_is_parseable(tmp_path: Path) -> None:
+    with ScriptedUpstream(after(0.05)) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(60)
+        code, out, err = folder.run(*JOB, "--json")
+        assert code == 0
+        assert json.loads(out)["answered"] == 60
+        seen = [json.loads(line) for line in err.splitlines()]
+        assert seen[-1]["rows"] == 60
+        assert seen[-1]["total"] == 60
+        code, out, err = folder.run(*JOB, "--resume")
+        assert code == 0
+        assert "\x1b" not in out + err
+
+
+@pytest.mark.row(86)
+def test_a_key_that_every_call_is_refused_with_stops_the_job_soon_and_loses_nothing(tmp_path: Path) -> None:
+    refused = json_answer(401, {"error": {"message": "no", "type": "invalid_request_error", "code": "invalid_api_key"}})
+    with ScriptedUpstream(lambda request, connection: refused(request, connection)) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(1000)
+        code, out, _ = folder.run(*JOB)
+        assert code == 5
+        assert "--resume" in out
+        assert 20 <= len(upstream.requests) <= 30
+        assert {row["error"]["code"] for row in folder.rows()} == {"not_run"}
+        upstream.script = after(0)
+        assert folder.run(*JOB, "--resume")[0] == 0
+        assert all(row["error"] is None for row in folder.rows())
