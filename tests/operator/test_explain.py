@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,6 +158,27 @@ def test_a_refusal_by_a_limit_has_its_numbers(gate: GateProcess) -> None:
     assert (rule["amount"], rule["remaining_before"], rule["taken"]) == (1, 0, 0)
 
 
+def test_a_refusal_by_the_ledger_is_kept_when_that_can_be_written_again(gate: GateProcess, key: str) -> None:
+    with contextlib.closing(sqlite3.connect(gate.home / "tollkeeper.db", isolation_level=None, timeout=5)) as store:
+        store.execute("CREATE TRIGGER full BEFORE INSERT ON holds BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+        try:
+            request_id = ask(gate, key, "alias")
+        finally:
+            store.execute("DROP TRIGGER full")
+
+    told = explained(gate, request_id)
+
+    assert (told["state"], told["refusal"]["status"], told["refusal"]["code"]) == ("refused", 503, "ledger_unavailable")
+
+
+def test_a_stranger_who_is_refused_is_not_kept(gate: GateProcess) -> None:
+    request_id = ask(gate, "tk-unknown", "alias")
+    kept = ask(gate, gate.new_key(name="known"), "up/")
+    explained(gate, kept)
+
+    assert gate.operator("GET", f"/api/explain/{request_id}")[0] == 404
+
+
 def test_a_call_under_way_is_said_to_be_under_way(gate: GateProcess, key: str, upstream: ScriptedUpstream) -> None:
     asked, go = threading.Event(), threading.Event()
 
@@ -198,6 +220,24 @@ def test_an_id_that_nobody_had_is_not_found(gate: GateProcess) -> None:
 
     assert status == 404
     assert json.loads(body)["error"]["code"] == "request_not_found"
+
+
+def test_those_refused_too_often_are_counted_and_few_are_kept(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    config = CONFIG.format(url=upstream.url, broken=upstream.url) + "\n[ledger]\nrefusals_per_second = 5\n"
+    with running_gate(tmp_path, config) as busy:
+        limited = busy.new_key(models=["none"])
+        began = time.monotonic()
+        for _ in range(200):
+            ask(busy, limited, "alias")
+        most = 5 + 5 * (time.monotonic() - began) + 1
+        text = busy.operator("GET", "/metrics")[2].decode()
+        assert busy.stop() == 0
+        with contextlib.closing(sqlite3.connect(busy.home / "tollkeeper.db")) as store:
+            [(rows,)] = store.execute("SELECT count(*) FROM refusals")
+
+    assert 5 <= rows <= most
+    assert 'tollkeeper_refusals_total{code="model_not_found"} 200.0' in text
+    assert f"tollkeeper_refusals_unwritten_total {200.0 - rows}" in text
 
 
 def test_strangers_learn_nothing(gate: GateProcess, key: str) -> None:
