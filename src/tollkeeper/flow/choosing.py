@@ -78,6 +78,8 @@ def choose(
     resting: list[tuple[float, Member]] = []
     skipped: list[tuple[Member, str]] = []
     probe: Member | None = None
+    recovering = False
+    since = now - options.slow_start
     for member in pool.members:
         state = member.state
         most = member.target.concurrency
@@ -91,11 +93,12 @@ def choose(
             resting.append((state.cooled_until, member))
         elif not state.ejected_until:
             ready.append(member)
+            recovering = recovering or state.back_at > since
         elif probe is None and now >= state.ejected_until and not state.probing:
             probe = member
         else:
             out.append(member)
-    order, reason = _ranked(pool.balancing, ready, now, draw, streamed, session)
+    order, reason = _ranked(pool.balancing, ready, now, draw, streamed, session, recovering)
     if probe is not None:
         order.insert(0, probe)
         reason = "probe"
@@ -122,9 +125,16 @@ def most_ejected(targets: int, share: float) -> int:
 
 
 def _ranked(
-    balancing: Balancing, ready: list[Member], now: float, draw: Draw, streamed: bool, session: str | None
+    balancing: Balancing,
+    ready: list[Member],
+    now: float,
+    draw: Draw,
+    streamed: bool,
+    session: str | None,
+    recovering: bool,
 ) -> tuple[list[Member], str]:
-    if len(ready) < 2:
+    """`recovering`: whether any of them came back of late and is yet to get its full share."""
+    if len(ready) < 2 or (balancing.strategy == "ordered" and not recovering and session is None):
         return ready, balancing.strategy
     if session is not None and balancing.affinity:
         return sorted(ready, key=lambda member: -_kinship(session, member, now)), "session"
