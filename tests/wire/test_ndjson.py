@@ -1,27 +1,27 @@
-"""Lines come out whole however they were cut, and only at line feeds."""
+"""Lines are found however their bytes were cut, and nothing of them is changed."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kit.properties import examples
 from tollkeeper.wire.ndjson import LineScanner
 
-RAW = '{"a":"\u2028\u0085 \\n"}\n\n{"b":1}\r\n{"c"'.encode()
-LINES = ['{"a":"\u2028\u0085 \\n"}\n'.encode(), b'{"b":1}\r\n']
 
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-def test_lines_are_whole_however_they_were_cut(size: int) -> None:
+@examples(200)
+@given(chunks=st.lists(st.text("a{é\u2028\r\n", max_size=6).map(str.encode)))
+def test_lines_joined_are_what_came(chunks: list[bytes]) -> None:
     scanner = LineScanner()
-    found = [line for at in range(0, len(RAW), size) for line in scanner.feed(RAW[at : at + size])]
+    lines = [line for chunk in chunks for line in scanner.feed(chunk)]
+    whole = b"".join(chunks)
 
-    assert found == LINES
-    assert (scanner.pending, scanner.unfinished(2)) == (4, b'c"')
-    assert scanner.take() == b'{"c"'
-    assert scanner.take() == b""
+    assert scanner.pending == len(whole) - whole.rfind(b"\n") - 1
+    assert scanner.unfinished(0) == whole[whole.rfind(b"\n") + 1 :]
+    assert b"".join(lines) + scanner.take() == whole
+    assert all(line.find(b"\n") == len(line) - 1 for line in lines)
+    assert (scanner.pending, scanner.take()) == (0, b"")
 
 
-def test_a_line_that_comes_alone_passes_as_it_is() -> None:
-    scanner = LineScanner()
-
-    assert scanner.feed(b"{}\n") == [b"{}\n"]
-    assert scanner.feed(b"\n") == []
-    assert scanner.feed(b"") == []
+@pytest.mark.parametrize("chunk", [b"{}\n", b"{}\n{}\n", b"{}\n{}", b"\n\n"])
+def test_a_chunk_s_whole_lines_come_at_once(chunk: bytes) -> None:
+    assert len(LineScanner().feed(chunk)) == chunk.count(b"\n")

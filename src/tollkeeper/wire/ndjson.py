@@ -1,24 +1,27 @@
-"""Newline-delimited JSON: raw bytes in, whole lines out, cut anywhere (https://github.com/ndjson/ndjson-spec)."""
+"""Newline-delimited JSON: raw bytes in, whole raw lines out, cut anywhere (https://github.com/ndjson/ndjson-spec).
+
+Bytes are never changed, only grouped: what comes out, joined, is what went in. Lines end at LF and nowhere else.
+"""
 
 
 class LineScanner:
-    """Groups a stream's bytes into lines, each with its line feed. Same shape as `wire.sse.EventScanner`."""
+    """Groups a stream's bytes into lines, as `wire.sse.EventScanner` does into events."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that `chunk` completes, in order. Blank lines are left out."""
+        """The lines that `chunk` completes, each with its LF, in order."""
         pending = self._pending
         if not pending and chunk.find(b"\n") == len(chunk) - 1:
-            return [chunk] if chunk.strip() else []
-        pending += chunk
-        end = pending.rfind(b"\n") + 1
-        if not end:
+            return [chunk] if chunk else []
+        last = chunk.rfind(b"\n") + 1
+        if not last:
+            pending += chunk
             return []
-        lines = bytes(pending[:end]).splitlines(keepends=True)
-        del pending[:end]
-        return [line for line in lines if line.strip()]
+        whole = bytes(pending) + chunk[:last]
+        self._pending = bytearray(chunk[last:])
+        return [line + b"\n" for line in whole[:-1].split(b"\n")]
 
     @property
     def pending(self) -> int:
