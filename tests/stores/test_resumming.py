@@ -75,3 +75,15 @@ def test_hours_whose_detail_is_deleted_are_only_compared_with_their_days(store: 
     store.execute("DELETE FROM sums WHERE span = 'day' AND start < ?", (NOW,))
 
     assert problems(store, NOW) == ["The sums of the day 2025-12-31T00:00Z differ from those of its hours"]
+
+
+def test_a_request_whose_first_attempt_is_deleted_is_no_difference(home: Path) -> None:
+    first = event(started_at=NOW - 1, outcome="upstream_error")
+    write(home, [first, event(request_id=first.request_id, attempt=2, started_at=NOW + 1)])
+    with contextlib.closing(database.connect(home)) as store:
+        assert roll_up(store, 100) == 2
+        store.execute("DELETE FROM events WHERE attempt = 1")
+
+        assert problems(store, NOW) == []
+        store.execute("UPDATE sums SET output_tokens = 5 WHERE start = ?", (NOW,))
+        assert " in output_tokens (5, not 3)" in problems(store, NOW)[0]
