@@ -312,8 +312,12 @@ LOST_ON_THE_WAY = {"openai_responses": ("stop",), "gemini_generate": ("file.name
 """What a dialect has no word for, of what is asked below."""
 
 
-@pytest.mark.parametrize("dialect", [translator.name for translator in ALL])
-@pytest.mark.parametrize("translator", ALL, ids=lambda translator: translator.name)
+FETCHING = [translator for translator in ALL if not translator.name.startswith("ollama_")]
+"""Those who take pictures by their address; for Ollama's see test_rendering_ollama."""
+
+
+@pytest.mark.parametrize("dialect", [translator.name for translator in FETCHING])
+@pytest.mark.parametrize("translator", FETCHING, ids=lambda translator: translator.name)
 def test_there_and_back_a_conversation_is_the_same(translator: Translator, dialect: str) -> None:
     first = asked(
         *TURNS,
