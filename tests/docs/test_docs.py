@@ -81,7 +81,8 @@ def test_a_page_keeps_its_word(page: str, shell: Shell) -> None:
                     assert matches(said, shown), f"$ {command}\n{said}"
             case "python":
                 (shell.folder / "example.py").write_text(text, "utf-8")
-                assert shell.run("python example.py") == (0, "Hello!")
+                code, said = shell.run("python example.py")
+                assert (code, said.rstrip()) == (0, "Hello!"), said
                 shell.wait_for_events(1)
             case "toml":
                 loads(text, shell.folder)

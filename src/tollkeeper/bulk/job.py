@@ -161,6 +161,8 @@ class Job:
         """Whether this is a new job, or the one that the journal knows. Raises CallerError."""
         plan, journal = self.plan, self.journal
         before = journal.about()
+        if not plan.resume and before.get("open", "0") == "0" and not journal.totals().rows:
+            before = {}  # a run that did not come to ask anything
         if not before:
             repeated = identifiers.repeated(self.records()) if self._has_ids() else []
             if repeated:

@@ -45,5 +45,5 @@ class Part:
     def close(self, *, whole: bool) -> None:
         """Takes the file away where the output itself is there now."""
         self._stream.close()
-        if whole:
+        if whole or not self.rows:
             self._path.unlink(missing_ok=True)

@@ -10,18 +10,19 @@ import asyncio
 import heapq
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
 from tollkeeper.bulk import answers
 from tollkeeper.bulk.concurrency import Concurrency
 from tollkeeper.bulk.failures import HELD, RATE, Failure, Verdict, failure, verdict
-from tollkeeper.bulk.journal import Finished, Journal
+from tollkeeper.bulk.journal import Finished
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
 from tollkeeper.bulk.results import result_line
 from tollkeeper.bulk.shaping import Request, RowProblem, Shape
+from tollkeeper.core.errors import GateError
 from tollkeeper.core.ids import Clock
 from tollkeeper.wire.rate_headers import NOTHING, Allowance, RateHeaders
 
@@ -70,6 +71,18 @@ Ask = Callable[[Request, int], Awaitable[Answer]]
 """(request, attempt counted from 1) -> answer. Raises nothing but cancellation."""
 
 
+class Ends(Protocol):
+    """Where rows' ends go: the journal, or who waits for them."""
+
+    trouble: GateError | None
+    on_trouble: Callable[[], None] | None
+
+    @property
+    def backlog(self) -> int: ...
+    def put(self, row: Finished, written: Callable[[], None]) -> None: ...
+    async def settled(self) -> None: ...
+
+
 class _Try:
     __slots__ = ("attempts", "bad", "cost", "failure", "first_at", "parked", "rated", "request")
 
@@ -106,7 +119,7 @@ class Running:
         self,
         records: Iterator[Record],
         shape: Shape,
-        journal: Journal,
+        journal: Ends,
         done: bytearray,
         limits: Limits,
         *,

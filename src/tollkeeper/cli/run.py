@@ -18,23 +18,15 @@ import fastjsonschema
 import msgspec
 import uvloop
 
-from tollkeeper.app import App, open_app
-from tollkeeper.bulk import answers, progress, reading
+from tollkeeper.bulk import answers, connecting, progress, reading
 from tollkeeper.bulk.caps import KeyCap, Tally
-from tollkeeper.bulk.engine import Engine
 from tollkeeper.bulk.job import Job, Outcome, Plan
 from tollkeeper.bulk.running import Ask, Limits
 from tollkeeper.bulk.shaping import CHAT, EMBEDDINGS, Shape
-from tollkeeper.bulk.through_gate import ThroughGate
 from tollkeeper.cli.options import Common, common, print_json
-from tollkeeper.core.account import Patience
-from tollkeeper.core.budget import FOREVER, Slice
 from tollkeeper.core.errors import CallerError
-from tollkeeper.core.keys import Key
 from tollkeeper.core.money import nano_from_usd, usd_from_nano
 from tollkeeper.core.template import Template
-from tollkeeper.stores.sqlite.sole import sole
-from tollkeeper.upstream.client import HttpClient
 
 EXIT_STOPPED = 5
 EXIT_SPENT = 6
@@ -80,35 +72,22 @@ def run(options: Common, input: Path, output: Path, gate: str | None, key_name: 
     if gate is not None and not secret:
         raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", code="invalid_api_key")
 
-    async def through_gate(_: AsyncExitStack, job: Job) -> Ask:
-        client = HttpClient(time.monotonic)
+    async def asked_gate(stack: AsyncExitStack, job: Job) -> Ask:
         assert gate is not None
-        ask = ThroughGate(client, gate, secret, now=time.time, timeouts=Patience())
+        ask = await stack.enter_async_context(connecting.through_gate(gate, secret))
         return ask if most is None else Tally(ask, most, job.journal.totals().cost_nano)
 
     async def in_process(stack: AsyncExitStack, job: Job) -> Ask:
-        app = open_app(options.config, options.home_folder(), os.environ, quiet=True)
-        stack.push_async_callback(app.close)
-        app.start()
-        key = _key(app, key_name)
+        opened = connecting.in_process(options.config, options.home_folder(), key_name, output.name)
+        app, engine = await stack.enter_async_context(opened)
         if most is not None:
-            cap = KeyCap(most, job.journal, lambda: _spent(app, key))
-            key = await cap.begin(key)
+            key = engine.key
+            cap = KeyCap(most, job.journal, lambda: connecting.spent(app, key))
+            engine.key = await cap.begin(key)
             stack.push_async_callback(lambda: cap.end(whole=not job.running.left))
-        return Engine(
-            app.flow.handle,
-            key,
-            job=output.name,
-            new_id=app.new_id,
-            now=time.time,
-            monotonic=time.monotonic,
-        )
+        return engine
 
-    if gate is not None:
-        outcome = uvloop.run(_run(plan, check, through_gate, options.json))
-    else:
-        with sole(options.home_folder()):
-            outcome = uvloop.run(_run(plan, check, in_process, options.json))
+    outcome = uvloop.run(_run(plan, check, in_process if gate is None else asked_gate, options.json))
     _summary(options, plan, outcome)
     spent = outcome.ending == "stopped" and (outcome.why or "").startswith("budget_exceeded")
     raise SystemExit(EXIT_SPENT if spent else _EXITS[outcome.ending])
@@ -264,24 +243,6 @@ def _most(text: str | None) -> int | None:
     if most <= 0:
         raise CallerError(f"--max-cost takes an amount in USD, not '{text}'.", code="invalid_value", param="max_cost")
     return most
-
-
-async def _spent(app: App, key: Key) -> int:
-    """All that the key has ever spent, in nano-USD."""
-    (found,) = await app.balances.spent([Slice("key", key.id, 0, FOREVER)], lambda: None)
-    return found.nano
-
-
-def _key(app: App, name: str) -> Key:
-    """The key of that name; `bulk` is made where there is none. Raises CallerError (404)."""
-    try:
-        return app.key_store.get(name)
-    except CallerError as error:
-        if name != "bulk" or error.code != "key_not_found":
-            raise
-    key, _ = app.key_store.create("bulk")
-    app.keys.refresh()
-    return key
 
 
 def _summary(options: Common, plan: Plan, outcome: Outcome) -> None:

@@ -1,0 +1,65 @@
+"""Who answers a job's rows: this process's own flow on a home, or a gate."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tollkeeper.app import App, open_app
+from tollkeeper.bulk.engine import Engine
+from tollkeeper.bulk.through_gate import ThroughGate
+from tollkeeper.core.account import Patience
+from tollkeeper.core.budget import FOREVER, Slice
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.keys import Key
+from tollkeeper.stores.sqlite.sole import sole
+from tollkeeper.upstream.client import HttpClient
+
+KEY = "bulk"
+"""The key that is made for those who name none."""
+
+
+@asynccontextmanager
+async def in_process(config: Path | None, home: Path, key: str, job: str) -> AsyncIterator[tuple[App, Engine]]:
+    """Opens the home for itself, and closes it. Raises GateError where a gate serves it, ConfigError, CallerError (404)."""
+    with sole(home):
+        app = open_app(config, home, os.environ, quiet=True)
+        try:
+            app.start()
+            engine = Engine(
+                app.flow.handle, _key(app, key), job=job, new_id=app.new_id, now=time.time, monotonic=time.monotonic
+            )
+            yield app, engine
+        finally:
+            await app.close()
+
+
+@asynccontextmanager
+async def through_gate(url: str, secret: str) -> AsyncIterator[ThroughGate]:
+    """`secret` is a key of that gate's. Raises CallerError where it is empty."""
+    if not secret:
+        raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", code="invalid_api_key")
+    client = HttpClient(time.monotonic)
+    try:
+        yield ThroughGate(client, url, secret, now=time.time, timeouts=Patience())
+    finally:
+        await client.close()
+
+
+async def spent(app: App, key: Key) -> int:
+    """All that the key has ever spent, in nano-USD."""
+    (found,) = await app.balances.spent([Slice("key", key.id, 0, FOREVER)], lambda: None)
+    return found.nano
+
+
+def _key(app: App, name: str) -> Key:
+    """The key of that name; `bulk` is made where there is none. Raises CallerError (404)."""
+    try:
+        return app.key_store.get(name)
+    except CallerError as error:
+        if name != KEY or error.code != "key_not_found":
+            raise
+    key, _ = app.key_store.create(KEY)
+    app.keys.refresh()
+    return key
