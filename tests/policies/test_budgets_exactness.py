@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import random
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from kit.gate import running_gate
 from kit.load import load
 from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
 from tollkeeper.app import App, open_app
+from tollkeeper.core.call import Reply
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.money import usd_from_nano
 
@@ -111,6 +113,42 @@ def test_of_500_at_once_ten_are_admitted(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_of_500_at_once_ten_are_admitted_200_times(tmp_path: Path) -> None:
     _repeat(tmp_path, 200)
+
+
+def test_calls_that_are_cancelled_at_any_moment_leave_nothing_held_and_lose_nothing(tmp_path: Path) -> None:
+    draw = random.Random(3)
+
+    def slowly(request: Request, connection: Connection) -> bool:
+        time.sleep(draw.random() / 30)
+        return bool(ALL_THAT_IT_MAY(request, connection))
+
+    async def scenario() -> None:
+        async with _app(tmp_path, upstream.url) as app:
+            key, _ = app.key_store.create("n", budgets=["1 USD/day", "1000000 tokens"])
+            running = []
+            for _ in range(300):
+                call = calls.call(key, BODY, request_id=app.new_id())
+                running.append(asyncio.ensure_future(app.flow.handle(call)))
+                if draw.random() < 0.3:
+                    await asyncio.sleep(draw.random() / 100)
+                if draw.random() < 0.5:
+                    draw.choice(running).cancel()
+                if draw.random() < 0.1:
+                    call.presence.leave()
+            for task in running:
+                await asyncio.sleep(draw.random() / 1000)
+                task.cancel()
+            ended = await asyncio.gather(*running, return_exceptions=True)
+            assert sum(isinstance(each, Reply) for each in ended) > 5
+            assert sum(isinstance(each, asyncio.CancelledError) for each in ended) > 5
+            await app.counting.finish()
+            for _, purse in await app.budgets.standings([key], int(time.time() * 1000)):
+                [spent] = await app.balances.spent([purse.slice], lambda: None)
+                assert (purse.held, purse.risk) == (0, 0)
+                assert purse.spent == (spent.nano if purse.unit == "usd" else spent.tokens) > 0
+
+    with ScriptedUpstream(slowly) as upstream:
+        asyncio.run(scenario())
 
 
 @pytest.mark.row(59)
