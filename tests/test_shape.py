@@ -32,7 +32,6 @@ WITHOUT_A_MIRROR = {
     "core/usage.py": "core/test_money.py",
     # What loading is made of.
     "config/accounts.py": "config/test_loading.py",
-    "config/models.py": "config/test_loading.py",
     "config/tables.py": "config/test_loading.py",
     "bulk/engine.py": "cli/test_run.py",
     "bulk/fingerprint.py": "cli/test_run.py",

@@ -61,6 +61,7 @@ def _price(given: PriceConfig | None, dotted: str, problem: Problem) -> Price | 
         value = getattr(given, field) or Decimal(0)
         if not value.is_finite() or value < 0:
             problem(f"{dotted}.{field}", "expected USD, 0 or more")
+            return None
 
     def nano(usd: Decimal | None) -> int | None:
         return None if usd is None else nano_from_usd(usd)
