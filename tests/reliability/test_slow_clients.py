@@ -182,7 +182,6 @@ def test_clients_that_do_not_read_their_streams_hold_back_the_provider_and_are_d
 @pytest.mark.row(15)
 def test_a_client_that_reads_slowly_but_reads_is_not_dropped(gate: GateProcess, words: Words, key: str) -> None:
     with RawClient(gate.port) as client:
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         client.post("/v1/chat/completions", key, {**ASK, "stream": True})
         ended, until = words.ended, time.monotonic() + 2.5
         while time.monotonic() < until:

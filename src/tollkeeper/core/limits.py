@@ -38,4 +38,5 @@ class DoorLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idle_seconds: Seconds = 75.0
     """Between two requests on one connection; closed in silence."""
     write_seconds: Seconds = 120.0
-    """Without the client taking a byte of an answer that waits for it; the connection is aborted."""
+    """Without the client taking 64 KB of an answer that waits for it (the kernel tells of no less); the connection is
+    aborted."""

@@ -30,7 +30,7 @@ SINK = "tollkeeper.sink"
 MOST_DISCARDED = 16 * 1024 * 1024
 LINGER = 2.0
 UNSENT = 128 * 1024
-"""Bytes of an answer that may wait in the kernel beside what is on its way."""
+"""Bytes of an answer that may wait in the kernel beside what is on its way. It asks for more when half of them are gone."""
 MOST_LINGERING = 64
 """Connections beyond the most that are told so at one time; any more are closed without a word."""
 _FULL = GateError(
