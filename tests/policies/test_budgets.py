@@ -191,12 +191,14 @@ def test_what_has_no_known_price_is_refused_where_money_is_bounded_and_only_ther
         assert (error.status, error.code, error.param) == (400, "price_unknown", "model")
         assert "'up/m'" in error.message
         assert "[models.NAME.price]" in error.message
+        others = await desk.refusal(money, {"models": ["dear/one"]})
+        assert (others.code, others.param) == ("price_unknown", "models")
         soft = calls.key("key_3", budgets=of_key("1 USD soft", key_id="key_3"))
         (await desk.ask(soft, target=FREE)).settle(None)
         (await desk.ask(tokens, {"max_tokens": 9}, FREE)).settle(None, 9)
         batch = await desk.refusal(money, {}, path="batches", metered=False, model=None)
         assert batch.code == "price_unknown"
-        assert desk.budgets.refused == {("key", "price_unknown"): 2}
+        assert desk.budgets.refused == {("key", "price_unknown"): 3}
 
     run(scenario())
 

@@ -131,7 +131,7 @@ class Budgets:
         tier = call.members.get("service_tier")
         standard = tier is None or bytes(tier) in _STANDARD
         price = target.price or self._price_of(target, None, None if standard else _text(tier), at_ms)
-        if price is None:
+        if price is None or "models" in call.members:
             for budget, _ in hard:
                 if budget.unit == "usd":
                     self._count(call, budget, "price_unknown")

@@ -49,12 +49,15 @@ def stopped(budget: Budget, purse: Purse) -> CallerError:
 
 def price_unknown(call: Call, target: str) -> CallerError:
     """For what nobody can hold money for."""
-    what = f"'{target}'" if call.model is not None else f"/v1/{call.path}"
+    named = call.model is not None
+    what = f"'{target}'" if named else f"/v1/{call.path}"
+    why = f"the price of {what} is not known here. Its operator can set it: [models.NAME.price] in the configuration."
+    if "models" in call.members:  # OpenRouter's fallbacks: https://openrouter.ai/docs/features/model-routing
+        why = "'models' could name others, of any price."
     return CallerError(
-        f"This key has a budget in money, and the price of {what} is not known here. Its operator can set it: "
-        f"[models.NAME.price] in the gate's configuration.",
+        f"This key has a budget in money, and {why}",
         code="price_unknown",
-        param=None if call.model is None else "model",
+        param="models" if "models" in call.members else "model" if named else None,
         headers=_NEVER_AGAIN,
     )
 

@@ -64,6 +64,7 @@ def _recovered(hold: Hold, price_of: PriceOf) -> Event:
         first_byte_ms=None,
         duration_ms=0.0,
         overhead_ms=0.0,
+        held_nano=hold.held_nano,
         trace=_trace(hold, usage, price),
     )
 
