@@ -19,7 +19,7 @@ from tollkeeper.core.errors import GateError
 from tollkeeper.core.ids import Clock
 from tollkeeper.stores.sqlite import database as store
 
-_PATIENCE = 1.0
+_PATIENCE = 0.5
 """Seconds for the look at the start; of a great store, what is not looked at then is left to `verify`."""
 _FIRST = ("keys", "holds", "detail", "fresh", "sum_groups", "sums")
 _SALVAGE = "salvage"
