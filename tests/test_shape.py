@@ -49,7 +49,6 @@ WITHOUT_A_MIRROR = {
     "cli/version.py": "cli/test_serve.py",
     # Tested through the dialects that they are parts of, on recordings and through the door.
     "dialects/openai_answers.py": "server/test_recordings.py",
-    "dialects/openai_chat/shapes.py": "dialects/test_decoder.py",
     "dialects/openai_chunk_shape.py": "dialects/test_openai_chunks.py",
     "dialects/openai_completions.py": "dialects/test_openai_chunks_without_usage.py",
     "dialects/openai_endpoints.py": "clients/test_openai_python.py",

@@ -13,7 +13,7 @@ from tollkeeper.core.translation import Translator
 
 @pytest.mark.parametrize("second", ALL, ids=lambda translator: translator.name)
 @pytest.mark.parametrize("first", ALL, ids=lambda translator: translator.name)
-@examples(40)
+@examples(12)
 @given(deltas=streams())
 def test_a_stream_survives_two_dialects(first: Translator, second: Translator, deltas: list[Delta]) -> None:
     once = decoded(first, encoded(first, deltas))
