@@ -23,6 +23,7 @@ WITHOUT_A_MIRROR = {
     "core/call.py": "server/test_departures.py",
     "core/conversation.py": "dialects/test_reading.py",
     "core/deltas.py": "dialects/test_translator.py",
+    "core/embedding.py": "dialects/test_embedders.py",
     "core/errors.py": "server/test_door.py",
     "core/events.py": "stores/test_reports.py",
     "core/limits.py": "server/test_door.py",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from tollkeeper.core.conversation import Conversation
+from tollkeeper.core.embedding import Texts
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.translation import Terms
 
@@ -10,7 +11,7 @@ from tollkeeper.core.translation import Terms
 class Losses:
     """Made for one rendering. Begins with what the client's own dialect alone has words for."""
 
-    def __init__(self, conversation: Conversation, terms: Terms, dialect: str) -> None:
+    def __init__(self, conversation: Conversation | Texts, terms: Terms, dialect: str) -> None:
         self._words = conversation.words
         self._terms = terms
         self._dialect = dialect
