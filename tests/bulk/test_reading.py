@@ -136,6 +136,15 @@ def test_a_million_rows_are_read_a_piece_at_a_time(tmp_path: Path) -> None:
     assert sum(1 for _ in rows) == 1999
 
 
+def test_rows_are_counted_without_being_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    for text, rows in ((b"", 0), (b'"a"\n"b"', 2), (b'"a"\n\n"b"\r\n\r\n"c"\n', 3)):
+        path.write_bytes(text)
+        assert reading.count(path) == rows
+    (tmp_path / "in.csv").write_bytes(b'a\n"x\ny"\nz\n')
+    assert reading.count(tmp_path / "in.csv") == 2
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_rows_that_nobody_wants_keep_their_places_and_are_not_read_into(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"in.{kind}"

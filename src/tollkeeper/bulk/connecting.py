@@ -13,6 +13,7 @@ from tollkeeper.core.account import Patience
 from tollkeeper.core.budget import FOREVER, Slice
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
+from tollkeeper.core.money import Price
 from tollkeeper.stores.sqlite.sole import sole
 from tollkeeper.upstream.client import HttpClient
 
@@ -45,6 +46,12 @@ async def through_gate(url: str, secret: str) -> AsyncIterator[ThroughGate]:
         yield ThroughGate(client, url, secret, now=time.time, timeouts=Patience())
     finally:
         await client.close()
+
+
+def price_of(app: App, model: str) -> Price | None:
+    """What the first target of that model asks now. Raises CallerError (404) where there is no such model."""
+    target = app.flow.routing.targets(model)[0]
+    return target.price or app.prices(target, None, None, int(time.time() * 1000))
 
 
 async def spent(app: App, key: Key) -> int:

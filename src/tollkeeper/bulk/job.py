@@ -23,6 +23,11 @@ from tollkeeper.core.ids import Clock
 Ending = Literal["complete", "some_failed", "stopped", "interrupted"]
 
 
+def journal_of(output: Path) -> Path:
+    """The journal of the job that writes this output."""
+    return output.with_name(output.name + ".journal")
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """What is to be done. `about` is everything that makes its requests what they are, for the fingerprint."""
 
@@ -47,7 +52,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def journal(self) -> Path:
         """Where the job's journal lies: beside the output."""
-        return self.output.with_name(self.output.name + ".journal")
+        return journal_of(self.output)
 
     @property
     def part(self) -> Path:
@@ -113,6 +118,11 @@ class Job:
             if self.plan.sample is not None and record.index >= self.plan.sample:
                 return
             yield record
+
+    def count(self) -> int:
+        """How many rows there are, for showing. Blocking."""
+        rows = reading.count(self.plan.input, self.plan.input_format) if self.plan.input is not None else 0
+        return rows if self.plan.sample is None else min(rows, self.plan.sample)
 
     async def run(self) -> Outcome:
         """Asks every row that has no answer yet, then writes the output. Raises GateError where a disk refuses."""

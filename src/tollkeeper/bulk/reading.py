@@ -57,6 +57,21 @@ def records(path: Path | None, kind: str | None = None, wanted: Wanted = every) 
         yield from READERS[found](stream, wanted)
 
 
+def count(path: Path, kind: str | None = None) -> int:
+    """How many rows there are, for showing: quick, and of JSON lines not exact where blank ones have spaces in them.
+
+    Raises CallerError as `records` does.
+    """
+    if (kind or _SUFFIXES.get(path.suffix.lower())) != "jsonl":
+        return sum(1 for _ in records(path, kind, none))
+    lines, last = 0, b"\n"
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            lines += piece.count(b"\n") - piece.count(b"\n\n") - piece.count(b"\n\r\n")
+            last = piece[-1:]
+    return lines + (last != b"\n")
+
+
 def json_lines(stream: BinaryIO, wanted: Wanted = every) -> Iterator[Record]:
     """One JSON string or object a line; CRLF, a BOM and a missing last line end do not matter."""
     index = 0

@@ -18,11 +18,12 @@ import fastjsonschema
 import msgspec
 import uvloop
 
-from tollkeeper.bulk import answers, connecting, progress, reading
+from tollkeeper.bulk import answers, connecting, progress
 from tollkeeper.bulk.caps import KeyCap, Tally
-from tollkeeper.bulk.job import Job, Outcome, Plan
+from tollkeeper.bulk.job import Job, Outcome, Plan, journal_of
 from tollkeeper.bulk.running import Ask, Limits
 from tollkeeper.bulk.shaping import CHAT, EMBEDDINGS, Shape
+from tollkeeper.cli import forecasting
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.money import nano_from_usd, usd_from_nano
@@ -58,15 +59,32 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--max-cost", metavar="USD", help="Never spend more than this, over all runs of the job.")
 @click.option("--max-errors", type=click.IntRange(0), help="Stop when more rows than this have failed.")
 @click.option("--sample", type=click.IntRange(1), help="Only the first N rows.")
+@click.option("--dry-run", is_flag=True, help="Only say what it will take; --sample N then asks N rows really.")
+@click.option("--watch", is_flag=True, help="Only show how the job comes along that another process runs.")
 @click.option("--resume", is_flag=True, help="Go on with a job that was begun.")
 @click.option("--retry-failed", is_flag=True, help="Ask rows again that failed; implies --resume.")
 @click.option("--force", is_flag=True, help="Go on although the job is not the one that was begun.")
 @click.option("--gate", metavar="URL", help="Ask through a running gate; its key is in TOLLKEEPER_KEY.")
 @click.option("--key", "key_name", default="bulk", show_default=True, help="Whose budgets and ledger rows these are.")
 @common
-def run(options: Common, input: Path, output: Path, gate: str | None, key_name: str, **given: Any) -> None:
+def run(
+    options: Common,
+    input: Path,
+    output: Path,
+    gate: str | None,
+    key_name: str,
+    watch: bool,
+    dry_run: bool,
+    **given: Any,
+) -> None:
     """Ask a model every prompt of a file. INPUT is JSON lines, CSV or Parquet; - is standard input."""
+    if watch:
+        forecasting.watch(options, journal_of(output))
+        return
     plan, check = _plan(input, output, given)
+    if dry_run:
+        uvloop.run(forecasting.foresee(options, plan, given["sample"], gate, key_name))
+        return
     most = _most(given["max_cost"])
     secret = os.environ.get("TOLLKEEPER_KEY", "")
     if gate is not None and not secret:
@@ -113,7 +131,7 @@ async def _run(
                 err=True,
             )
         shown = progress.Progress(job.running, job.begun_before, None, json=as_json, stream=progress.standard())
-        counting = loop.run_in_executor(None, lambda: sum(1 for _ in job.records(reading.none)))
+        counting = loop.run_in_executor(None, job.count)
         counting.add_done_callback(lambda done: setattr(shown, "total", None if done.exception() else done.result()))
 
         def interrupt() -> None:
