@@ -12,21 +12,23 @@ Everything is read as of one moment. Memory is bounded by what goes on side by s
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from heapq import heappop, heappush
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from tollkeeper.core import past, receipt
 from tollkeeper.core.budget import Slice
-from tollkeeper.core.events import Event
+from tollkeeper.core.money import Price
 from tollkeeper.core.past import Past, Spending
 from tollkeeper.core.replay import Replay
+from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite import clock, database, resumming
 from tollkeeper.stores.sqlite.balances import summed
-from tollkeeper.stores.sqlite.rows import MOST, event_of
+from tollkeeper.stores.sqlite.rows import MOST
 
 Progress = Callable[[str, int, int], None]
 """(what is looked at, how far, of how much): told now and then."""
@@ -38,6 +40,28 @@ _WINDOWS = 1000
 _OFTEN = 5000
 _UPSIDE = 10_000
 """Milliseconds by which an attempt's start may lie before the time in its request's id, clocks being what they are."""
+
+
+class _Event(NamedTuple):
+    """What is read of an event."""
+
+    request_id: str
+    attempt: int
+    started_at: int
+    key_id: str
+    owner: str | None
+    team: str | None
+    quality: str
+    duration_ms: float
+    trace: str | None
+    cost_nano: int | None
+    tokens: tuple[int, ...]
+    """By kind, as `Usage` has them."""
+
+
+_COLUMNS = _Event._fields[:-1]
+_TOKENS = Usage.__struct_fields__
+_INPUT, _OUTPUT = _TOKENS.index("input_tokens"), _TOKENS.index("output_tokens")
 
 
 class Costs(Struct):
@@ -162,8 +186,7 @@ def _events(reader: sqlite3.Connection, proof: Proof, progress: Progress) -> Non
         if event.attempt != attempts and _made_at(event) >= proof.kept_from:
             _gap(reader, proof, event, attempts)
             attempts = event.attempt
-        numbers = msgspec.structs.astuple(event.usage)
-        negative += min(*numbers, event.cost_nano or 0) < 0
+        negative += min(event.tokens) < 0 or (event.cost_nano or 0) < 0
         unmarked += (event.cost_nano is None) != (event.quality == "unpriced") and event.quality != "recovered"
         notes: list[Any] = _notes(proof, event)
         _cost(proof, event, notes)
@@ -182,9 +205,10 @@ def _events(reader: sqlite3.Connection, proof: Proof, progress: Progress) -> Non
         proof.problem(f"{unmarked} events lack a price and are not marked unpriced")
 
 
-def _every(reader: sqlite3.Connection) -> Iterator[Event]:
-    for row in reader.execute("SELECT * FROM events ORDER BY request_id, attempt"):
-        yield event_of(row)
+def _every(reader: sqlite3.Connection) -> Iterator[_Event]:
+    first = len(_COLUMNS)
+    for row in reader.execute(f"SELECT {', '.join((*_COLUMNS, *_TOKENS))} FROM events ORDER BY request_id, attempt"):
+        yield _Event._make((*row[:first], row[first:]))
 
 
 def _budget_ids(reader: sqlite3.Connection) -> list[str]:
@@ -203,42 +227,47 @@ def _decoded(trace: str | None) -> list[Any]:
         return []
 
 
-def _notes(proof: Proof, event: Event) -> list[Any]:
+def _notes(proof: Proof, event: _Event) -> list[Any]:
     notes = _decoded(event.trace)
     if event.trace and not notes and event.trace != "[]":
         proof.problem(f"{_named(event)}: its notes cannot be read")
     return notes
 
 
-def _gap(reader: sqlite3.Connection, proof: Proof, event: Event, expected: int) -> None:
+def _gap(reader: sqlite3.Connection, proof: Proof, event: _Event, expected: int) -> None:
     for attempt in range(expected, event.attempt):
         place = (event.request_id, attempt)
         if not reader.execute("SELECT 1 FROM holds WHERE request_id = ? AND attempt = ?", place).fetchone():
             proof.problem(f"{event.request_id}:{attempt} has no event, though {event.attempt} has one")
 
 
-def _cost(proof: Proof, event: Event, notes: list[Any]) -> None:
-    costs, usage, cost = proof.costs, event.usage, event.cost_nano
+def _cost(proof: Proof, event: _Event, notes: list[Any]) -> None:
+    costs, cost = proof.costs, event.cost_nano
     prices = [note for note in notes if note[0] == receipt.NOTE]
     if cost is None:
         costs.unpriced += 1
-    elif cost == 0 and not any(msgspec.structs.astuple(usage)):
+    elif cost == 0 and not any(event.tokens):
         costs.nothing += 1
-    elif not prices or prices[-1][1:] == [None] or MOST in (cost, *msgspec.structs.astuple(usage)):
+    elif not prices or prices[-1][1:] == [None] or cost == MOST or MOST in event.tokens:
         costs.without_prices += 1
     else:
         try:
-            price = receipt.noted(prices[-1], event.price_version or "")
-        except ValueError as error:
+            price = _noted(tuple(prices[-1]))
+        except (ValueError, TypeError) as error:
             proof.problem(f"{_named(event)}: {error}")
             return
-        made = cost if price is None else price.cost(usage)
+        made = cost if price is None else price.cost(Usage(**dict(zip(_TOKENS, event.tokens, strict=True))))
         costs.made_again += made == cost
         if made != cost:
             proof.problem(f"{_named(event)} cost {cost} nano-USD; its tokens at the noted prices make {made}")
 
 
-def _past(event: Event, notes: list[Any], disturbed: list[tuple[int, int]]) -> Past:
+@lru_cache(4096)
+def _noted(note: tuple[object, ...]) -> Price | None:
+    return receipt.noted(note, "")
+
+
+def _past(event: _Event, notes: list[Any], disturbed: list[tuple[int, int]]) -> Past:
     return Past(
         request_id=event.request_id,
         attempt=event.attempt,
@@ -248,7 +277,7 @@ def _past(event: Event, notes: list[Any], disturbed: list[tuple[int, int]]) -> P
         owner=event.owner,
         team=event.team,
         nano=event.cost_nano or 0,
-        tokens=event.usage.input_tokens + event.usage.output_tokens,
+        tokens=event.tokens[_INPUT] + event.tokens[_OUTPUT],
         crashed=event.quality == "recovered",
         noted=past.noted(notes),
         late=past.late(notes) or any(since <= event.started_at < until for since, until in disturbed),
@@ -271,7 +300,7 @@ def _window(reader: sqlite3.Connection, proof: Proof, found: Spending) -> None:
         proof.more_windows += 1
 
 
-def _made_at(event: Event) -> int:
+def _made_at(event: _Event) -> int:
     """When its request's id was made, which begins with that; no later one has an attempt that began before."""
     try:
         return int(event.request_id[:12], 16)
@@ -279,5 +308,5 @@ def _made_at(event: Event) -> int:
         return 0
 
 
-def _named(event: Event) -> str:
+def _named(event: _Event) -> str:
     return f"{event.request_id}:{event.attempt}"
