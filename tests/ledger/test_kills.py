@@ -187,7 +187,7 @@ def test_a_kill_half_a_second_after_each_start_for_minutes_loses_nothing(tmp_pat
 
 
 @pytest.mark.row(62)
-@pytest.mark.parametrize("step", ["end in an open transaction", "recovering"])
+@pytest.mark.parametrize("step", ["recovering"])
 def test_a_kill_loses_nothing_and_counts_nothing_twice(tmp_path: Path, step: str) -> None:
     with ScriptedUpstream(lambda request, connection: None) as upstream, _rounds(tmp_path, upstream) as gate:
         gate.stop()

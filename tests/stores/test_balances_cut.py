@@ -76,23 +76,21 @@ def test_every_event_is_before_the_cut_or_after_it(home: Path) -> None:
 def test_what_waits_to_be_written_is_in_the_sums(home: Path) -> None:
     home.mkdir()
 
-    async def scenario() -> tuple[list[Spent], int]:
+    written: list[int] = []
+
+    async def scenario() -> list[Spent]:
         async with opened(home) as ledger:
-            balances = SqliteBalances(home, ledger)
+            balances, other = SqliteBalances(home, ledger), Other(home)
             assert await balances.spent([EVERYTHING], lambda: None) == [Spent(0, 0)]  # it has its connection now
             for cost in (1, 10, 100):
                 ledger.settle(event(cost_nano=cost, usage=Usage(output_tokens=1)))
-            sums = await balances.spent([EVERYTHING], lambda: None)
-            other = Other(home)
-            written = other.counts()[1]
+            sums = await balances.spent([EVERYTHING], lambda: written.append(other.counts()[1]))
             other.close()
             balances.close()
-            return sums, written
+            return sums
 
-    sums, written = asyncio.run(scenario())
-
-    assert sums == [Spent(111, 3)]
-    assert written < 3  # else nothing was waiting
+    assert asyncio.run(scenario()) == [Spent(111, 3)]
+    assert written == [0]  # all of them were waiting at the cut
 
 
 def test_a_look_is_told_of_once_it_is_known_what_it_costs(home: Path) -> None:
