@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.gate import running_gate
+from kit.gate import GateProcess, running_gate
 from kit.vitals import becomes
 from tollkeeper.telemetry.watchdog import Watchdog
 
@@ -21,13 +21,23 @@ def _watched(
     said: list[tuple[int, str]] = []
 
     async def go() -> None:
-        watchdog = Watchdog(longest, lambda ms, where: said.append((ms, where)), time.monotonic, between)
+        watchdog = Watchdog(
+            longest, lambda ms, where: said.append((ms, where)), time.monotonic, between_lines=between, after=0
+        )
         watchdog.start()
+        await asyncio.sleep(0.02)
         await test(watchdog)
         watchdog.stop()
 
     asyncio.run(go())
     return said
+
+
+def _loop(gate: GateProcess) -> dict[str, float]:
+    """The gate's metrics of its loop."""
+    text = gate.operator("GET", "/metrics")[2].decode()
+    lines = [line.split(" ") for line in text.splitlines() if line.startswith("tollkeeper_loop_")]
+    return {name: float(value) for name, value in lines}
 
 
 def _that_blocks(seconds: float) -> None:
@@ -87,6 +97,7 @@ def test_many_blocks_are_counted_and_said_once_a_second() -> None:
 @pytest.mark.row(99)
 def test_a_gate_that_was_held_up_says_so_in_log_and_metrics_and_serves_on(tmp_path: Path) -> None:
     with running_gate(tmp_path, "", {}, "--demo") as gate:
+        assert becomes(lambda: _loop(gate)["tollkeeper_loop_lag_seconds"] > 0)  # it has begun to watch
         gate.process.send_signal(signal.SIGSTOP)
         time.sleep(0.5)
         gate.process.send_signal(signal.SIGCONT)
@@ -94,9 +105,7 @@ def test_a_gate_that_was_held_up_says_so_in_log_and_metrics_and_serves_on(tmp_pa
         assert becomes(lambda: '"event":"loop_blocked"' in gate.log())
         [line, *_] = [line for line in map(json.loads, gate.log().splitlines()) if line["event"] == "loop_blocked"]
         assert line["ms"] > 400
-        metrics = gate.operator("GET", "/metrics")[2].decode()
-        values = dict(line.split(" ") for line in metrics.splitlines() if line.startswith("tollkeeper_loop_"))
-        assert float(values["tollkeeper_loop_blocks_total"]) >= 1
-        assert float(values["tollkeeper_loop_lag_seconds"]) > 0.3
+        assert _loop(gate)["tollkeeper_loop_blocks_total"] >= 1
+        assert _loop(gate)["tollkeeper_loop_lag_seconds"] > 0.3
         body = {"model": "demo", "messages": []}
         assert gate.call("POST", "/v1/chat/completions", gate.about["demo_key"], body)[0] == 200

@@ -20,14 +20,21 @@ _FRAMES = 6
 
 class Watchdog:
     """Watches the loop that `start` is called in. `longest`: seconds that it may be held up; beyond them `say` is told how
-    many milliseconds it was and where, once in `between_lines` seconds at most.
+    many milliseconds it was and where, once in `between_lines` seconds at most; not in the `after` seconds from `start` on.
     """
 
     def __init__(
-        self, longest: float, say: Callable[[int, str], None], monotonic: Clock, between_lines: float = 1.0
+        self,
+        longest: float,
+        say: Callable[[int, str], None],
+        monotonic: Clock,
+        *,
+        between_lines: float = 1.0,
+        after: float = 2.0,
     ) -> None:
         self._longest = longest
         self._between_lines = between_lines
+        self._after = after
         self._say = say
         self._monotonic = monotonic
         self._over = Event()
@@ -47,15 +54,18 @@ class Watchdog:
         return max(self._worst)
 
     def start(self) -> None:
-        """Begins; on the loop's own thread."""
-        self._marked = self._span_began = self._monotonic()
-        self._schedule()
-        Thread(target=self._watch, args=(get_ident(),), name="watchdog", daemon=True).start()
+        """Begins, on the loop's own thread, once what starting up takes is over."""
+        self._timer = asyncio.get_running_loop().call_later(self._after, self._begin)
 
     def stop(self) -> None:
         self._over.set()
         if self._timer is not None:
             self._timer.cancel()
+
+    def _begin(self) -> None:
+        self._marked = self._span_began = self._monotonic()
+        self._schedule()
+        Thread(target=self._watch, args=(get_ident(),), name="watchdog", daemon=True).start()
 
     def _schedule(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._longest / 2, self._mark)
