@@ -14,7 +14,7 @@ _FIELDS = {
     "budget": ("id", "unit", "amount", "spent", "held", "ceiling"),
     "overdraft": ("id", "over"),
     "clamped": ("field", "value"),
-    "dropped": ("field", "reason"),
+    "dropped": ("field",),
     "cache": ("result", "saved"),
     "idempotency": ("result", "key"),
 }
