@@ -73,6 +73,19 @@ def test_what_is_spent_outlives_its_detail(store: Path) -> None:
         assert summed(writer, Slice("key", "key_1", *map(int, bounds("month", "UTC", NOW)))) == Spent(5, 12)
 
 
+def test_where_detail_is_gone_an_hour_at_the_edge_of_a_window_counts_whole(store: Path) -> None:
+    """Rather too much than too little is spent of a budget."""
+    write(store, [event(started_at=NOW + minutes * 60_000, cost_nano=1) for minutes in (10, 50, 70, 130, 170)])
+    half_past, half_past_two = NOW + 30 * 60_000, NOW + 150 * 60_000
+    with contextlib.closing(database.connect(store)) as writer:
+        roll_up(writer, 10)
+        asked = Slice("all", None, half_past, half_past_two)
+        assert summed(writer, asked).nano == 3
+        writer.execute("DELETE FROM events")
+        writer.execute("UPDATE detail SET kept_from = ?", (NOW + DAY,))
+        assert summed(writer, asked).nano == 5
+
+
 def test_an_empty_ledger_has_nothing_spent(store: Path) -> None:
     with contextlib.closing(sqlite3.connect(store / "tollkeeper.db")) as reader:
         assert summed(reader, Slice("key", "nobody", 0, 2**62)) == Spent()

@@ -16,6 +16,7 @@ from tollkeeper.stores.sqlite.reports import raised
 from tollkeeper.stores.sqlite.sums import EVER, Span, sums_query
 
 _COLUMNS = {"key": "key_id", "owner": "owner", "team": "team"}
+_HOUR = 3_600_000
 _ALL: dict[Span | None, str] = {None: "1", "hour": "1", "day": "1", "month": "1"}
 
 
@@ -95,9 +96,12 @@ def _held(holds: Iterable[Hold], asked: Slice) -> Spent:
 
 
 def summed(reader: sqlite3.Connection, asked: Slice) -> Spent:
-    """The sums of one slice, of what is on disk."""
+    """The sums of one slice, of what is on disk. Where only sums of hours are left of its ends, those hours count whole."""
+    [(kept_from,)] = reader.execute("SELECT kept_from FROM detail")
+    start = asked.start if asked.start >= kept_from else asked.start - asked.start % _HOUR
+    end = asked.end if asked.end >= kept_from else asked.end + -asked.end % _HOUR
     where = "1" if asked.scope == "all" else f"x.{_COLUMNS[asked.scope]} = :of"
-    stretch = (asked.start, min(asked.end, EVER[1]))
+    stretch = (start, min(end, EVER[1]))
     text, values = sums_query(_ALL, ("cost_nano", "input_tokens", "output_tokens"), stretch, where)
     found = reader.execute(text, {**values, "of": asked.of}).fetchone()
     return Spent() if found is None else Spent(found[1], found[2] + found[3])
