@@ -1,0 +1,120 @@
+"""Measures rows a second of `tollkeeper run`, journal and ledger on disk, beside the tutorial's semaphore and HTTP client.
+
+    .venv/bin/python -m bench.bulk [--rows 20000] [--tutorial PYTHON]
+
+Both ask one provider on the loopback interface that answers at once, one after the other, each on the same core.
+`--tutorial` is a Python that has aiohttp; without it only ours is measured.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from bench.answers import completion
+
+TUTORIAL = Path(__file__).with_name("bulk_tutorial.py")
+CONFIG = """
+[providers.up]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+[models.m]
+targets = ["up/gpt-4o-mini"]
+price = {{ input = 1, output = 2 }}
+"""
+
+
+class _Provider(asyncio.Protocol):
+    """Answers each request at once; knows as much HTTP as that takes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._kept = b""
+
+    def data_received(self, data: bytes) -> None:
+        data = self._kept + data
+        while True:
+            head = data.find(b"\r\n\r\n")
+            if head < 0:
+                break
+            at = data[:head].lower().find(b"content-length:")
+            end = head + 4 + int(data[at + 15 : head].split(b"\r\n", 1)[0])
+            if len(data) < end:
+                break
+            data = data[end:]
+            self._transport.write(_ANSWER)
+        self._kept = data
+
+
+_BODY = completion().partition(b"\r\n\r\n")[2]
+"""Without the headers: a provider that tells of 10,000 requests a minute would be asked no more."""
+_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+
+
+def provide(ready: "multiprocessing.Queue[int]") -> None:
+    """Serves until it is ended; says its port."""
+
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(_Provider, "127.0.0.1", 0)
+        ready.put(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    uvloop.run(serve())
+
+
+def measured(command: list[str], folder: Path, rows: int, core: int) -> tuple[float, float]:
+    """Seconds, and CPU seconds, of a command that ends well; on one core."""
+    before, began = os.times(), time.monotonic()
+    done = subprocess.run(
+        ["taskset", "-c", str(core), *command], cwd=folder, capture_output=True, check=False, timeout=600
+    )
+    took, after = time.monotonic() - began, os.times()
+    if done.returncode:
+        sys.exit(f"{command} failed: {done.stderr.decode()[-500:]}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return took, cpu
+
+
+def main() -> None:
+    """Prints rows a second and CPU microseconds a row, start and export included."""
+    options = argparse.ArgumentParser(prog="bench.bulk", description=__doc__.splitlines()[0])
+    options.add_argument("--rows", type=int, default=20_000)
+    options.add_argument("--tutorial", help="a Python that has aiohttp")
+    given = options.parse_args()
+    ready: multiprocessing.Queue[int] = multiprocessing.Queue()
+    provider = multiprocessing.Process(target=provide, args=(ready,), daemon=True)
+    provider.start()
+    port = ready.get(timeout=30)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tollkeeper-bulk-") as name:
+            folder = Path(name)
+            (folder / "tollkeeper.toml").write_text(CONFIG.format(port=port), "utf-8")
+            with (folder / "in.jsonl").open("w", encoding="utf-8") as stream:
+                stream.writelines(f'{{"prompt": "Name a fruit that begins like {n}."}}\n' for n in range(given.rows))
+            job = ["run", "in.jsonl", "-o", "out.jsonl", "--model", "m", "--home", "home"]
+            found = {"tollkeeper run": [sys.executable, "-m", "tollkeeper", *job]}
+            if given.tutorial:
+                found["semaphore and aiohttp"] = [
+                    given.tutorial,
+                    str(TUTORIAL),
+                    str(port),
+                    "in.jsonl",
+                    "tutorial.jsonl",
+                ]
+            for what, command in found.items():
+                took, cpu = measured(command, folder, given.rows, (os.cpu_count() or 1) - 1)
+                print(f"{what}: {given.rows / took:,.0f} rows/s, {cpu / given.rows * 1e6:,.0f} µs of CPU a row")
+    finally:
+        provider.kill()
+
+
+if __name__ == "__main__":
+    main()
