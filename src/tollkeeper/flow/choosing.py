@@ -8,6 +8,7 @@ nearest to being well is asked all the same: a provider's own answer is worth mo
 import math
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from operator import itemgetter
 
 from tollkeeper.core.account import Balancing, Strategy, Target
 from tollkeeper.core.money import Price
@@ -17,6 +18,7 @@ from tollkeeper.flow.health import HealthOptions, TargetHealth
 Draw = Callable[[], float]
 """A random number in [0, 1)."""
 
+_first_of, _second_of = itemgetter(0), itemgetter(1)
 _TYPICAL = Usage(input_tokens=3000, output_tokens=1000)
 """What least-cost compares prices by: three parts input, one part output."""
 _UNKNOWN = 1.0
@@ -143,7 +145,7 @@ def _ranked(
 
 def _kinship(session: str, member: Member, now: float) -> float:
     """Weighted rendezvous: each session ranks every target for itself, so that one which goes moves only its own sessions
-    (https://www.ietf.org/archive/id/draft-mghali-lsr-weighted-hrw-00.html)."""
+    (Thaler and Ravishankar, Using Name-Based Mappings to Increase Hit Rates, 1998)."""
     digest = blake2b(f"{session}\0{member.name}".encode(), digest_size=8).digest()
     drawn = (int.from_bytes(digest, "big") + 1) / (2**64 + 2)
     return -member.target.weight * member.state.trust(now) / math.log(drawn)
@@ -164,7 +166,7 @@ def _weighted(ready: list[Member], now: float, draw: Draw, streamed: bool) -> li
     for member in ready:
         weight = member.target.weight * member.state.trust(now)
         keyed.append((math.log(1.0 - draw()) / weight, member))
-    keyed.sort(key=lambda pair: -pair[0])
+    keyed.sort(key=_first_of, reverse=True)
     return [member for _, member in keyed]
 
 
@@ -178,10 +180,10 @@ def _least_latency(ready: list[Member], now: float, draw: Draw, streamed: bool) 
         state = member.state
         load = (state.in_flight + 1) / member.target.weight
         scored.append(((usual if seconds is None else seconds) * load / state.trust(now), draw(), member))
-    drawn = sorted(scored, key=lambda score: score[1])
-    first = min(drawn[:2], key=lambda score: score[0])[2]
-    rest = sorted(scored, key=lambda score: score[0])
-    return [first, *(member for _, _, member in rest if member is not first)]
+    scored.sort(key=_second_of)
+    first = (scored[0] if scored[0][0] <= scored[1][0] else scored[1])[2]
+    scored.sort(key=_first_of)
+    return [first, *(member for _, _, member in scored if member is not first)]
 
 
 def _least_cost(ready: list[Member], now: float, draw: Draw, streamed: bool) -> list[Member]:

@@ -62,7 +62,8 @@ class Failover:
             choice = self.candidates(call, pool)
             member = choice.order[0]
             call.notes.append(("target", member.name, choice.reason))
-            call.notes += [("skipped", skipped.name, reason) for skipped, reason in choice.skipped]
+            if choice.skipped:
+                call.notes += [("skipped", skipped.name, reason) for skipped, reason in choice.skipped]
         elif member.full:
             raise _busy(call)
         attempt = self._attempt(call, member, 1, until, now)
