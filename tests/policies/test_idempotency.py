@@ -479,4 +479,5 @@ def test_after_a_crash_the_records_tell_what_a_retry_repeated(
 
         assert not replayed(answer)
         [recovered] = [event for event in gate.events() if event["quality"] == "recovered"]
-        assert recovered["trace"] == notes(gate, answer) != []
+        kept = [note for note in recovered["trace"] if note[0] == "idempotency"]
+        assert kept == notes(gate, answer) != []
