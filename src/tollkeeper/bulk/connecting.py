@@ -40,7 +40,7 @@ async def in_process(config: Path | None, home: Path, key: str, job: str) -> Asy
 async def through_gate(url: str, secret: str) -> AsyncIterator[ThroughGate]:
     """`secret` is a key of that gate's. Raises CallerError where it is empty."""
     if not secret:
-        raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", code="invalid_api_key")
+        raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", status=401, code="invalid_api_key")
     client = HttpClient(time.monotonic)
     try:
         yield ThroughGate(client, url, secret, now=time.time, timeouts=Patience())

@@ -134,6 +134,7 @@ def _parquet(stream: BinaryIO, rows: Rows, escape: bool) -> int:
         except pyarrow.ArrowException as error:
             raise CallerError(
                 f"A column's type differs between rows, which Parquet cannot hold: {error}. Write jsonl or csv.",
+                status=503,
                 code="output_unwritable",
             ) from None
         count += len(batch)

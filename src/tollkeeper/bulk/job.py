@@ -214,6 +214,6 @@ def _refuse_surprises(plan: Plan) -> None:
             f"{plan.output} is there already; choose another name or delete it.", status=409, code="output_exists"
         )
     if plan.input is not None and plan.input.resolve() == plan.output.resolve():
-        raise CallerError("The output cannot be the input.", code="output_exists")
+        raise CallerError("The output cannot be the input.", status=409, code="output_exists")
     if not plan.output.parent.is_dir():
-        raise CallerError(f"There is no folder {plan.output.parent}.", code="output_unwritable")
+        raise CallerError(f"There is no folder {plan.output.parent}.", status=503, code="output_unwritable")

@@ -57,7 +57,7 @@ def _look(journal: Path, running: bool) -> Seen:
         with closing(sqlite3.connect(f"file:{quote(str(journal))}?mode=ro", uri=True)) as database:
             rows, failed, attempts, cost_nano = database.execute(query).fetchone()
     except sqlite3.Error as error:
-        raise CallerError(f"{journal} cannot be read: {error}.", code="journal_unavailable") from None
+        raise CallerError(f"{journal} cannot be read: {error}.", status=503, code="journal_unavailable") from None
     return Seen(time.monotonic(), rows, failed, attempts, cost_nano, running)
 
 

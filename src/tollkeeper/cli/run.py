@@ -88,7 +88,7 @@ def run(
     most = _most(given["max_cost"])
     secret = os.environ.get("TOLLKEEPER_KEY", "")
     if gate is not None and not secret:
-        raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", code="invalid_api_key")
+        raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", status=401, code="invalid_api_key")
 
     async def asked_gate(stack: AsyncExitStack, job: Job) -> Ask:
         assert gate is not None
