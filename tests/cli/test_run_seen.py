@@ -64,7 +64,9 @@ def test_a_terminal_shows_rows_rate_cost_and_time_in_its_width(
         for name in ("rows", "rate", "under way", "cost"):
             assert any(line.startswith(name) for line in lines), name
         assert any("100 of 100" in line for line in lines)
-        assert [line for line in lines if len(line) > columns and not line.startswith(("out.jsonl:", "100 calls"))] == []
+        assert [
+            line for line in lines if len(line) > columns and not line.startswith(("out.jsonl:", "100 calls"))
+        ] == []
         if environment:
             assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", said)
 
