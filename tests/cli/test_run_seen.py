@@ -29,7 +29,12 @@ def _in_a_terminal(folder: Folder, columns: int, **environment: str) -> str:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", **environment},
+        # Whoever sets COLUMNS says how wide the terminal is, whatever it says itself: a CI may.
+        env={
+            **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
+            "TERM": "xterm-256color",
+            **environment,
+        },
     )
     os.close(theirs)
     said = b""
