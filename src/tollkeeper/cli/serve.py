@@ -7,8 +7,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
-import traceback
 from pathlib import Path
 
 import click
@@ -19,33 +17,13 @@ from tollkeeper import config as configuration
 from tollkeeper.app import App, open_app
 from tollkeeper.cli.options import Common, common
 from tollkeeper.operator.api import operator_app
-from tollkeeper.server.gate import Gate
 from tollkeeper.server.listener import Listener, allow_many_files, bind
+from tollkeeper.server.opening import gate_of
 from tollkeeper.stores.sqlite.sole import sole
 
 _PORT = click.IntRange(0, 65535)
 _LAST_WORDS = 5.0
 """Seconds that calls have to settle once they were cancelled."""
-
-
-def gate_of(app: App) -> Gate:
-    """The gate's ASGI app over `app`."""
-
-    def failed(request_id: str, error: BaseException) -> None:
-        trace = traceback.extract_tb(error.__traceback__)
-        at = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else "?"
-        app.log.say("internal_error", request_id=request_id, error=type(error).__name__, at=at)
-
-    return Gate(
-        app.flow.handle,
-        app.keys,
-        limits=app.loaded.config.server.limits,
-        list_models=app.list_models,
-        health=app.health,
-        new_id=app.new_id,
-        monotonic=time.monotonic,
-        on_error=failed,
-    )
 
 
 async def run(app: App, gate: Listener, operator: Listener, announce: str) -> int:

@@ -1,0 +1,28 @@
+"""The gate's ASGI app over an `App`, whichever server is to run it."""
+
+import time
+import traceback
+from pathlib import Path
+
+from tollkeeper.app import App
+from tollkeeper.server.gate import Gate
+
+
+def gate_of(app: App) -> Gate:
+    """The gate's ASGI app over `app`."""
+
+    def failed(request_id: str, error: BaseException) -> None:
+        trace = traceback.extract_tb(error.__traceback__)
+        at = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else "?"
+        app.log.say("internal_error", request_id=request_id, error=type(error).__name__, at=at)
+
+    return Gate(
+        app.flow.handle,
+        app.keys,
+        limits=app.loaded.config.server.limits,
+        list_models=app.list_models,
+        health=app.health,
+        new_id=app.new_id,
+        monotonic=time.monotonic,
+        on_error=failed,
+    )
