@@ -72,7 +72,9 @@ WITHOUT_A_MIRROR = {
     "server/gate.py": "server/test_door.py",
     "server/listener.py": "cli/test_serve.py",
     "server/pouring.py": "server/test_streams.py",
+    "server/opening.py": "cli/test_serve.py",
     "server/protocol.py": "server/test_door.py",
+    "server/requests.py": "server/test_door.py",
     # The rest.
     "stores/sqlite/rows.py": "stores/test_reports.py",
     "stores/sqlite/writer.py": "stores/test_ledger_trouble.py",

@@ -175,6 +175,8 @@ class App:
         self.stopping = False
         self.refused: Counter[tuple[str, ...]] = Counter()
         """Calls that were turned away, by the error's code."""
+        self.on_reload: list[Callable[[], None]] = []
+        """Run after another config was taken: by the doors, for what they keep of it."""
         self._unseen: list[Event] = []
         self._reload = reload
         self._config_seen = self._config_mark()
@@ -231,6 +233,8 @@ class App:
         self.answers.bound(cache.max_bytes)
         self.remembered.bound(idempotency.max_bytes, idempotency.max_answers)
         self.runs.room.most, self.idempotent_runs.room.most = cache.max_bytes, idempotency.max_bytes
+        for callback in self.on_reload:
+            callback()
         self.log.say("config_loaded", models=len(loaded.models), providers=",".join(loaded.accounts))
         return True
 

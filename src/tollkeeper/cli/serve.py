@@ -18,7 +18,7 @@ from tollkeeper.app import App, open_app
 from tollkeeper.cli.options import Common, common
 from tollkeeper.operator.api import operator_app
 from tollkeeper.server.listener import Listener, allow_many_files, bind
-from tollkeeper.server.opening import gate_of
+from tollkeeper.server.opening import door_of
 from tollkeeper.stores.sqlite.sole import sole
 
 _PORT = click.IntRange(0, 65535)
@@ -86,7 +86,7 @@ async def _serve(
     operator_host = server.operator_host
     gate_socket = bind(host or server.host, server.port if port is None else port)
     operator_socket = bind(operator_host, server.operator_port if operator_port is None else operator_port)
-    gate = Listener(gate_of(app), gate_socket, server.limits, server.shutdown_seconds, app.new_id)
+    gate = Listener(door_of(app), gate_socket, server.limits, server.shutdown_seconds, app.new_id)
     operator = Listener(operator_app(app), operator_socket, server.limits, 5.0, app.new_id)
     about: dict[str, object] = {
         "gate": f"http://{_address(host or server.host)}:{gate.port}",

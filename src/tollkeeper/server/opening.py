@@ -1,28 +1,27 @@
-"""The gate's ASGI app over an `App`, whichever server is to run it."""
+"""Makes the gate's door over an app, and keeps it up with the configuration."""
 
 import time
 import traceback
 from pathlib import Path
 
 from tollkeeper.app import App
+from tollkeeper.server.door import Door
 from tollkeeper.server.gate import Gate
 
 
-def gate_of(app: App) -> Gate:
-    """The gate's ASGI app over `app`."""
+def door_of(app: App) -> Door:
+    """The ASGI app of the gate's port."""
 
     def failed(request_id: str, error: BaseException) -> None:
         trace = traceback.extract_tb(error.__traceback__)
         at = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else "?"
         app.log.say("internal_error", request_id=request_id, error=type(error).__name__, at=at)
 
-    return Gate(
+    gate = Gate(
         app.flow.handle,
         app.keys,
         limits=app.loaded.config.server.limits,
         list_models=app.list_models,
         health=app.health,
-        new_id=app.new_id,
-        monotonic=time.monotonic,
-        on_error=failed,
     )
+    return Door(gate.answer, new_id=app.new_id, monotonic=time.monotonic, on_error=failed)

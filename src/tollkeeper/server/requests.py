@@ -1,0 +1,126 @@
+"""What came in at the gate's port, whoever is to answer it; who sent it; and its body where that is JSON."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec import Raw
+
+from tollkeeper.core.call import Presence, Reply
+from tollkeeper.core.errors import CallerError, TollkeeperError, invalid_key
+from tollkeeper.core.keys import Key
+from tollkeeper.core.ports import Keys
+from tollkeeper.dialects import openai_errors
+from tollkeeper.server import bodies
+from tollkeeper.server.bodies import Message, Receive
+from tollkeeper.server.protocol import LEAVING
+from tollkeeper.wire import json_text
+
+_NOT_JSON = ("multipart/", "image/", "audio/", "video/", "application/octet-stream")
+
+
+class Request:
+    """One HTTP request, its body unread."""
+
+    __slots__ = (
+        "accepted_at",
+        "headers",
+        "method",
+        "named",
+        "path",
+        "presence",
+        "receive",
+        "refusal",
+        "request_id",
+        "scope",
+    )
+
+    def __init__(self, scope: Message, receive: Receive, request_id: str, accepted_at: float) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.request_id = request_id
+        self.accepted_at = accepted_at
+        """Monotonic seconds."""
+        self.method: str = scope["method"]
+        self.path: bytes = scope.get("raw_path") or scope["path"].encode()
+        """As it was sent, percent-encoded, without the query."""
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.named: dict[bytes, bytes] = dict(self.headers)
+        """The same headers by name; of several with one name, the last."""
+        self.presence = Presence()
+        self.refusal: Callable[[TollkeeperError], bytes] = openai_errors.body
+        """Writes an error's body; whoever answers may put its own form here."""
+
+    def watch(self) -> None:
+        """From here on `presence` is told at once when the client leaves, where the server can tell."""
+        extensions = self.scope.get("extensions")
+        if extensions is not None and LEAVING in extensions:
+            extensions[LEAVING](self.presence.leave)
+
+
+Answerer = Callable[[Request], Awaitable[Reply]]
+"""Answers a request; raises TollkeeperError where there is nothing to pass on."""
+
+
+def key_of(headers: Mapping[bytes, bytes], keys: Keys) -> Key:
+    """Who calls. Raises CallerError (401)."""
+    secret = headers.get(b"authorization")
+    if secret is not None:
+        scheme, _, secret = secret.partition(b" ")
+        if scheme.lower() != b"bearer":
+            raise invalid_key()
+        secret = secret.strip()
+    else:
+        secret = headers.get(b"api-key") or headers.get(b"x-api-key") or b""
+    key = keys.find(secret)
+    if key is None:
+        raise invalid_key()
+    return key
+
+
+def check_framing(request: Request) -> None:
+    """Refuses what says twice how its body is to be read (we would go by one, the provider perhaps by the other), and
+    bodies that are compressed. Raises CallerError."""
+    if len(request.named) != len(request.headers):
+        names = [name for name, _ in request.headers]
+        for name in (b"content-type", b"content-encoding"):
+            if names.count(name) > 1:
+                raise CallerError(f"There are several {name.decode()} headers.", code="invalid_http")
+    if request.named.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise CallerError(
+            "Compressed request bodies are not accepted.", status=415, code="unsupported_content_encoding"
+        )
+
+
+def kind_of(request: Request) -> str:
+    """The body's media type with its parameters, in lower case; "" where none was said."""
+    return request.named.get(b"content-type", b"").decode("latin-1").lower()
+
+
+async def json_body(request: Request, limit: int, shown: str) -> bytes:
+    """The whole body, which may be JSON. `shown` is the path to name. Raises CallerError (413, 415) and ClientLeft."""
+    if kind_of(request).startswith(_NOT_JSON):
+        raise unsupported(shown, "application/json")
+    bodies.declared(request.named.get(b"content-length"), limit)
+    return await bodies.whole(request.receive, limit)
+
+
+def members_of(body: bytes) -> dict[str, Raw]:
+    """The top-level members of a JSON object. Raises CallerError (invalid_json)."""
+    try:
+        return json_text.members(body)
+    except json_text.BadJson as error:
+        raise CallerError(f"We could not parse the JSON body of your request: {error}.", code="invalid_json") from None
+
+
+def unsupported(shown: str, wanted: str) -> CallerError:
+    """The body is of a kind that is not taken here."""
+    return CallerError(f"{shown} takes {wanted}.", status=415, code="unsupported_media_type")
+
+
+def method_not_allowed(allowed: frozenset[str]) -> CallerError:
+    """405, with what would be allowed."""
+    return CallerError(
+        "Not allowed to use this method here.",
+        status=405,
+        code="method_not_allowed",
+        headers=((b"allow", ", ".join(sorted(allowed)).encode()),),
+    )
