@@ -31,6 +31,8 @@ WITHOUT_A_MIRROR = {
     "core/provider.py": "providers/test_providers.py",
     "core/translation.py": "dialects/test_translator.py",
     "core/usage.py": "core/test_money.py",
+    "apis/asked.py": "apis/test_declared.py",
+    "apis/options.py": "apis/test_publishing.py",
     # What loading is made of.
     "config/accounts.py": "config/test_loading.py",
     "config/tables.py": "config/test_loading.py",
@@ -74,6 +76,7 @@ WITHOUT_A_MIRROR = {
     "server/pouring.py": "server/test_streams.py",
     "server/opening.py": "cli/test_serve.py",
     "server/protocol.py": "server/test_door.py",
+    "server/published.py": "apis/test_declared.py",
     "server/requests.py": "server/test_door.py",
     # The rest.
     "stores/sqlite/rows.py": "stores/test_reports.py",

@@ -11,6 +11,8 @@ from pathlib import Path
 from random import random
 
 from tollkeeper import config as configuration
+from tollkeeper.apis.asked import Api
+from tollkeeper.apis.publishing import Means, publish
 from tollkeeper.config import Loaded
 from tollkeeper.core.account import Target
 from tollkeeper.core.budget import Budget, amount_shown
@@ -171,6 +173,8 @@ class App:
         self.origins = SqliteOrigins(home, self.ledger, time.time)
         bonds = Bonds(self.origins)
         self.flow = Flow(routing, policies, pools, self.failover, rehearsal, bonds, self._refused)
+        self.apis = self._published(loaded)
+        """What is published, by name."""
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
         self.stopping = False
         self.refused: Counter[tuple[str, ...]] = Counter()
@@ -213,11 +217,13 @@ class App:
         self._config_seen = self._config_mark()
         try:
             loaded = self._reload()
+            apis = self._published(loaded)
         except ConfigError as error:
             for problem in error.problems:
                 self.log.say("config_refused", problem=problem)
             return False
         self.loaded = loaded
+        self.apis = apis
         self.flow.routing = Routing(loaded.models, loaded.accounts, loaded.balancing)
         self.sending.options = loaded.config.relay
         self.failover.options = loaded.config.retry
@@ -237,6 +243,10 @@ class App:
             callback()
         self.log.say("config_loaded", models=len(loaded.models), providers=",".join(loaded.accounts))
         return True
+
+    def _published(self, loaded: Loaded) -> dict[str, Api]:
+        """Raises ConfigError."""
+        return publish(loaded.config.apis, loaded.folder, loaded.where, Means(self.flow.handle, self.log.say))
 
     async def close(self) -> bool:
         """Ends what goes on behind the doors and writes the ledger out. False where something could not be written."""

@@ -28,7 +28,7 @@ from kit.shell import Shell, matches
 from tollkeeper import config
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = "configure keys budgets limits usage explain verify streams failover cache errors operate bulk"
+NAMES = "configure keys budgets limits usage explain verify streams failover cache errors operate bulk publish"
 PAGES = ["README", *(f"docs/{name}" for name in NAMES.split())]
 RUN_ELSEWHERE = {"scripts/demo\nscripts/test": "tests/scripts, and whoever reads this", "pip install .": "below"}
 ENVIRONMENT = {"OPENAI_API_KEY": "sk-test"}
@@ -86,6 +86,8 @@ def test_a_page_keeps_its_word(page: str, shell: Shell) -> None:
                 shell.wait_for_events(1)
             case "toml":
                 loads(text, shell.folder)
+                if page == "docs/publish":
+                    shell.configure(text)
                 if page == "docs/configure":
                     (shell.folder / "tollkeeper.toml").write_text(text, "utf-8")
             case _:

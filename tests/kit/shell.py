@@ -77,6 +77,16 @@ class Shell:
             self._wait_until_known(self.key)
         return int(line.removeprefix(_END)), self._theirs(said.removesuffix("\n"))
 
+    def configure(self, text: str) -> None:
+        """Adds to the config of the gate that runs; returns when it was taken."""
+        file = self.folder / "tollkeeper.toml"
+        taken = self._log.read_text("utf-8").count("config_loaded")
+        file.write_text(file.read_text("utf-8") + "\n" + text, "utf-8")
+        until = time.monotonic() + 20
+        while self._log.read_text("utf-8").count("config_loaded") == taken:
+            assert time.monotonic() < until, self._log.read_text("utf-8")
+            time.sleep(0.05)
+
     def wait_for_events(self, count: int, seconds: float = 10) -> None:
         """Until the ledger has as many: an event is written a moment after its answer's end."""
         until = time.monotonic() + seconds

@@ -28,6 +28,17 @@ class Loaded(Struct, frozen=True):
     limits: LimitRules = LimitRules()
     balancing: dict[str, Balancing] = {}
     budgets: BudgetRules = BudgetRules()
+    text: str = ""
+    """The file as it was read."""
+
+    @property
+    def folder(self) -> Path:
+        """Where files are looked for that the config names."""
+        return Path.cwd() if self.path is None else self.path.absolute().parent
+
+    def where(self, dotted: str) -> str:
+        """`file:line: ` of a dotted name; nothing without a file."""
+        return reading.where(self.text, str(self.path), dotted)
 
 
 def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = False) -> Loaded:
@@ -49,7 +60,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     budgets = budgets_of(config.budgets, problem)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config, accounts, models, path, limits, balancing_of(config), budgets)
+    return Loaded(config, accounts, models, path, limits, balancing_of(config), budgets, text)
 
 
 def home(path: Path | None) -> Path:

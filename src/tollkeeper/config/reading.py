@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tollkeeper.apis.options import ApiOptions
 from tollkeeper.config.tables import Config, LedgerConfig, LogConfig, ModelConfig, ProviderConfig, ServerConfig
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.flow.departures import DrainBounds
@@ -63,7 +64,11 @@ _TABLES: dict[str, type[Struct]] = {
     "retry": RetryOptions,
     "health": HealthOptions,
 }
-_NAMED_TABLES: dict[str, type[Struct]] = {"providers": ProviderConfig, "models": ModelConfig}
+_NAMED_TABLES: dict[str, type[Struct]] = {
+    "providers": ProviderConfig,
+    "models": ModelConfig,
+    "apis": ApiOptions,
+}
 
 
 def _converted(found: dict[str, Any], name: str, text: str) -> Config:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from tollkeeper.apis.options import ApiOptions
 from tollkeeper.core.account import Beyond, Leave, Patience, Strategy
 from tollkeeper.core.limits import DoorLimits, Positive
 from tollkeeper.flow.departures import DrainBounds
@@ -114,3 +115,4 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     health: HealthOptions = HealthOptions()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
+    apis: dict[str, ApiOptions] = {}

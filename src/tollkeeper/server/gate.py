@@ -1,6 +1,5 @@
 """The model endpoints: a request becomes a call. Also the gate's probes and its list of models."""
 
-import math
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from urllib.parse import unquote
@@ -17,6 +16,7 @@ from tollkeeper.dialects.openai_paths import Endpoint, endpoint
 from tollkeeper.server import bodies
 from tollkeeper.server.requests import (
     Request,
+    call_of,
     check_framing,
     json_body,
     key_of,
@@ -73,34 +73,7 @@ class Gate:
         if method not in found.methods:
             raise method_not_allowed(found.methods)
         request.watch()
-        call = Call(
-            request_id=request.request_id,
-            key=key,
-            dialect=found.dialect,
-            method=method,
-            path=found.path,
-            query=request.scope["query_string"],
-            headers=request.headers,
-            named=named,
-            body=b"",
-            model=None,
-            streamed=False,
-            accepted_at=request.accepted_at,
-            presence=request.presence,
-            metered=found.metered,
-        )
-        asked = named.get(b"x-tollkeeper-provider")
-        if asked is not None:
-            call.provider = asked.decode("ascii", "replace")
-        dry = named.get(b"x-tollkeeper-dry-run")
-        if dry is not None:
-            call.dry = _flag(dry)
-        session = named.get(b"x-tollkeeper-session")
-        if session is not None:
-            call.session = session.decode("latin-1")
-        allowed = named.get(b"x-tollkeeper-timeout")
-        if allowed is not None:
-            call.timeout = _seconds(allowed)
+        call = call_of(request, key, found.dialect, found.path, metered=found.metered)
         await self._read_body(call, found, request)
         return await self._handle(call)
 
@@ -176,24 +149,3 @@ def _path_of(raw: bytes) -> str:
     if path.startswith("v1/"):
         path = path[3:]
     return path.rstrip("/")
-
-
-def _flag(given: bytes) -> bool:
-    """A dry run that was misspelt would be a real one: so it is refused."""
-    if given in (b"1", b"0"):
-        return given == b"1"
-    raise CallerError("x-tollkeeper-dry-run is 1, 0, or not there.", code="invalid_value", param="x-tollkeeper-dry-run")
-
-
-def _seconds(given: bytes) -> float:
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
-        raise CallerError(
-            "Invalid x-tollkeeper-timeout: expected seconds, more than 0.",
-            code="invalid_value",
-            param="x-tollkeeper-timeout",
-        )
-    return seconds

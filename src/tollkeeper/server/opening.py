@@ -7,6 +7,7 @@ from pathlib import Path
 from tollkeeper.app import App
 from tollkeeper.server.door import Door
 from tollkeeper.server.gate import Gate
+from tollkeeper.server.published import answerer
 
 
 def door_of(app: App) -> Door:
@@ -24,4 +25,12 @@ def door_of(app: App) -> Door:
         list_models=app.list_models,
         health=app.health,
     )
-    return Door(gate.answer, new_id=app.new_id, monotonic=time.monotonic, on_error=failed)
+    door = Door(gate.answer, new_id=app.new_id, monotonic=time.monotonic, on_error=failed)
+
+    def place() -> None:
+        limits = app.loaded.config.server.limits
+        door.places = {api.description.path.encode(): answerer(api, app.keys, limits) for api in app.apis.values()}
+
+    place()
+    app.on_reload.append(place)
+    return door

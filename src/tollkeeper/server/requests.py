@@ -1,13 +1,14 @@
 """What came in at the gate's port, whoever is to answer it; who sent it; and its body where that is JSON."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Raw
 
-from tollkeeper.core.call import Presence, Reply
+from tollkeeper.core.call import Call, Presence, Reply
 from tollkeeper.core.errors import CallerError, TollkeeperError, invalid_key
 from tollkeeper.core.keys import Key
-from tollkeeper.core.ports import Keys
+from tollkeeper.core.ports import Dialect, Keys
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server import bodies
 from tollkeeper.server.bodies import Message, Receive
@@ -76,6 +77,40 @@ def key_of(headers: Mapping[bytes, bytes], keys: Keys) -> Key:
     return key
 
 
+def call_of(request: Request, key: Key, dialect: Dialect, path: str, *, metered: bool = True) -> Call:
+    """The call that a request makes, its body unread. Raises CallerError where one of our own headers is wrong."""
+    named = request.named
+    call = Call(
+        request_id=request.request_id,
+        key=key,
+        dialect=dialect,
+        method=request.method,
+        path=path,
+        query=request.scope["query_string"],
+        headers=request.headers,
+        named=named,
+        body=b"",
+        model=None,
+        streamed=False,
+        accepted_at=request.accepted_at,
+        presence=request.presence,
+        metered=metered,
+    )
+    asked = named.get(b"x-tollkeeper-provider")
+    if asked is not None:
+        call.provider = asked.decode("ascii", "replace")
+    dry = named.get(b"x-tollkeeper-dry-run")
+    if dry is not None:
+        call.dry = _flag(dry)
+    session = named.get(b"x-tollkeeper-session")
+    if session is not None:
+        call.session = session.decode("latin-1")
+    allowed = named.get(b"x-tollkeeper-timeout")
+    if allowed is not None:
+        call.timeout = _seconds(allowed)
+    return call
+
+
 def check_framing(request: Request) -> None:
     """Refuses what says twice how its body is to be read (we would go by one, the provider perhaps by the other), and
     bodies that are compressed. Raises CallerError."""
@@ -124,3 +159,24 @@ def method_not_allowed(allowed: frozenset[str]) -> CallerError:
         code="method_not_allowed",
         headers=((b"allow", ", ".join(sorted(allowed)).encode()),),
     )
+
+
+def _flag(given: bytes) -> bool:
+    """A dry run that was misspelt would be a real one: so it is refused."""
+    if given in (b"1", b"0"):
+        return given == b"1"
+    raise CallerError("x-tollkeeper-dry-run is 1, 0, or not there.", code="invalid_value", param="x-tollkeeper-dry-run")
+
+
+def _seconds(given: bytes) -> float:
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise CallerError(
+            "Invalid x-tollkeeper-timeout: expected seconds, more than 0.",
+            code="invalid_value",
+            param="x-tollkeeper-timeout",
+        )
+    return seconds

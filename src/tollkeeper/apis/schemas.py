@@ -1,0 +1,185 @@
+"""JSON Schemas of requests and answers: written short or in full, checked, and errors told in the caller's words."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+import msgspec
+
+from tollkeeper.core.errors import CallerError, TollkeeperError
+
+Schema = dict[str, Any]
+
+_TYPES = ("string", "number", "integer", "boolean", "object", "array")
+_IN_FULL = frozenset(("$schema", "$ref", "$defs", "properties", "allOf", "anyOf", "oneOf", "patternProperties"))
+_MOST_SAID = 300
+
+
+class BadSchema(ValueError):
+    """Why a schema cannot be used."""
+
+
+def read(given: dict[str, Any] | str, folder: Path) -> Schema:
+    """A schema as the config has it: `{ topic = "string" }`, a JSON Schema, or the name of a file below `folder`.
+
+    Raises BadSchema.
+    """
+    if isinstance(given, str):
+        try:
+            loaded = msgspec.json.decode((folder / given).read_bytes())
+        except (OSError, msgspec.DecodeError) as error:
+            raise BadSchema(f"cannot read a JSON Schema from {given}: {error}") from None
+        if not isinstance(loaded, dict):
+            raise BadSchema(f"{given} holds no JSON object")
+        return loaded
+    plain = plain_numbers(given)
+    if _IN_FULL & plain.keys() or plain.get("type") == "object":
+        return dict(plain)
+    return _in_full(plain)
+
+
+def _in_full(fields: dict[str, Any]) -> Schema:
+    """`{ topic = "string", "words?" = "integer", tags = "string[]" }`: a question mark means that it may be left out."""
+    properties, required = {}, []
+    for name, kind in fields.items():
+        field = name.removesuffix("?")
+        if isinstance(kind, dict):
+            properties[field] = kind
+        elif isinstance(kind, str) and kind.removesuffix("[]") in _TYPES:
+            of = {"type": kind.removesuffix("[]")}
+            properties[field] = {"type": "array", "items": of} if kind.endswith("[]") else of
+        else:
+            raise BadSchema(f"'{name}': expected one of {', '.join(_TYPES)}, one of them with [], or a JSON Schema")
+        if not name.endswith("?") and not (isinstance(kind, dict) and "default" in kind):
+            required.append(field)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def plain_numbers(value: Any) -> Any:
+    """TOML's decimals as JSON's numbers."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {name: plain_numbers(inner) for name, inner in value.items()}
+    return [plain_numbers(inner) for inner in value] if isinstance(value, list) else value
+
+
+def check(schema: Schema) -> Callable[[Any], Any]:
+    """A function that raises fastjsonschema's error, or returns the value with defaults filled in. Raises BadSchema."""
+    _refuse_remote(schema)
+    try:
+        compiled: Callable[[Any], Any] = fastjsonschema.compile(schema, handlers={"http": _remote, "https": _remote})
+    except Exception as error:  # whatever it stumbles over, the schema is not one: it raises KeyError and others too
+        raise BadSchema(f"not a JSON Schema: {str(error) or type(error).__name__}") from None
+    return compiled
+
+
+def _refuse_remote(value: Any) -> None:
+    if isinstance(value, dict):
+        refers = value.get("$ref")
+        if isinstance(refers, str) and not refers.startswith("#"):
+            raise BadSchema(f"it refers to {refers}: only references inside the schema (#/…) are followed")
+        for inner in value.values():
+            _refuse_remote(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_remote(inner)
+
+
+def _remote(address: str) -> Any:
+    raise BadSchema(f"it refers to {address}")
+
+
+def checked(compiled: Callable[[Any], Any], value: Any) -> Any:
+    """A request's fields with defaults filled in. Raises CallerError that names the field."""
+    try:
+        return compiled(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise invalid(error) from None
+
+
+def invalid(error: fastjsonschema.JsonSchemaValueException) -> CallerError:
+    """The caller's mistake in OpenAI's codes: what is wrong with which field."""
+    words, path = said(error)
+    value, rule = error.value, error.rule
+    if rule == "required" and isinstance(value, dict):
+        missing = next((name for name in error.rule_definition if name not in value), "")
+        field = f"{path}.{missing}" if path else missing
+        return CallerError(f"Missing required field: '{field}'.", code="missing_required_parameter", param=field)
+    if rule == "additionalProperties" and isinstance(value, dict) and error.rule_definition is False:
+        known = error.definition.get("properties", {})
+        unknown = next((name for name in value if name not in known), "")[:64]
+        field = f"{path}.{unknown}" if path else unknown
+        return CallerError(f"Unknown field: '{field}'.", code="unknown_parameter", param=field)
+    code = "invalid_type" if rule == "type" else "invalid_value"
+    return CallerError(f"Invalid request: {words}.", code=code, param=path or None)
+
+
+def said(error: fastjsonschema.JsonSchemaValueException) -> tuple[str, str]:
+    """(what is wrong, the dotted name of where): without the validator's own word for the whole, `data`."""
+    path = ".".join(str(part) for part in error.path[1:])
+    words = error.message.removeprefix(error.name or "data").strip()
+    return f"{repr(path) if path else 'the body'} {words}"[:_MOST_SAID], path
+
+
+def strict(schema: Schema) -> bool:
+    """Whether OpenAI's strict mode takes it: every object closed and every property required, all the way down.
+
+    https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
+    """
+    if schema.get("type") == "object" or "properties" in schema:
+        properties = schema.get("properties", {})
+        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties):
+            return False
+    inner = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ())]
+    if isinstance(schema.get("items"), dict):
+        inner.append(schema["items"])
+    return all(strict(each) for each in inner if isinstance(each, dict))
+
+
+def example(schema: Schema, root: Schema | None = None, depth: int = 0) -> Any:
+    """A value that shows what the schema asks for: its own example where it has one."""
+    root = schema if root is None else root
+    for name in ("example", "default", "const"):
+        if name in schema:
+            return schema[name]
+    for name in ("examples", "enum"):
+        if schema.get(name):
+            return schema[name][0]
+    refers = schema.get("$ref")
+    if isinstance(refers, str) and depth < 8:
+        target = _at(root, refers)
+        return example(target, root, depth + 1) if target is not None else None
+    for name in ("anyOf", "oneOf", "allOf"):
+        if schema.get(name) and depth < 8:
+            return example(schema[name][0], root, depth + 1)
+    kind = schema.get("type")
+    kind = kind[0] if isinstance(kind, list) and kind else kind
+    if kind == "object" or "properties" in schema:
+        return {
+            field: example(inner, root, depth + 1)
+            for field, inner in schema.get("properties", {}).items()
+            if depth < 8 and isinstance(inner, dict)
+        }
+    if kind == "array":
+        items = schema.get("items")
+        return [example(items, root, depth + 1)] if isinstance(items, dict) and depth < 8 else []
+    simple: dict[Any, Any] = {"integer": 1, "number": 1.5, "boolean": True, "null": None}
+    return simple.get(kind, "text")
+
+
+def _at(root: Schema, pointer: str) -> Schema | None:
+    found: Any = root
+    for part in pointer.removeprefix("#").strip("/").split("/"):
+        if part:
+            found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def bad_output(name: str, reason: str) -> TollkeeperError:
+    """The model's answer does not follow the schema."""
+    return TollkeeperError(
+        f"The model's answer does not follow the schema of '{name}': {reason}.", status=502, code="model_bad_output"
+    )
