@@ -1,23 +1,24 @@
-"""`tollkeeper`: the command groups."""
+"""`tollkeeper`: the command groups, each imported when it is asked for: most need little of what serving needs."""
+
+from importlib import import_module
 
 import click
 
-from tollkeeper.cli.budgets import budgets
-from tollkeeper.cli.check import check
-from tollkeeper.cli.events import events
-from tollkeeper.cli.explain import explain
-from tollkeeper.cli.keys import keys
-from tollkeeper.cli.run import run
-from tollkeeper.cli.serve import serve
-from tollkeeper.cli.usage import usage
-from tollkeeper.cli.verify import verify
-from tollkeeper.cli.version import version
+_COMMANDS = ("serve", "run", "keys", "budgets", "usage", "events", "explain", "check", "verify", "version")
+"""In the order of the help; each is in the module of its name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(f"tollkeeper.cli.{cmd_name}"), cmd_name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The gate between programs and what they call."""
-
-
-for _command in (serve, run, keys, budgets, usage, events, explain, check, verify, version):
-    main.add_command(_command)

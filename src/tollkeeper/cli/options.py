@@ -9,7 +9,6 @@ from typing import Any
 import click
 import msgspec
 
-from tollkeeper import config as configuration
 from tollkeeper.core.errors import ConfigError, TollkeeperError
 from tollkeeper.stores.sqlite.reports import Reports, raised
 
@@ -29,6 +28,8 @@ class Common(msgspec.Struct, frozen=True):
         """--home, or what the config says, or its default. Raises ConfigError."""
         if self.home is not None:
             return self.home
+        from tollkeeper import config as configuration  # which knows every room's options: not for those who say --home
+
         return configuration.home(self.config)
 
     def reports(self) -> Reports:

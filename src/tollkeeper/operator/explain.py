@@ -2,12 +2,11 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.requests import Request
 
-from tollkeeper.app import App
 from tollkeeper.core import notes, receipt
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.events import Event, Hold
@@ -15,10 +14,13 @@ from tollkeeper.core.money import MILLION, usd_from_nano
 from tollkeeper.operator.usage import ask
 from tollkeeper.stores.sqlite.dossier import Dossier
 
+if TYPE_CHECKING:
+    from tollkeeper.app import App
+
 Note = list[Any]
 
 
-async def explain(request: Request, app: App) -> object:
+async def explain(request: Request, app: "App") -> object:
     """All about the request of that `x-request-id`."""
     request_id = checked(request.path_params["id"])
     return explained(await ask(app, lambda reports: reports.request(request_id)))

@@ -4,16 +4,18 @@ import asyncio
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
-from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.events import Event
 from tollkeeper.core.money import usd_from_nano
 from tollkeeper.stores.sqlite.reports import Reports
+
+if TYPE_CHECKING:
+    from tollkeeper.app import App
 
 T = TypeVar("T")
 _MOST = 1000
@@ -21,7 +23,7 @@ _LAST = 253_402_300_799_999
 """The end of the year 9999, in Unix milliseconds."""
 
 
-async def usage(request: Request, app: App) -> object:
+async def usage(request: Request, app: "App") -> object:
     """?by=key|owner|team|model|provider|day&since=&until=, times as ISO 8601 or Unix milliseconds."""
     asked = request.query_params
     by = asked.get("by", "key")
@@ -30,7 +32,7 @@ async def usage(request: Request, app: App) -> object:
     return {"by": by, "data": [row.as_dict(by) for row in rows]}
 
 
-async def events(request: Request, app: App) -> object:
+async def events(request: Request, app: "App") -> object:
     """?key=&since=&until=&request_id=&before=&limit=; newest first; `next` is the `before` of the page that follows."""
     asked = request.query_params
     limit = asked.get("limit", "100")
@@ -83,7 +85,7 @@ def moment(given: str | None, name: str) -> int | None:
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-async def ask(app: App, question: Callable[[Reports], T]) -> T:
+async def ask(app: "App", question: Callable[[Reports], T]) -> T:
     """Asks on a thread: a report may take long and calls must not wait for it."""
 
     def answer() -> T:

@@ -1,14 +1,17 @@
 """/api/verify: whether a running gate's book of budgets has what its ledger has, at one and the same moment."""
 
 import time
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from tollkeeper.app import App
 from tollkeeper.operator.budgets import standing
 
+if TYPE_CHECKING:
+    from tollkeeper.app import App
 
-async def verify(request: Request, app: App) -> object:
+
+async def verify(request: Request, app: "App") -> object:
     """Every budget's current window: spent by the book that admits calls, and by the sums of the ledger's events.
 
     The rest of the proof reads the whole store and would take the processor from the calls: `tollkeeper verify` does it.
