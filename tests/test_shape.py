@@ -78,6 +78,15 @@ WITHOUT_A_MIRROR = {
     "server/protocol.py": "server/test_door.py",
     "server/published.py": "apis/test_declared.py",
     "server/requests.py": "server/test_door.py",
+    "server/conversing.py": "server/test_sockets.py",
+    "server/ticketing.py": "server/test_sockets.py",
+    # A socket's conversation, tested through the door and without a transport.
+    "sockets/asking.py": "server/test_sockets.py",
+    "sockets/chat.py": "server/test_sockets.py",
+    "sockets/formats.py": "server/test_sockets.py",
+    "sockets/lobby.py": "sockets/test_session.py",
+    "sockets/published.py": "server/test_sockets.py",
+    "sockets/options.py": "config/test_sockets.py",
     # The rest.
     "stores/sqlite/rows.py": "stores/test_reports.py",
     "stores/sqlite/writer.py": "stores/test_ledger_trouble.py",

@@ -28,7 +28,9 @@ from kit.shell import Shell, matches
 from tollkeeper import config
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = "configure keys budgets limits usage explain verify streams failover cache errors operate bulk publish"
+NAMES = (
+    "configure keys budgets limits usage explain verify streams failover cache errors operate bulk publish websocket"
+)
 PAGES = ["README", *(f"docs/{name}" for name in NAMES.split())]
 RUN_ELSEWHERE = {"scripts/demo\nscripts/test": "tests/scripts, and whoever reads this", "pip install .": "below"}
 ENVIRONMENT = {"OPENAI_API_KEY": "sk-test"}

@@ -131,7 +131,7 @@ class Shell:
 
     def _mine(self, text: str) -> str:
         for theirs, mine in self._addresses.items():
-            text = text.replace(theirs, mine)
+            text = text.replace(theirs.removeprefix("http://"), mine.removeprefix("http://"))
         return text.replace("tk-...", self.key or "tk-...")
 
     def _theirs(self, text: str) -> str:

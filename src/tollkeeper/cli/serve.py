@@ -86,7 +86,8 @@ async def _serve(
     operator_host = server.operator_host
     gate_socket = bind(host or server.host, server.port if port is None else port)
     operator_socket = bind(operator_host, server.operator_port if operator_port is None else operator_port)
-    gate = Listener(door_of(app), gate_socket, server.limits, server.shutdown_seconds, app.new_id)
+    sockets = app.loaded.config.websocket.limits
+    gate = Listener(door_of(app), gate_socket, server.limits, server.shutdown_seconds, app.new_id, sockets)
     operator = Listener(operator_app(app), operator_socket, server.limits, 5.0, app.new_id)
     about: dict[str, object] = {
         "gate": f"http://{_address(host or server.host)}:{gate.port}",

@@ -11,6 +11,7 @@ from tollkeeper.config.budgets import budgets_of
 from tollkeeper.config.limits import limits_of
 from tollkeeper.config.models import balancing_of, models_of
 from tollkeeper.config.reading import Problem
+from tollkeeper.config.sockets import check_sockets
 from tollkeeper.config.tables import Config, ServerConfig
 from tollkeeper.core.account import Account, Balancing, Target
 from tollkeeper.core.errors import ConfigError
@@ -54,6 +55,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
         problems.append(f"{reading.where(text, str(path), dotted)}{dotted}: {words}")
 
     _check_server(config.server, problem)
+    check_sockets(config.websocket, config.apis, problem)
     accounts = accounts_of(config, environment, demo, problem)
     models = models_of(config, accounts, problem)
     limits = limits_of(config.limits, config.retry.deadline, problem)

@@ -22,6 +22,7 @@ from tollkeeper.policies.budgets import BudgetsOptions
 from tollkeeper.policies.cache import CacheOptions
 from tollkeeper.policies.idempotency import IdempotencyOptions
 from tollkeeper.policies.limits import LimitsOptions
+from tollkeeper.sockets.options import SocketOptions
 
 DEFAULT_FILE = "tollkeeper.toml"
 Problem = Callable[[str, str], None]
@@ -63,6 +64,7 @@ _TABLES: dict[str, type[Struct]] = {
     "limits": LimitsOptions,
     "retry": RetryOptions,
     "health": HealthOptions,
+    "websocket": SocketOptions,
 }
 _NAMED_TABLES: dict[str, type[Struct]] = {
     "providers": ProviderConfig,

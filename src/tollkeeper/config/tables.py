@@ -16,6 +16,7 @@ from tollkeeper.policies.budgets import BudgetsOptions
 from tollkeeper.policies.cache import CacheOptions, ModelCache
 from tollkeeper.policies.idempotency import IdempotencyOptions
 from tollkeeper.policies.limits import LimitsOptions
+from tollkeeper.sockets.options import SocketOptions
 from tollkeeper.stores.sqlite.refusals import RefusalBounds
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -113,6 +114,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitsOptions = LimitsOptions()
     retry: RetryOptions = RetryOptions()
     health: HealthOptions = HealthOptions()
+    websocket: SocketOptions = SocketOptions()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
     apis: dict[str, ApiOptions] = {}

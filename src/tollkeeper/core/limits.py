@@ -40,3 +40,26 @@ class DoorLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     write_seconds: Seconds = 120.0
     """Without the client taking 64 KB of an answer that waits for it (the kernel tells of no less); the connection is
     aborted."""
+
+
+class SocketLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much and how long a WebSocket lets a client take. Close codes are named where one is sent."""
+
+    message: Positive = 1024 * 1024
+    """Bytes of one message, its fragments together; 1009."""
+    frames: Positive = 1000
+    """Frames a second of all kinds, pings and fragments too; 1008."""
+    messages_per_minute: Positive = 120
+    """Of a key, over all its sockets; those beyond it are refused, twice as many close the socket with 1008."""
+    connections_per_key: Positive = 1000
+    """Open at one time; 429 in the place of a socket."""
+    answers: Positive = 8
+    """Answers under way on one socket, those that wait for their turn included; further messages are refused."""
+    idle_seconds: Seconds = 600.0
+    """Without a message or an answer; 1001."""
+    ping_seconds: Seconds = 30.0
+    """Between two pings of ours."""
+    pong_seconds: Seconds = 20.0
+    """For an answer to a ping or to a close; 1011."""
+    write_seconds: Seconds = 120.0
+    """Without the client taking anything of what waits for it; the connection is aborted."""

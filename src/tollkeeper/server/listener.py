@@ -6,13 +6,14 @@ import logging
 import resource
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
 from tollkeeper.core.errors import GateError
-from tollkeeper.core.limits import DoorLimits
+from tollkeeper.core.limits import DoorLimits, SocketLimits
 from tollkeeper.server.protocol import DoorProtocol
+from tollkeeper.server.websocket import WebSocketConnection
 
 BACKLOG = 2048
 _MANY_FILES = 1_048_576
@@ -55,9 +56,20 @@ class Listener(uvicorn.Server):
     """One port. `serve` returns after `should_exit` was set and calls have ended."""
 
     def __init__(
-        self, app: Any, listening: socket.socket, limits: DoorLimits, shutdown_seconds: float, new_id: Callable[[], str]
+        self,
+        app: Any,
+        listening: socket.socket,
+        limits: DoorLimits,
+        shutdown_seconds: float,
+        new_id: Callable[[], str],
+        sockets: SocketLimits | None = None,
     ) -> None:
-        own = {"limits": limits, "most": _most_connections(limits), "new_id": staticmethod(new_id)}
+        own = {
+            "limits": limits,
+            "sockets": sockets or SocketLimits(),
+            "most": _most_connections(limits),
+            "new_id": staticmethod(new_id),
+        }
         protocol = type("Protocol", (DoorProtocol,), own)
         config = uvicorn.Config(
             app,
@@ -93,7 +105,6 @@ class Listener(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, DoorProtocol):
-                    connection.check(now)
+            for connection in cast("list[DoorProtocol | WebSocketConnection]", list(self.server_state.connections)):
+                connection.check(now)
         return await super().on_tick(counter)

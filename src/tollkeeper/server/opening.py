@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 
 from tollkeeper.app import App
+from tollkeeper.server.conversing import Conversing
 from tollkeeper.server.door import Door
 from tollkeeper.server.gate import Gate
 from tollkeeper.server.published import answerer
@@ -27,9 +28,14 @@ def door_of(app: App) -> Door:
     )
     door = Door(gate.answer, new_id=app.new_id, monotonic=time.monotonic, on_error=failed)
 
+    conversing = Conversing(app, failed)
+    door.sockets = conversing.sockets
+
     def place() -> None:
         limits = app.loaded.config.server.limits
-        door.places = {api.description.path.encode(): answerer(api, app.keys, limits) for api in app.apis.values()}
+        conversing.configure()
+        published = {api.description.path.encode(): answerer(api, app.keys, limits) for api in app.apis.values()}
+        door.places = {**conversing.places, **published}
 
     place()
     app.on_reload.append(place)

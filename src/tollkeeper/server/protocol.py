@@ -17,9 +17,10 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from tollkeeper.core.errors import CallerError, GateError, TollkeeperError
-from tollkeeper.core.limits import LEAST_CHUNK, DoorLimits
+from tollkeeper.core.limits import LEAST_CHUNK, DoorLimits, SocketLimits
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server.exchange import STATUS_LINES, Exchange
+from tollkeeper.server.websocket import WebSocketConnection, as_websocket
 
 LEAVING = "tollkeeper.leaving"
 ABORT = "tollkeeper.abort"
@@ -48,6 +49,7 @@ class DoorProtocol(asyncio.Protocol):
     """One connection. uvicorn makes it, and calls `shutdown` when the port closes."""
 
     limits: DoorLimits
+    sockets: SocketLimits
     most: int
     """Connections open at one time; those beyond are told so and closed."""
     new_id: Callable[[], str]
@@ -84,6 +86,8 @@ class DoorProtocol(asyncio.Protocol):
         self._in_head = False
         self._in_body = False
         self._expects_continue = False
+        self._upgrade: WebSocketConnection | None = None
+        """What takes the connection over, once the request that asks for it has ended."""
         self._ended_one = False
         """Whether a request ended in what was just read: what follows it there was not counted from its beginning."""
         self._since = self.loop.time()
@@ -143,8 +147,11 @@ class DoorProtocol(asyncio.Protocol):
         self._ended_one = False
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(CallerError("No protocol upgrade is offered here.", code="upgrade_not_offered"))
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._upgrade is not None:
+                self._hand_over(self._upgrade, data[upgrade.args[0] :])
+                return
+            self._refuse(_no_upgrade())
         except httptools.HttpParserError as error:
             self._refuse(_reason(error))
         if self._in_head and not self._ended_one:
@@ -199,13 +206,16 @@ class DoorProtocol(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         version = self._parser.get_http_version()
+        method: bytes = self._parser.get_method()
+        upgrades = self._parser.should_upgrade() and method != b"CONNECT"
+        if upgrades and not self._is_websocket(method):
+            raise _no_upgrade()
         self._in_head = False
         self._in_body = True
         self._head_bytes = 0
         self._chunks = self._body_bytes = self._arrived = 0
         self._body_waited = 0.0
         self._check_framing(version)
-        method: bytes = self._parser.get_method()
         if method == b"CONNECT":
             raise CallerError(
                 "This is no forward proxy.", status=405, code="method_not_allowed", headers=((b"allow", b"GET, POST"),)
@@ -229,6 +239,12 @@ class DoorProtocol(asyncio.Protocol):
             "headers": self._headers,
             "extensions": self._extensions,
         }
+        if upgrades:
+            accept = as_websocket(scope)
+            self._upgrade = WebSocketConnection(
+                self._app, scope, accept, self._transport, self.server_state, self.loop, self.sockets
+            )
+            return
         keep_alive = version != "1.0" and self._parser.should_keep_alive() and not self._stopping
         exchange = Exchange(self, scope, keep_alive, self._expects_continue)
         self._newest = exchange
@@ -267,8 +283,21 @@ class DoorProtocol(asyncio.Protocol):
 
     def _leave_behind(self, connection: bytes) -> None:
         """Drops the headers that the Connection header names: they are for us alone (RFC 9110, 7.6.1)."""
-        named = {name.strip() for name in connection.lower().split(b",")} - _FRAMING
+        named = {name.strip() for name in connection.lower().split(b",")} - _FRAMING - {b"upgrade"}
         self._headers = [header for header in self._headers if header[0] not in named]
+
+    def _is_websocket(self, method: bytes) -> bool:
+        """Whether a WebSocket is asked for, by a request that has no body and waits for no other's answer."""
+        asked = [value.lower() for name, value in self._headers if name == b"upgrade"]
+        bare = not any(name in (b"content-length", b"transfer-encoding", b"expect") for name, _ in self._framing)
+        return asked == [b"websocket"] and method == b"GET" and bare and self._current is None
+
+    def _hand_over(self, connection: WebSocketConnection, early: bytes) -> None:
+        self._upgrade = None
+        transport = self._transport
+        transport.set_protocol(connection)
+        self.connection_lost(None)
+        connection.begin(early)
 
     def on_chunk_header(self) -> None:
         self._chunks += 1
@@ -293,6 +322,8 @@ class DoorProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._ended_one = True
         self._in_body = False
+        if self._upgrade is not None:
+            return
         self._discarded = 0
         if self._newest is not None:
             self._newest.body_ended()
@@ -454,6 +485,10 @@ def _too_many_headers(limits: DoorLimits) -> CallerError:
         status=431,
         code="headers_too_large",
     )
+
+
+def _no_upgrade() -> CallerError:
+    return CallerError("No protocol upgrade is offered here, but to a WebSocket.", code="upgrade_not_offered")
 
 
 def _late(message: str) -> CallerError:

@@ -163,6 +163,11 @@ class KeyRing:
         right = hmac.compare_digest(digest, key.digest if key is not None else _NOBODY)
         return key if right and key is not None and key.usable(int(self._now() * 1000)) else None
 
+    def current(self, key: Key) -> Key | None:
+        """The key as it is now; None where it can no longer be used, or has another secret."""
+        now = self._by_digest.get(key.digest)
+        return now if now is not None and now.usable(int(self._now() * 1000)) else None
+
 
 def secret_file(path: Path, make: Callable[[], str]) -> str:
     """The secret in `path`; made by `make` and written with mode 600 where there is none. Two makers agree on one.

@@ -1,0 +1,36 @@
+"""Tickets: a key's right to open one socket, soon. For browsers, which can set no header and must not hold a key."""
+
+import base64
+from collections.abc import Callable
+
+from tollkeeper.core.ids import Clock, Randomness
+from tollkeeper.core.keys import Key
+
+PREFIX = "tt-"
+MOST = 100_000
+"""Unused at one time; the oldest go first."""
+
+
+class Tickets:
+    """Kept in memory: a ticket outlives no restart."""
+
+    def __init__(self, monotonic: Clock, randomness: Randomness, seconds: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._randomness = randomness
+        self._seconds = seconds
+        self._unused: dict[str, tuple[Key, float]] = {}
+
+    def issue(self, key: Key) -> tuple[str, float]:
+        """A new ticket, and the seconds for which it can be used."""
+        now, seconds = self._monotonic(), self._seconds()
+        for ticket, (_, until) in list(self._unused.items())[:2]:  # in order of age: two go for each that comes
+            if until < now or len(self._unused) >= MOST:
+                del self._unused[ticket]
+        ticket = PREFIX + base64.urlsafe_b64encode(self._randomness(24)).decode()
+        self._unused[ticket] = (key, now + seconds)
+        return ticket, seconds
+
+    def redeem(self, ticket: str) -> Key | None:
+        """The key, the first time; None for what is used, over or no ticket."""
+        key, until = self._unused.pop(ticket, (None, 0.0))
+        return key if until >= self._monotonic() else None
