@@ -28,10 +28,9 @@ from kit.shell import Shell, matches
 from tollkeeper import config
 
 ROOT = Path(__file__).parent.parent.parent
-NAMES = (
-    "configure keys budgets limits usage explain verify streams failover cache errors operate bulk publish websocket"
-)
-PAGES = ["README", *(f"docs/{name}" for name in NAMES.split())]
+NAMES = "configure keys budgets limits usage explain verify streams failover cache errors operate bulk publish"
+SOCKET_NAMES = "websocket playground"
+PAGES = ["README", *(f"docs/{name}" for name in f"{NAMES} {SOCKET_NAMES}".split())]
 RUN_ELSEWHERE = {"scripts/demo\nscripts/test": "tests/scripts, and whoever reads this", "pip install .": "below"}
 ENVIRONMENT = {"OPENAI_API_KEY": "sk-test"}
 SERVE = "OPENAI_API_KEY=sk-... tollkeeper serve"
@@ -93,7 +92,8 @@ def test_a_page_keeps_its_word(page: str, shell: Shell) -> None:
                 if page == "docs/configure":
                     (shell.folder / "tollkeeper.toml").write_text(text, "utf-8")
             case _:
-                assert language in ("ini",), f"nobody runs {language} blocks"
+                # tests/docs/test_websocket_page.py runs the js
+                assert language in ("ini", "js"), f"nobody runs {language} blocks"
 
 
 def prepare(page: str, shell: Shell) -> None:

@@ -12,7 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from tollkeeper.apis.options import ApiOptions
-from tollkeeper.config.tables import Config, LedgerConfig, LogConfig, ModelConfig, ProviderConfig, ServerConfig
+from tollkeeper.config.tables import (
+    Config,
+    LedgerConfig,
+    LogConfig,
+    ModelConfig,
+    PlaygroundConfig,
+    ProviderConfig,
+    ServerConfig,
+)
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.health import HealthOptions
@@ -65,6 +73,7 @@ _TABLES: dict[str, type[Struct]] = {
     "retry": RetryOptions,
     "health": HealthOptions,
     "websocket": SocketOptions,
+    "playground": PlaygroundConfig,
 }
 _NAMED_TABLES: dict[str, type[Struct]] = {
     "providers": ProviderConfig,

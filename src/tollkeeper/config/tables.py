@@ -100,6 +100,13 @@ class LedgerConfig(RefusalBounds, frozen=True, kw_only=True, forbid_unknown_fiel
     """Older events are deleted, their sums are not. No fewer than a month of any time zone, which a budget may be for."""
 
 
+class PlaygroundConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[playground]"""
+
+    enabled: bool = True
+    """Whether there is one; without a WebSocket there is none."""
+
+
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -115,6 +122,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry: RetryOptions = RetryOptions()
     health: HealthOptions = HealthOptions()
     websocket: SocketOptions = SocketOptions()
+    playground: PlaygroundConfig = PlaygroundConfig()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
     apis: dict[str, ApiOptions] = {}

@@ -8,6 +8,7 @@ from tollkeeper.app import App
 from tollkeeper.server.conversing import Conversing
 from tollkeeper.server.door import Door
 from tollkeeper.server.gate import Gate
+from tollkeeper.server.playground import Playground
 from tollkeeper.server.published import answerer
 
 
@@ -30,12 +31,16 @@ def door_of(app: App) -> Door:
 
     conversing = Conversing(app, failed)
     door.sockets = conversing.sockets
+    playground = Playground(app.keys, app.list_models, lambda: app.apis, lambda: app.loaded.config.websocket.path)
+    pages = playground.places()
 
     def place() -> None:
         limits = app.loaded.config.server.limits
         conversing.configure()
         published = {api.description.path.encode(): answerer(api, app.keys, limits) for api in app.apis.values()}
-        door.places = {**conversing.places, **published}
+        config = app.loaded.config
+        shown = pages if config.playground.enabled and config.websocket.enabled else {}
+        door.places = {**shown, **conversing.places, **published}
 
     place()
     app.on_reload.append(place)
