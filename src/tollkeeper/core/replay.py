@@ -13,10 +13,11 @@ from heapq import heappop, heappush
 
 from tollkeeper.core import windows
 from tollkeeper.core.budget import FOREVER, Scope, Unit
+from tollkeeper.core.moment import TOGETHER
 from tollkeeper.core.past import Noted, Past, Spending
 from tollkeeper.core.windows import Window
 
-_ROUNDED = 1
+_ROUNDED = 1 + 1000 * TOGETHER
 """Milliseconds that an end lies later than its record says at most, a start being rounded down."""
 _LATE = 5
 """Milliseconds from an attempt's start to the moment at which its budgets are looked into, at most, ..."""

@@ -9,6 +9,7 @@ from tollkeeper.core.account import Patience, Target
 from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.events import Event, Hold, Outcome, Quality
 from tollkeeper.core.ids import Clock
+from tollkeeper.core.moment import moment
 from tollkeeper.core.money import Price, usd_from_nano
 from tollkeeper.core.ports import Ledger, Observer, Reservation, Sent
 from tollkeeper.core.usage import NOTHING, Heard, Reported, Usage
@@ -63,7 +64,8 @@ class Attempt:
         monotonic: Clock,
         timeouts: Patience,
     ) -> None:
-        started_ms = int(now() * 1000)
+        said, self.started = moment(now, monotonic)
+        started_ms = int(said * 1000)
         self._ledger = ledger
         self._observe = observe
         self._price_of = price_of
@@ -72,7 +74,6 @@ class Attempt:
         self._reported_cost: int | None = None
         self.call = call
         self.target = target
-        self.started = monotonic()
         self.answer: Sent | None = None
         self.heard = Heard()
         self.reservation: Reservation | None = None

@@ -6,10 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 from tollkeeper.core.ids import Clock
+from tollkeeper.core.moment import moment
 from tollkeeper.stores.sqlite import database
 
-_LEAST = 1000
+_LEAST = 20
 """Milliseconds that the clock must be set by between two looks; to drift or to be slewed is not to be set."""
+_AROUND = 1000
+"""Milliseconds before that look in which it may have been."""
 _KEPT = 1000
 _CALLS_LAST = 3_600_000
 """Milliseconds: an attempt that was under way has an end that is off by as much as the clock was set."""
@@ -24,11 +27,12 @@ class ClockWatch:
     def __init__(self, now: Clock, monotonic: Clock) -> None:
         self._now = now
         self._monotonic = monotonic
-        self._offset = now() - monotonic()
+        said, passed = moment(now, monotonic)
+        self._offset = said - passed
 
     def look(self) -> Step | None:
         """Whether the clock was set since the last look."""
-        said, passed = self._now(), self._monotonic()
+        said, passed = moment(self._now, self._monotonic)
         before, self._offset = self._offset, said - passed
         step = (int((before + passed) * 1000), int(said * 1000))
         return step if abs(step[1] - step[0]) >= _LEAST else None
@@ -67,6 +71,6 @@ def at_start(home: Path, now_ms: int) -> Step | None:
 def disturbed(reader: sqlite3.Connection) -> list[tuple[int, int]]:
     """The stretches of time, in Unix milliseconds, in which starts and ends tell no order."""
     return [
-        (min(should, said) - _LEAST, max(should, said) + abs(should - said) + _CALLS_LAST)
+        (min(should, said) - _AROUND, max(should, said) + abs(should - said) + _CALLS_LAST)
         for should, said in reader.execute("SELECT should, said FROM clock_steps")
     ]
