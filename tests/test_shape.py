@@ -81,6 +81,9 @@ WITHOUT_A_MIRROR = {
     "server/conversing.py": "server/test_sockets.py",
     "server/ticketing.py": "server/test_sockets.py",
     # A socket's conversation, tested through the door and without a transport.
+    "sockets/admission.py": "sockets/test_session.py",
+    "sockets/responses.py": "server/test_openai_sockets.py",
+    "sockets/failing.py": "server/test_openai_sockets.py",
     "sockets/asking.py": "server/test_sockets.py",
     "sockets/chat.py": "server/test_sockets.py",
     "sockets/formats.py": "server/test_sockets.py",

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from tollkeeper.app import App
+from tollkeeper.server.openai_sockets import openings
 from tollkeeper.server.requests import Answerer
 from tollkeeper.server.sockets import Sockets
 from tollkeeper.server.ticketing import Ticketing
@@ -30,7 +31,7 @@ class Conversing:
         )
         tickets = Tickets(time.monotonic, os.urandom, lambda: self._lobby.options.ticket_seconds)
         self._ticketing = Ticketing(tickets, app.keys)
-        self.sockets = Sockets(self._lobby, app.keys, tickets)
+        self.sockets = Sockets(self._lobby, app.keys, tickets, openings(app, self._lobby, on_error))
         """ASGI, for scopes of the type websocket."""
 
     def configure(self) -> None:

@@ -5,7 +5,7 @@ Plain ASGI, so that it runs under any ASGI server; two extensions of our own mak
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from tollkeeper.core.call import Sink
@@ -16,9 +16,10 @@ from tollkeeper.dialects import openai_errors
 from tollkeeper.server.bodies import Message, Receive
 from tollkeeper.server.requests import key_of
 from tollkeeper.server.websocket import SINK, STOPPING
+from tollkeeper.sockets.admission import GOING_AWAY, Close
 from tollkeeper.sockets.lobby import Lobby
 from tollkeeper.sockets.options import Format
-from tollkeeper.sockets.session import GOING_AWAY, Session
+from tollkeeper.sockets.session import Session as Conversation
 from tollkeeper.sockets.tickets import Tickets
 
 Send = Callable[[Message], Awaitable[None]]
@@ -29,36 +30,93 @@ KEY_PREFIXES = ("tollkeeper.key.", "openai-insecure-api-key.")
 _HIGH_WATER = 64 * 1024
 
 
+class Session(Protocol):
+    """What a socket's messages are given to."""
+
+    @property
+    def busy(self) -> bool: ...
+
+    def take(self, message: str | bytes) -> Awaitable[None] | None:
+        """One message; to be awaited before the next is given, where it is not None. Never raises."""
+        ...
+
+    def leave(self) -> None:
+        """The client is gone."""
+        ...
+
+    def stop(self) -> None:
+        """The gate is being stopped."""
+        ...
+
+    async def ended(self) -> None:
+        """Waits for what is under way."""
+        ...
+
+
+Begin = Callable[[Sink, Close], Session]
+
+
+class Opening(Protocol):
+    """What stands at a path."""
+
+    async def __call__(self, asked: "Asked") -> tuple[Begin, str | None]:
+        """What begins the session once the socket is open, and the subprotocol. Raises TollkeeperError."""
+        ...
+
+
+class Asked:
+    """A request to open a socket, by somebody who may."""
+
+    __slots__ = ("headers", "key", "named", "query", "scope", "subprotocols")
+
+    def __init__(self, scope: Message, key: Key, named: Mapping[bytes, bytes], subprotocols: list[str]) -> None:
+        self.scope = scope
+        self.key = key
+        self.named = named
+        self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.query: dict[str, list[str]] = parse_qs(scope["query_string"].decode("latin-1"))
+        self.subprotocols = subprotocols
+        """Those that are no key."""
+
+
 class Sockets:
     """What the gate answers WebSocket scopes with."""
 
-    def __init__(self, lobby: Lobby, keys: Keys, tickets: Tickets) -> None:
+    def __init__(self, lobby: Lobby, keys: Keys, tickets: Tickets, endpoints: Mapping[str, Opening]) -> None:
         self._lobby = lobby
         self._keys = keys
         self._tickets = tickets
+        self._endpoints = endpoints
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI 3, WebSockets only."""
         await receive()
+        named = dict(scope["headers"])
         try:
-            self._check_place(scope)
-            named = dict(scope["headers"])
+            opening = self._opening(scope)
             check_origin(named, self._lobby.options.origins)
-            key, left = self._key(scope, named)
-            format, chosen = self._format(scope, left)
+            key, subprotocols = self._key(scope, named)
             self._lobby.caps.enter(key)
         except TollkeeperError as error:
             await deny(scope, send, error, self._lobby.new_id())
             return
         try:
-            await self._converse(scope, receive, send, key, format, chosen)
+            begin, chosen = await opening(Asked(scope, key, named, subprotocols))
+            await self._converse(scope, receive, send, begin, chosen)
+        except TollkeeperError as error:
+            await deny(scope, send, error, self._lobby.new_id())
         finally:
             self._lobby.caps.leave(key)
 
-    def _check_place(self, scope: Message) -> None:
-        options = self._lobby.options
-        if not options.enabled or scope["path"] != options.path:
-            raise CallerError(f"There is no WebSocket at {scope['path'][:64]}.", status=404, code="not_found")
+    def _opening(self, scope: Message) -> Opening:
+        options, path = self._lobby.options, scope["path"]
+        if options.enabled:
+            if path == options.path:
+                return self._conversation
+            for before in ("/openai/v1/", "/v1/", "/"):
+                if path.startswith(before) and path.removeprefix(before) in self._endpoints:
+                    return self._endpoints[path.removeprefix(before)]
+        raise CallerError(f"There is no WebSocket at {path[:64]}.", status=404, code="not_found")
 
     def _key(self, scope: Message, named: Mapping[bytes, bytes]) -> tuple[Key, list[str]]:
         """Who opens it, and the subprotocols that are no key. Raises CallerError (401)."""
@@ -78,21 +136,23 @@ class Sockets:
             raise invalid_key()
         return key, left
 
-    def _format(self, scope: Message, offered: list[str]) -> tuple[Format, str | None]:
+    async def _conversation(self, asked: Asked) -> tuple[Begin, str | None]:
+        format, chosen = self._format(asked)
+        return lambda sink, close: Conversation(self._lobby, asked.key, format, sink, close), chosen
+
+    def _format(self, asked: Asked) -> tuple[Format, str | None]:
         """The format, and the subprotocol to be agreed on."""
-        for name in offered:
+        for name in asked.subprotocols:
             if name in FORMATS:
                 return FORMATS[name], name
-        asked = parse_qs(scope["query_string"].decode("latin-1")).get("format")
-        if asked is None:
+        given = asked.query.get("format")
+        if given is None:
             return self._lobby.options.format, None
-        if asked[0] not in FORMATS.values():
+        if given[0] not in FORMATS.values():
             raise CallerError("The format is json or text.", code="invalid_value", param="format")
-        return ("json" if asked[0] == "json" else "text"), None
+        return ("json" if given[0] == "json" else "text"), None
 
-    async def _converse(
-        self, scope: Message, receive: Receive, send: Send, key: Key, format: Format, chosen: str | None
-    ) -> None:
+    async def _converse(self, scope: Message, receive: Receive, send: Send, begin: Begin, chosen: str | None) -> None:
         await send({"type": "websocket.accept", "subprotocol": chosen, "headers": []})
         extensions: Mapping[str, Any] = scope.get("extensions") or {}
         outbox = None if SINK in extensions else Outbox(send)
@@ -106,7 +166,7 @@ class Sockets:
                 closing.append(asyncio.ensure_future(send(message)))
 
         sink: Sink = extensions[SINK]() if outbox is None else outbox
-        session = Session(self._lobby, key, format, sink, close)
+        session = begin(sink, close)
         if STOPPING in extensions:
             extensions[STOPPING](session.stop)
         try:
@@ -119,7 +179,7 @@ class Sockets:
                 if outbox is not None:
                     await outbox.end()
 
-    async def _listen(self, receive: Receive, session: Session, close: Callable[[int, str], None], sink: Sink) -> None:
+    async def _listen(self, receive: Receive, session: Session, close: Close, sink: Sink) -> None:
         """Until the client is gone."""
         while True:
             if sink.blocked is not None:
@@ -135,7 +195,9 @@ class Sockets:
             if message["type"] != "websocket.receive":
                 return
             text = message.get("text")
-            session.take(text if text is not None else message["bytes"])
+            full = session.take(text if text is not None else message["bytes"])
+            if full is not None:
+                await full
 
 
 class Outbox:

@@ -6,22 +6,18 @@ Rule 3: a writer that is slow stops whoever writes to it: nothing is kept here b
 """
 
 import asyncio
-from collections.abc import Callable
 
 from tollkeeper.core.call import Presence, Sink
 from tollkeeper.core.deltas import failure_of
-from tollkeeper.core.errors import CallerError, ClientLeft, GateError, TollkeeperError, invalid_key
+from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError
 from tollkeeper.core.keys import Key
 from tollkeeper.sockets import formats, messages
+from tollkeeper.sockets.admission import GOING_AWAY, Admission, Close
 from tollkeeper.sockets.asking import Ask, Listener, Topic, question
 from tollkeeper.sockets.lobby import CANCEL, FORGET, SEND, Lobby
 from tollkeeper.sockets.memory import Memory
 from tollkeeper.sockets.messages import Asked
 from tollkeeper.sockets.options import Format
-
-GOING_AWAY, POLICY = 1001, 1008
-Close = Callable[[int, str], None]
-"""(code, reason): ends the socket."""
 
 
 class _Answer:
@@ -39,14 +35,12 @@ class Session:
     """One socket's. `leave` when the client is gone, then `ended` to let what is under way settle."""
 
     __slots__ = (
+        "_admission",
         "_close",
         "_format",
-        "_key",
         "_lobby",
         "_memory",
-        "_refused",
         "_running",
-        "_stopping",
         "_tasks",
         "_turn",
         "id",
@@ -55,15 +49,13 @@ class Session:
     def __init__(self, lobby: Lobby, key: Key, format: Format, sink: Sink, close: Close) -> None:
         self.id = lobby.new_id()
         self._lobby = lobby
-        self._key = key
+        self._admission = Admission(key, lobby.caps, lobby.current, close)
         self._format = formats.writer(format, sink, lobby.options.end)
         self._close = close
         self._running: dict[str, _Answer] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
         self._memory: Memory | None = None
         self._turn: asyncio.Lock | None = None
-        self._refused = 0
-        self._stopping = False
 
     @property
     def busy(self) -> bool:
@@ -76,7 +68,7 @@ class Session:
         """One message of the client's."""
         asked: Asked | None = None
         try:
-            self._admit()
+            self._admission.admit()
             if isinstance(message, bytes):
                 raise CallerError("Messages are text: JSON objects. This one is binary.", code="binary_message")
             asked = messages.read(message)
@@ -92,7 +84,7 @@ class Session:
 
     def stop(self) -> None:
         """The gate is being stopped: nothing new is begun, and the socket closes after what is under way."""
-        self._stopping = True
+        self._admission.stopping = True
         self._close_if_done()
 
     async def ended(self) -> None:
@@ -106,23 +98,6 @@ class Session:
                 raise
 
     # --- one message ------------------------------------------------------------------------------------------------
-
-    def _admit(self) -> None:
-        key = self._lobby.current(self._key)
-        if key is None:
-            self._close(POLICY, "The key can no longer be used.")
-            raise invalid_key()
-        self._key = key
-        try:
-            self._lobby.caps.message(key)
-        except CallerError:
-            self._refused += 1
-            if self._refused > self._lobby.caps.limits.messages_per_minute:
-                self._close(POLICY, "Too many messages.")
-            raise
-        self._refused = 0
-        if self._stopping:
-            raise GateError("The gate is shutting down.", code="shutting_down")
 
     def _act(self, asked: Asked) -> None:
         topics = self._lobby.topics
@@ -155,7 +130,7 @@ class Session:
             )
         memory = self._remembered() if remembers else None
         ask = Ask(
-            key=self._key,
+            key=self._admission.key,
             id=id,
             request_id=request_id,
             data=asked.data,
@@ -184,7 +159,7 @@ class Session:
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._stopping and not self.busy:
+        if self._admission.stopping and not self.busy:
             self._close(GOING_AWAY, "The gate is shutting down.")
 
     # --- one answer -------------------------------------------------------------------------------------------------

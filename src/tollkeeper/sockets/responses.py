@@ -1,0 +1,218 @@
+"""OpenAI's Responses API in its WebSocket mode: each `response.create` is a call, its events come back as messages.
+
+The client's side of it is spoken here, whatever the provider speaks (platform.openai.com/docs/guides/websocket-mode): each
+call goes the way of one over HTTP, so that limits, budgets, failover and translation are the same.
+
+Rule: requests of one `stream_id` are answered one after another, those of several side by side.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from tollkeeper.core.call import Call, Presence, Sink
+from tollkeeper.core.deltas import failure_of
+from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError, UpstreamError
+from tollkeeper.core.ports import Handler
+from tollkeeper.dialects import openai_responses
+from tollkeeper.dialects.openai_request import flag, string
+from tollkeeper.dialects.openai_responses.translator import TRANSLATOR
+from tollkeeper.sockets import failing
+from tollkeeper.sockets.admission import GOING_AWAY, Admission, Close
+from tollkeeper.wire import json_text, sse
+
+_NOT_SENT = ("type", "stream_id", "generate", "background", "stream")
+_encode = msgspec.json.encode
+
+
+class ResponsesSession:
+    """One socket's. `take` neither waits nor raises; `leave`, then `ended`."""
+
+    def __init__(
+        self,
+        handle: Handler,
+        admission: Admission,
+        sink: Sink,
+        close: Close,
+        *,
+        headers: Sequence[tuple[bytes, bytes]],
+        most: int,
+        new_id: Callable[[], str],
+        monotonic: Callable[[], float],
+        on_error: Callable[[str, BaseException], None],
+    ) -> None:
+        self._handle = handle
+        self._admission = admission
+        self._sink = sink
+        self._close = close
+        self._headers = [*headers, (b"content-type", b"application/json")]
+        self._most = most
+        self._new_id = new_id
+        self._monotonic = monotonic
+        self._on_error = on_error
+        self._lanes: dict[str | None, asyncio.Task[None]] = {}
+        """The last request of each."""
+        self._calls: dict[asyncio.Task[None], Presence] = {}
+        self._session = new_id()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._calls)
+
+    def take(self, message: str | bytes) -> None:
+        """One message of the client's."""
+        lane: str | None = None
+        try:
+            self._admission.admit()
+            if isinstance(message, bytes):
+                raise CallerError("Messages are text: JSON objects. This one is binary.", code="binary_message")
+            members = _members(message)
+            lane = string(members, "stream_id")
+            kind = string(members, "type")
+            if kind != "response.create":
+                raise CallerError(
+                    f"There is no '{(kind or '')[:64]}' here; there is: response.create.",
+                    code="unknown_action",
+                    param="type",
+                )
+            self._begin(members, lane)
+        except TollkeeperError as error:
+            self._sink.write(failing.frame(failure_of(error), lane))
+
+    def leave(self) -> None:
+        """The client is gone."""
+        for presence in list(self._calls.values()):
+            presence.leave()
+
+    def stop(self) -> None:
+        """The gate is being stopped: the socket closes after what is under way."""
+        self._admission.stopping = True
+        self._close_if_done()
+
+    async def ended(self) -> None:
+        """Waits for all that is under way. If cancelled, cancels it."""
+        while self._calls:
+            try:
+                await asyncio.wait(self._calls)
+            except asyncio.CancelledError:
+                for task in self._calls:
+                    task.cancel()
+                raise
+
+    def _begin(self, members: json_text.Members, lane: str | None) -> None:
+        if len(self._calls) >= self._most:
+            raise CallerError(
+                f"{self._most} answers are under way on this socket, as many as may be.",
+                status=429,
+                type="requests",
+                code="too_many_answers",
+            )
+        if "generate" in members and not flag(members, "generate"):
+            raise CallerError(
+                "'generate' cannot be false here: nothing is kept between two responses.",
+                code="unsupported_parameter",
+                param="generate",
+            )
+        model = string(members, "model")
+        fields = {name: value for name, value in members.items() if name not in _NOT_SENT}
+        body = _encode({**fields, "stream": True})
+        presence = Presence()
+        call = Call(
+            request_id=self._new_id(),
+            key=self._admission.key,
+            dialect=openai_responses.DIALECT,
+            method="POST",
+            path="responses",
+            query=b"",
+            headers=self._headers,
+            named=dict(self._headers),
+            body=body,
+            members=json_text.members(body),
+            model=model,
+            streamed=True,
+            accepted_at=self._monotonic(),
+            presence=presence,
+            session=self._session,
+        )
+        task = asyncio.get_running_loop().create_task(self._answer(call, lane, self._lanes.get(lane)))
+        self._calls[task] = presence
+        self._lanes[lane] = task
+        task.add_done_callback(lambda task: self._over(task, lane))
+
+    def _over(self, task: asyncio.Task[None], lane: str | None) -> None:
+        del self._calls[task]
+        if self._lanes.get(lane) is task:
+            del self._lanes[lane]
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._admission.stopping and not self.busy:
+            self._close(GOING_AWAY, "The gate is shutting down.")
+
+    async def _answer(self, call: Call, lane: str | None, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        if call.presence.gone:
+            return
+        events = _Events(self._sink, lane)
+        try:
+            reply = await self._handle(call)
+            if reply.status >= 400:
+                failure = TRANSLATOR.read_error(reply.status, reply.body)
+                self._sink.write(failing.frame(failure, lane, reply.headers))
+            elif reply.pour is not None:
+                await reply.pour(events)
+            elif not events.hear(reply.body):
+                raise UpstreamError("The provider's answer is no stream of events.", code="upstream_bad_answer")
+        except ClientLeft:
+            pass
+        except TollkeeperError as error:
+            if not events.failed:
+                self._sink.write(failing.frame(failure_of(error), lane, error.headers))
+        except Exception as error:
+            self._on_error(call.request_id, error)
+            failed = TollkeeperError(f"The gate failed. Request id: {call.request_id}.", code="internal_error")
+            self._sink.write(failing.frame(failure_of(failed), lane))
+
+
+class _Events:
+    """A `core.call.Sink` that takes event streams and gives each event's data as a message."""
+
+    def __init__(self, sink: Sink, lane: str | None) -> None:
+        self._sink = sink
+        self._scanner = sse.EventScanner()
+        self._mark = b"" if lane is None else b'"stream_id":%b,' % _encode(lane)
+        self._lane = lane
+        self.failed = False
+
+    @property
+    def blocked(self) -> Awaitable[None] | None:
+        return self._sink.blocked
+
+    def write(self, data: bytes) -> None:
+        self.hear(data)
+
+    def hear(self, data: bytes) -> int:
+        """How many events were in it."""
+        count = 0
+        for event in self._scanner.feed(data):
+            text = sse.data_of(event)
+            if text is None or not text.startswith(b"{"):
+                continue
+            count += 1
+            if event.startswith(b"event: error") or b'"type":"error"' in text[:64]:
+                self.failed = True
+                text = failing.frame(TRANSLATOR.read_error(500, failing.inner(text)), self._lane)
+            elif self._mark:
+                text = b"{" + self._mark + text[1:]
+            self._sink.write(text)
+        return count
+
+
+def _members(message: str) -> json_text.Members:
+    try:
+        return json_text.members(message.encode("utf-8", "surrogatepass"))
+    except json_text.BadJson as error:
+        raise CallerError(f"We could not parse the message as JSON: {error}.", code="invalid_json") from None
