@@ -29,8 +29,8 @@ from tollkeeper import config
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = "configure keys budgets limits usage explain verify streams failover cache errors operate bulk publish"
-SOCKET_NAMES = "websocket playground"
-PAGES = ["README", *(f"docs/{name}" for name in f"{NAMES} {SOCKET_NAMES}".split())]
+MORE_NAMES = "websocket playground deploy"
+PAGES = ["README", *(f"docs/{name}" for name in f"{NAMES} {MORE_NAMES}".split())]
 RUN_ELSEWHERE = {"scripts/demo\nscripts/test": "tests/scripts, and whoever reads this", "pip install .": "below"}
 ENVIRONMENT = {"OPENAI_API_KEY": "sk-test"}
 SERVE = "OPENAI_API_KEY=sk-... tollkeeper serve"

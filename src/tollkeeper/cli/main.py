@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-_COMMANDS = ("serve", "run", "keys", "budgets", "usage", "events", "explain", "check", "verify", "version")
+_COMMANDS = ("serve", "run", "deploy", "keys", "budgets", "usage", "events", "explain", "check", "verify", "version")
 """In the order of the help; each is in the module of its name."""
 
 

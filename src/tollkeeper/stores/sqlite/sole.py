@@ -9,11 +9,15 @@ from pathlib import Path
 from tollkeeper.core.errors import GateError
 
 
+class HomeTaken(GateError):
+    """Another process serves this home."""
+
+
 @contextlib.contextmanager
 def sole(home: Path) -> Iterator[None]:
     """Holds `home` for this process; the operating system gives it back however the process ends.
 
-    Raises GateError where another process holds it, or where it cannot be a home.
+    Raises HomeTaken where another process holds it, GateError where it cannot be a home.
     """
     make_home(home)
     path = home / "gate.lock"
@@ -26,7 +30,7 @@ def sole(home: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise GateError(
+            raise HomeTaken(
                 f"Another gate (process {holder}) serves {home}. Give this one a --home of its own."
             ) from None
         except OSError as error:
