@@ -74,7 +74,6 @@ WITHOUT_A_MIRROR = {
     "server/gate.py": "server/test_door.py",
     "server/listener.py": "cli/test_serve.py",
     "server/pouring.py": "server/test_streams.py",
-    "server/opening.py": "cli/test_serve.py",
     "server/protocol.py": "server/test_door.py",
     "server/published.py": "apis/test_declared.py",
     "server/requests.py": "server/test_door.py",

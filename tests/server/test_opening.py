@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tollkeeper.app import open_app
-from tollkeeper.server.opening import gate_of
+from tollkeeper.server.opening import door_of
 
 
 def test_a_defect_is_logged_with_its_place_and_the_caller_gets_the_requests_id(
@@ -21,7 +21,7 @@ def test_a_defect_is_logged_with_its_place_and_the_caller_gets_the_requests_id(
     async def ask() -> None:
         app = open_app(config, tmp_path / "home", {})
         app.health = lambda: 1 // 0  # type: ignore[method-assign, assignment, return-value]
-        gate = gate_of(app)
+        gate = door_of(app)
         scope = {"type": "http", "method": "GET", "path": "/readyz", "headers": [], "query_string": b""}
 
         async def send(message: Any) -> None:

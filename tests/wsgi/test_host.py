@@ -10,7 +10,7 @@ from kit.scripted import SSE_HEAD, Connection, Request, ScriptedUpstream, chat_e
 from kit.vitals import becomes
 from tollkeeper.core.errors import GateError
 from tollkeeper.server.bodies import Message
-from tollkeeper.server.gate import Gate
+from tollkeeper.server.door import Door
 from tollkeeper.stores.sqlite.reports import Reports
 from tollkeeper.stores.sqlite.sole import sole
 from tollkeeper.wsgi import environment
@@ -94,11 +94,11 @@ def test_a_call_that_ends_within_the_grace_is_whole(
     assert event.outcome == "ok"
 
 
-async def _nothing(gate: Gate) -> None:
+async def _nothing(gate: Door) -> None:
     pass
 
 
-async def _ask(gate: Gate, key: str, began: threading.Event) -> None:
+async def _ask(gate: Door, key: str, began: threading.Event) -> None:
     """Asks for a stream, and says when its first word is there."""
     body = [ASK]
 

@@ -15,7 +15,7 @@ from tollkeeper.wsgi.host import Host
 _AGAIN = 5.0
 """Seconds after which a gate that could not be started is tried again."""
 
-_GRACE = 1.0
+_GRACE = 0.5
 """Seconds that calls under way may go on when mod_wsgi is told to end; Apache kills it after three."""
 
 

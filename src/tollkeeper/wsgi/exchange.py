@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server.bodies import Message
-from tollkeeper.server.gate import Gate
+from tollkeeper.server.door import Door
 from tollkeeper.wsgi.host import shutting_down
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -45,7 +45,7 @@ class Exchange:
 
     # --- in the event loop ------------------------------------------------------------------------------------------
 
-    async def run(self, gate: Gate) -> None:
+    async def run(self, gate: Door) -> None:
         """Has the gate answer. What it raises, the server's thread gets as a broken answer."""
         try:
             await gate(self._scope, self._receive, self._send)

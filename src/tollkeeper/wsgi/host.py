@@ -15,12 +15,12 @@ from tollkeeper import config as configuration
 from tollkeeper.app import App, open_app
 from tollkeeper.core.errors import GateError, TollkeeperError
 from tollkeeper.operator.api import operator_app
-from tollkeeper.server.gate import Gate
+from tollkeeper.server.door import Door
 from tollkeeper.server.listener import Listener, allow_many_files, bind
-from tollkeeper.server.opening import gate_of
+from tollkeeper.server.opening import door_of
 from tollkeeper.stores.sqlite.sole import HomeTaken, sole
 
-Ask = Callable[[Gate], Awaitable[None]]
+Ask = Callable[[Door], Awaitable[None]]
 
 _LAST_WORDS = 1.0
 """Seconds that calls have to settle once they were cancelled: Apache kills a process three seconds after it told it to
@@ -101,7 +101,7 @@ class Host:
         self._stop = asyncio.Event()
         app = open_app(self._config, home, self._environment)
         try:
-            self._gate = gate_of(app)
+            self._gate = door_of(app)
             operator = _operator(app)
             app.start()
             serving = self.loop.create_task(operator.run_until_told())
