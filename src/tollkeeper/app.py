@@ -183,7 +183,7 @@ class App:
         """Run after another config was taken: by the doors, for what they keep of it."""
         self._unseen: list[Event] = []
         self._reload = reload
-        self._config_seen = self._config_mark()
+        self._config_seen = self._config_looked_at = self._config_mark()
         self._watcher: asyncio.Task[None] | None = None
         self._clock = clock.ClockWatch(time.time, time.monotonic)
         set_back = clock.at_start(home, int(time.time() * 1000))
@@ -272,8 +272,10 @@ class App:
             try:
                 self.keys.poll()
                 await self._look_at_the_clock()
-                if self._config_mark() != self._config_seen:
-                    self.reload()
+                mark = self._config_mark()
+                if mark != self._config_seen and mark == self._config_looked_at:
+                    self.reload()  # not at the first look: whoever writes it may be in the midst of it
+                self._config_looked_at = mark
             except Exception as error:  # whatever it is, a key that is revoked later must still be noticed
                 self.log.say("watch_trouble", error=type(error).__name__)
 

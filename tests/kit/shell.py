@@ -81,7 +81,9 @@ class Shell:
         """Adds to the config of the gate that runs; returns when it was taken."""
         file = self.folder / "tollkeeper.toml"
         taken = self._log.read_text("utf-8").count("config_loaded")
-        file.write_text(file.read_text("utf-8") + "\n" + text, "utf-8")
+        whole = file.with_suffix(".new")  # in one step: the gate might look while half of it is written
+        whole.write_text(file.read_text("utf-8") + "\n" + text, "utf-8")
+        whole.replace(file)
         until = time.monotonic() + 20
         while self._log.read_text("utf-8").count("config_loaded") == taken:
             assert time.monotonic() < until, self._log.read_text("utf-8")

@@ -22,7 +22,7 @@ from tollkeeper.core.template import Template
 ABOUT_AN_ANSWER = frozenset(("text", "input", "data", "model", "finish_reason"))
 """What an answer's template may use."""
 _RESERVED = re.compile(
-    r"/(v1|openai|healthz|readyz|docs|openapi\.json|playground|ws|api|apisix|favicon\.ico|robots\.txt)(/|$)"
+    r"/(v1|openai|healthz|readyz|docs|openapi\.json|playground|ws|mcp|api|apisix|favicon\.ico|robots\.txt)(/|$)"
 )
 _LENIENT = re.compile(r"\b(default|defined)\b")
 """With these words in it, a template copes with fields that are missing."""

@@ -26,6 +26,7 @@ from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.health import HealthOptions
 from tollkeeper.flow.relay import RelayOptions
 from tollkeeper.flow.retries import RetryOptions
+from tollkeeper.mcp.options import McpOptions
 from tollkeeper.policies.budgets import BudgetsOptions
 from tollkeeper.policies.cache import CacheOptions
 from tollkeeper.policies.idempotency import IdempotencyOptions
@@ -74,6 +75,7 @@ _TABLES: dict[str, type[Struct]] = {
     "health": HealthOptions,
     "websocket": SocketOptions,
     "playground": PlaygroundConfig,
+    "mcp": McpOptions,
 }
 _NAMED_TABLES: dict[str, type[Struct]] = {
     "providers": ProviderConfig,

@@ -12,6 +12,7 @@ from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.health import HealthOptions
 from tollkeeper.flow.relay import RelayOptions
 from tollkeeper.flow.retries import RetryOptions
+from tollkeeper.mcp.options import McpOptions
 from tollkeeper.policies.budgets import BudgetsOptions
 from tollkeeper.policies.cache import CacheOptions, ModelCache
 from tollkeeper.policies.idempotency import IdempotencyOptions
@@ -123,6 +124,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     health: HealthOptions = HealthOptions()
     websocket: SocketOptions = SocketOptions()
     playground: PlaygroundConfig = PlaygroundConfig()
+    mcp: McpOptions = McpOptions()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
     apis: dict[str, ApiOptions] = {}

@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 
 from tollkeeper.app import App
+from tollkeeper.server import mcp
 from tollkeeper.server.conversing import Conversing
 from tollkeeper.server.door import Door
 from tollkeeper.server.gate import Gate
@@ -40,7 +41,8 @@ def door_of(app: App) -> Door:
         published = {api.description.path.encode(): answerer(api, app.keys, limits) for api in app.apis.values()}
         config = app.loaded.config
         shown = pages if config.playground.enabled and config.websocket.enabled else {}
-        door.places = {**shown, **conversing.places, **published}
+        tools = {b"/mcp": mcp.answerer(app.apis, app.keys, limits, config.mcp, app.new_id, failed)}
+        door.places = {**shown, **(tools if config.mcp.enabled else {}), **conversing.places, **published}
 
     place()
     app.on_reload.append(place)
