@@ -31,6 +31,7 @@ WITHOUT_A_MIRROR = {
     "core/provider.py": "providers/test_providers.py",
     "core/translation.py": "dialects/test_translator.py",
     "core/usage.py": "core/test_money.py",
+    "core/version.py": "cli/test_serve.py",
     "apis/asked.py": "apis/test_declared.py",
     "apis/options.py": "apis/test_publishing.py",
     # What loading is made of.

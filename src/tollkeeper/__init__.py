@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tollkeeper.core.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from tollkeeper.bulk.completing import complete_many as complete_many
     from tollkeeper.bulk.completing import completions as completions
     from tollkeeper.bulk.completing import run_many as run_many
-
-__version__ = "0.1.0"
 
 __all__ = ("complete_many", "completions", "run_many")
 

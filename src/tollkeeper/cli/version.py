@@ -2,8 +2,8 @@
 
 import click
 
-from tollkeeper import __version__
 from tollkeeper.cli.options import Common, common, print_json
+from tollkeeper.core.version import __version__
 
 
 @click.command()

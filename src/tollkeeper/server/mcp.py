@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from tollkeeper import __version__
 from tollkeeper.apis.asked import Api, Asked, Description
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.core.keys import Key
 from tollkeeper.core.limits import DoorLimits
 from tollkeeper.core.ports import Keys
+from tollkeeper.core.version import __version__
 from tollkeeper.dialects import openai_chat
 from tollkeeper.mcp.options import McpOptions
 from tollkeeper.mcp.serving import Server, serve
