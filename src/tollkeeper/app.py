@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from random import random
+from random import Random, random
 
 from tollkeeper import config as configuration
+from tollkeeper import plugins
 from tollkeeper.apis.asked import Api
 from tollkeeper.apis.publishing import Means, publish
 from tollkeeper.config import Loaded
@@ -42,6 +43,8 @@ from tollkeeper.policies.dry_run import DryRun
 from tollkeeper.policies.idempotency import Idempotency
 from tollkeeper.policies.limits import Limits
 from tollkeeper.policies.rights import Rights
+from tollkeeper.routes.assembly import Routes
+from tollkeeper.routes.registry import Registry
 from tollkeeper.sharing.receipts import Receipts
 from tollkeeper.sharing.runs import Runs
 from tollkeeper.stores.memory.answers import MemoryAnswers
@@ -53,6 +56,7 @@ from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore, secret_file
 from tollkeeper.stores.sqlite.ledger import SqliteLedger, cannot_be_written
 from tollkeeper.stores.sqlite.origins import SqliteOrigins
 from tollkeeper.stores.sqlite.refusals import Refusals
+from tollkeeper.stores.sqlite.revisions import SqliteRevisions
 from tollkeeper.stores.sqlite.typical import typical_output
 from tollkeeper.stores.sqlite.upkeep import Upkeep
 from tollkeeper.telemetry.log import Log
@@ -60,6 +64,7 @@ from tollkeeper.telemetry.metrics import Metrics
 from tollkeeper.telemetry.watchdog import Watchdog
 from tollkeeper.upstream.client import HttpClient
 from tollkeeper.upstream.demo import DemoUpstream
+from tollkeeper.upstream.nodes import Allowed, NodeClient
 from tollkeeper.upstream.schemes import Schemes
 
 _WATCH = 0.3
@@ -70,7 +75,9 @@ _OBSERVE = 0.05
 class App:
     """Everything behind the doors. Made in the event loop that will serve it."""
 
-    def __init__(self, loaded: Loaded, home: Path, reload: Callable[[], Loaded], log: Log) -> None:
+    def __init__(
+        self, loaded: Loaded, home: Path, reload: Callable[[], Loaded], log: Log, environment: Mapping[str, str]
+    ) -> None:
         self.loaded = loaded
         self.home = home
         self.log = log
@@ -79,6 +86,8 @@ class App:
         self.key_store = KeyStore(home, time.time, os.urandom)
         self.first_start = not (home / "operator.key").exists()
         self.operator_key = secret_file(home / "operator.key", lambda: "op-" + os.urandom(24).hex())
+        self.viewer_key = secret_file(home / "viewer.key", lambda: "ov-" + os.urandom(24).hex())
+        """Lets somebody look at routes and change nothing."""
         self.prices = Prices()
         self.recovered = recovery.recover(home, self._price_of_hold)
         self.ledger = SqliteLedger(home, self._ledger_trouble)
@@ -91,6 +100,8 @@ class App:
         self.departures = Departures(loaded.config.drain)
         self.counting = Counting(TokenCounter())
         self.client = HttpClient(time.monotonic)
+        self.nodes = NodeClient(time.monotonic, Allowed(loaded.config.routing.allow_nodes))
+        self.revisions = SqliteRevisions(home, keep=loaded.config.routing.keep_revisions)
         self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic), time.monotonic)
         self.balances = SqliteBalances(home, self.ledger)
         self.budgets = Budgets(loaded.budgets, self.balances, self.prices, self._budget_spent)
@@ -176,6 +187,7 @@ class App:
         self.apis = self._published(loaded)
         """What is published, by name."""
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
+        self.routes = self._routes(loaded, environment)
         self.stopping = False
         self.refused: Counter[tuple[str, ...]] = Counter()
         """Calls that were turned away, by the error's code."""
@@ -218,6 +230,7 @@ class App:
         try:
             loaded = self._reload()
             apis = self._published(loaded)
+            self._configure_routes(loaded)
         except ConfigError as error:
             for problem in error.problems:
                 self.log.say("config_refused", problem=problem)
@@ -248,6 +261,39 @@ class App:
         """Raises ConfigError."""
         return publish(loaded.config.apis, loaded.folder, loaded.where, Means(self.flow.handle, self.log.say))
 
+    def _routes(self, loaded: Loaded, environment: Mapping[str, str]) -> Routes:
+        """Raises ConfigError."""
+        options = loaded.config.routing
+        folder = None if options.plugins is None else loaded.folder / options.plugins
+        routes = Routes(
+            store=self.revisions,
+            registry=Registry(plugins, folder),
+            hops=self.nodes,
+            outbound=self.nodes,
+            allowed=lambda address: self.nodes.allowed(address),
+            keys=self.keys,
+            handle=self.flow.handle,
+            parameters=options.path_parameters,
+            environment=environment,
+            home=self.home,
+            random=Random(),
+            now=time.time,
+            monotonic=time.monotonic,
+            say=self.log.say,
+        )
+        routes.configure(loaded.resources, loaded.where)
+        return routes
+
+    def _configure_routes(self, loaded: Loaded) -> None:
+        """Raises ConfigError; everything then is as before."""
+        before, self.nodes.allowed = self.nodes.allowed, Allowed(loaded.config.routing.allow_nodes)
+        try:
+            self.routes.configure(loaded.resources, loaded.where)
+        except ConfigError:
+            self.nodes.allowed = before
+            raise
+        self.revisions.keep = loaded.config.routing.keep_revisions
+
     async def close(self) -> bool:
         """Ends what goes on behind the doors and writes the ledger out. False where something could not be written."""
         if self._watcher is not None:
@@ -256,12 +302,15 @@ class App:
         await self.idempotent_runs.finish()
         await self.runs.finish()
         await self.counting.finish()
+        await self.routes.close()
+        await self.nodes.close()
         await self.client.close()
         await self.refusals.close()
         await self.upkeep.close()
         written = await self.ledger.close()
         self.balances.close()
         self.origins.close()
+        self.revisions.close()
         self.key_store.close()
         self.observe()
         return written
@@ -271,6 +320,7 @@ class App:
             await asyncio.sleep(_WATCH)
             try:
                 self.keys.poll()
+                self.routes.administration.poll()
                 await self._look_at_the_clock()
                 mark = self._config_mark()
                 if mark != self._config_seen and mark == self._config_looked_at:
@@ -371,7 +421,7 @@ def open_app(
     log = Log(
         "off" if quiet else loaded.config.log.format, time.time, lambda flush: void(loop.call_later(_OBSERVE, flush))
     )
-    return App(loaded, home or Path(loaded.config.server.home).expanduser(), reload, log)
+    return App(loaded, home or Path(loaded.config.server.home).expanduser(), reload, log, environment)
 
 
 def cached_models(loaded: Loaded) -> dict[str, ModelCache]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -31,6 +32,8 @@ class Loaded(Struct, frozen=True):
     budgets: BudgetRules = BudgetRules()
     text: str = ""
     """The file as it was read."""
+    resources: dict[str, dict[str, Any]] = {}
+    """Of ordinary routes, by kind and id, in APISIX's form."""
 
     @property
     def folder(self) -> Path:
@@ -48,7 +51,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     Raises ConfigError with every problem found, each `file:line: dotted.name: what is wrong, what was expected`.
     """
     path, text = reading.read(path)
-    config = reading.parsed(text, str(path))
+    config, resources = reading.parsed_with_resources(text, str(path))
     problems: list[str] = []
 
     def problem(dotted: str, words: str) -> None:
@@ -62,7 +65,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     budgets = budgets_of(config.budgets, problem)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config, accounts, models, path, limits, balancing_of(config), budgets, text)
+    return Loaded(config, accounts, models, path, limits, balancing_of(config), budgets, text, resources)
 
 
 def home(path: Path | None) -> Path:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tollkeeper.apis.options import ApiOptions
+from tollkeeper.config.routing import RESOURCES, RoutingOptions, plain
 from tollkeeper.config.tables import (
     Config,
     LedgerConfig,
@@ -50,6 +51,12 @@ def read(path: Path | None) -> tuple[Path | None, str]:
 
 
 def parsed(text: str, name: str) -> Config:
+    """The tables that are fields of `Config`. Raises ConfigError."""
+    return parsed_with_resources(text, name)[0]
+
+
+def parsed_with_resources(text: str, name: str) -> tuple[Config, dict[str, dict[str, Any]]]:
+    """The same, and the resources of ordinary routes by kind and id. Raises ConfigError."""
     try:
         found = tomllib.loads(text, parse_float=Decimal)
     except RecursionError:
@@ -58,7 +65,11 @@ def parsed(text: str, name: str) -> Config:
         at = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)", str(error))
         line = at.group(1) if at and at.group(1) else str(text.count("\n") + 1)
         raise ConfigError([f"{name}:{line}: not valid TOML: {str(error).partition(' (at')[0]}"]) from None
-    return _converted(found, name, text)
+    resources = {kind: plain(found.pop(kind)) for kind in RESOURCES if kind in found}
+    for kind, value in resources.items():
+        if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+            raise ConfigError([f"{where(text, name, kind)}{kind}: expected tables [{kind}.NAME]"])
+    return _converted(found, name, text), resources
 
 
 _TABLES: dict[str, type[Struct]] = {
@@ -73,6 +84,7 @@ _TABLES: dict[str, type[Struct]] = {
     "limits": LimitsOptions,
     "retry": RetryOptions,
     "health": HealthOptions,
+    "routing": RoutingOptions,
     "websocket": SocketOptions,
     "playground": PlaygroundConfig,
     "mcp": McpOptions,
@@ -107,7 +119,7 @@ def _converted(found: dict[str, Any], name: str, text: str) -> Config:
             kind = _NAMED_TABLES[table]
             values[table] = {entry: convert(given, kind, f"{table}.{quoted(entry)}") for entry, given in value.items()}
         else:
-            known = ", ".join((*_TABLES, *_NAMED_TABLES))
+            known = ", ".join((*_TABLES, *_NAMED_TABLES, *RESOURCES))
             problems.append(f"{where(text, name, table)}{table}: there is no such table; expected one of: {known}")
     if problems:
         raise ConfigError(problems)

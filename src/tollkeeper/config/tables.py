@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from tollkeeper.apis.options import ApiOptions
+from tollkeeper.config.routing import RoutingOptions
 from tollkeeper.core.account import Beyond, Leave, Patience, Strategy
 from tollkeeper.core.limits import DoorLimits, Positive
 from tollkeeper.flow.departures import DrainBounds
@@ -122,6 +123,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: LimitsOptions = LimitsOptions()
     retry: RetryOptions = RetryOptions()
     health: HealthOptions = HealthOptions()
+    routing: RoutingOptions = RoutingOptions()
     websocket: SocketOptions = SocketOptions()
     playground: PlaygroundConfig = PlaygroundConfig()
     mcp: McpOptions = McpOptions()

@@ -150,3 +150,5 @@ class Reply:
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
     pour: Callable[[Sink], Awaitable[None]] | None = None
+    relayed: bool = False
+    """Somebody else's answer: its head is sent as it is, the body's length and what caches may do with it included."""

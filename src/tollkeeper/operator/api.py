@@ -18,6 +18,8 @@ from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
 from tollkeeper.operator import budgets, explain, health, keys, usage, verify
+from tollkeeper.operator.admin import PREFIX, admin
+from tollkeeper.operator.admin_keys import AdminKeys
 from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]
@@ -34,6 +36,9 @@ def operator_app(app: App) -> ASGIApp:
 
         return Route(path, answer, methods=list(by_method))
 
+    async def administered(request: Request) -> Response:
+        return await admin(request, app)
+
     async def failed(request: Request, error: Exception) -> Response:
         trace = traceback.extract_tb(error.__traceback__)
         at = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else "?"
@@ -47,6 +52,7 @@ def operator_app(app: App) -> ASGIApp:
             route("/healthz", GET=_alive),
             route("/readyz", GET=_ready),
             route("/metrics", GET=_metrics),
+            Route(PREFIX + "{rest:path}", administered, methods=["GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]),
             route("/api/keys", GET=keys.list_all, POST=keys.create),
             route("/api/keys/{key}", GET=keys.show, PATCH=keys.change, DELETE=keys.revoke),
             route("/api/keys/{key}/rotate", POST=keys.rotate),
@@ -65,15 +71,16 @@ def operator_app(app: App) -> ASGIApp:
         },
     )
     starlette.router.redirect_slashes = False
-    return _Guard(starlette, app.operator_key, app.new_id)
+    return _Guard(starlette, app.operator_key, app.viewer_key, app.new_id)
 
 
 class _Guard:
     """Lets nobody through without the operator key, but for the two probes; gives every request an id."""
 
-    def __init__(self, inner: ASGIApp, operator_key: str, new_id: Callable[[], str]) -> None:
+    def __init__(self, inner: ASGIApp, operator_key: str, viewer_key: str, new_id: Callable[[], str]) -> None:
         self._inner = inner
         self._key = operator_key.encode()
+        self._admin = AdminKeys(operator_key, viewer_key)
         self._new_id = new_id
 
     async def __call__(self, scope: Scope, receive: Receive, send_on: Send) -> None:
@@ -86,6 +93,10 @@ class _Guard:
 
         if scope["type"] != "http" or scope["path"] in _OPEN or self._admits(dict(scope["headers"])):
             await self._inner(scope, receive, send)
+            return
+        if scope["path"].startswith(PREFIX):
+            refusal = self._admin.refused(scope)
+            await (self._inner if refusal is None else refusal)(scope, receive, send)
             return
         error = CallerError(
             "The operator key is needed, as X-API-KEY or bearer token. It is in operator.key in the gate's home.",

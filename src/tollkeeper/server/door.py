@@ -70,20 +70,23 @@ class Door:
             _let_go(error)
             return
         except TollkeeperError as error:
-            reply = _refused(request, error)
+            reply = refusal(request, error)
             _let_go(error)
         except Exception as error:
             self._on_error(request.request_id, error)
             failed = TollkeeperError(f"The gate failed. Request id: {request.request_id}.", code="internal_error")
-            reply = _refused(request, failed)
+            reply = refusal(request, failed)
         headers = reply.headers
-        headers.append((b"x-request-id", request.request_id.encode()))
+        if not reply.relayed or not any(name == b"x-request-id" for name, _ in headers):
+            headers.append((b"x-request-id", request.request_id.encode()))
         if reply.pour is None:
-            headers.append((b"content-length", b"%d" % len(reply.body)))
+            if not reply.relayed:
+                headers.append((b"content-length", b"%d" % len(reply.body)))
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             await send({"type": "http.response.body", "body": reply.body})
             return
-        headers += ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+        if not reply.relayed:
+            headers += ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         extensions = scope.get("extensions") or {}
         try:
@@ -102,10 +105,15 @@ class Door:
             answerer = taker(request)
             if answerer is not None:
                 return answerer
+        return self.own(request)
+
+    def own(self, request: Request) -> Answerer:
+        """Who answers for the gate itself: a place, or the model endpoints."""
         return self.places.get(request.path, self._rest)
 
 
-def _refused(request: Request, error: TollkeeperError) -> Reply:
+def refusal(request: Request, error: TollkeeperError) -> Reply:
+    """The error as its caller reads it."""
     headers = [_JSON, *error.headers]
     if isinstance(error, GateError) and not any(name == b"retry-after" for name, _ in error.headers):
         headers.append((b"retry-after", b"1"))

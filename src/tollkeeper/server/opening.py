@@ -11,6 +11,7 @@ from tollkeeper.server.door import Door
 from tollkeeper.server.gate import Gate
 from tollkeeper.server.playground import Playground
 from tollkeeper.server.published import answerer
+from tollkeeper.server.routed import Routed
 
 
 def door_of(app: App) -> Door:
@@ -44,6 +45,11 @@ def door_of(app: App) -> Door:
         tools = {b"/mcp": mcp.answerer(app.apis, app.keys, limits, config.mcp, app.new_id, failed)}
         door.places = {**shown, **(tools if config.mcp.enabled else {}), **conversing.places, **published}
 
+        routed.limits, routed.read_body = limits, app.loaded.config.routing.read_body
+
+    options = app.loaded.config
+    routed = Routed(app.routes.pipeline, door, options.server.limits, options.routing.read_body)
+    door.first = (routed.take,)
     place()
     app.on_reload.append(place)
     return door

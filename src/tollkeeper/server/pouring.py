@@ -9,7 +9,7 @@ from tollkeeper.server.bodies import Message, Receive
 _HIGH_WATER = 64 * 1024
 
 
-class _Pieces:
+class Pieces:
     """A `core.call.Sink` that keeps pieces until they are sent."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ async def pour_over_asgi(
     presence: Presence,
 ) -> None:
     """Sends the pieces as they come, without the last, empty body message. Raises what `pour` raises, after them."""
-    pieces = _Pieces()
+    pieces = Pieces()
     watching = asyncio.ensure_future(_watch(receive, presence))
     pouring = asyncio.ensure_future(pour(pieces))
     pouring.add_done_callback(lambda _: pieces.arrived.set())

@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import GateError
+from tollkeeper.core.hops import Pooling, Tls
 from tollkeeper.upstream import failures
 from tollkeeper.upstream.connection import Answer, Connection
 
@@ -24,7 +25,7 @@ not have been told yet."""
 
 
 @dataclass(slots=True)
-class _Origin:
+class Origin:
     """Connections to one scheme, host and port."""
 
     host: str
@@ -32,6 +33,10 @@ class _Origin:
     tls: bool
     idle: deque[Connection] = field(default_factory=deque)
     open: int = 0
+    via: Tls | None = None
+    """How TLS is done where that is not the usual way."""
+    pooling: Pooling | None = None
+    """How many connections are kept, and for how long, where that is not the client's own way."""
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
 
@@ -42,8 +47,8 @@ class HttpClient:
         self._now = now
         self._most = most_connections
         self._keep_idle = keep_idle
-        self._origins: dict[tuple[bool, str, int], _Origin] = {}
-        self._places: dict[str, tuple[_Origin, bytes, str]] = {}
+        self._origins: dict[Hashable, Origin] = {}
+        self._places: dict[str, tuple[Origin, bytes, bytes]] = {}
         self._busy: set[Connection] = set()
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -63,6 +68,18 @@ class HttpClient:
         with content-length in `headers`. Raises UpstreamError; whatever `body` raises passes through.
         """
         origin, host, target = self._place(url)
+        return await self._send(origin, host, target, method, headers, body, timeouts)
+
+    async def _send(
+        self,
+        origin: Origin,
+        host: bytes,
+        target: bytes,
+        method: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        timeouts: Patience,
+    ) -> Answer:
         loop = asyncio.get_running_loop()
         connection = self._take_idle(origin) or await self._connect(origin, loop, timeouts.connect)
         answer = Answer(
@@ -72,12 +89,13 @@ class HttpClient:
             first_byte=timeouts.first_byte,
             idle=timeouts.idle,
             total=timeouts.total,
+            bodiless=method == b"HEAD",
         )
         connection.answer = answer
         self._busy.add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        parts = [method, b" ", target.encode("ascii"), b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
+        parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
         sized = False
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
@@ -104,7 +122,7 @@ class HttpClient:
         for connection in list(self._busy):
             connection.close()
 
-    def _place(self, url: str) -> tuple[_Origin, bytes, str]:
+    def _place(self, url: str) -> tuple[Origin, bytes, bytes]:
         known = self._places.get(url)
         if known is not None:
             return known
@@ -112,27 +130,28 @@ class HttpClient:
         tls = parts.scheme == "https"
         host = parts.hostname or ""
         port = parts.port or (443 if tls else 80)
-        origin = self._origins.setdefault((tls, host, port), _Origin(host, port, tls))
+        origin = self._origins.setdefault((tls, host, port), Origin(host, port, tls))
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        place = (origin, parts.netloc.rpartition("@")[2].encode("ascii"), target)
+        place = (origin, parts.netloc.rpartition("@")[2].encode("ascii"), target.encode("ascii"))
         if len(self._places) < 4096 and not parts.query:
             self._places[url] = place
         return place
 
-    def _take_idle(self, origin: _Origin) -> Connection | None:
+    def _take_idle(self, origin: Origin) -> Connection | None:
         idle = origin.idle
         while idle:
             connection = idle.pop()
             if connection.lost:
                 continue
             age = self._now() - connection.used_at
-            if age > self._keep_idle or (age > _TRUST_IDLE and connection.peer_closed()):
+            keep = self._keep_idle if origin.pooling is None else origin.pooling.idle
+            if age > keep or (age > _TRUST_IDLE and connection.peer_closed()):
                 connection.close()
                 continue
             return connection
         return None
 
-    async def _connect(self, origin: _Origin, loop: asyncio.AbstractEventLoop, seconds: float) -> Connection:
+    async def _connect(self, origin: Origin, loop: asyncio.AbstractEventLoop, seconds: float) -> Connection:
         if self._closed:
             raise GateError("The gate is shutting down.", code="shutting_down")
         try:
@@ -151,13 +170,7 @@ class HttpClient:
                         return freed
                 origin.open += 1
                 try:
-                    _, connection = await loop.create_connection(
-                        lambda: Connection(loop, self._now),
-                        origin.host,
-                        origin.port,
-                        ssl=self._tls_context() if origin.tls else None,
-                        server_hostname=origin.host if origin.tls else None,
-                    )
+                    connection = await self._open(origin, loop)
                 except BaseException:
                     self._closed_one(origin)
                     raise
@@ -166,8 +179,21 @@ class HttpClient:
         connection.on_free = lambda free, reusable: self._on_free(origin, free, reusable)
         return connection
 
-    def _on_free(self, origin: _Origin, connection: Connection, reusable: bool) -> None:
+    async def _open(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> Connection:
+        _, connection = await loop.create_connection(
+            lambda: Connection(loop, self._now),
+            origin.host,
+            origin.port,
+            ssl=self._tls_context() if origin.tls else None,
+            server_hostname=origin.host if origin.tls else None,
+        )
+        return connection
+
+    def _on_free(self, origin: Origin, connection: Connection, reusable: bool) -> None:
         self._busy.discard(connection)
+        pooling = origin.pooling
+        if pooling is not None and (connection.used >= pooling.requests or len(origin.idle) >= pooling.size):
+            reusable = False
         if reusable and not self._closed:
             origin.idle.append(connection)
             _wake_one(origin)
@@ -182,7 +208,7 @@ class HttpClient:
         else:
             connection.close()
 
-    def _closed_one(self, origin: _Origin) -> None:
+    def _closed_one(self, origin: Origin) -> None:
         origin.open -= 1
         _wake_one(origin)
 
@@ -197,12 +223,13 @@ class HttpClient:
             if connection.answer is not None:
                 connection.answer.check(now)
         for origin in self._origins.values():
-            while origin.idle and now - origin.idle[0].used_at > self._keep_idle:
+            keep = self._keep_idle if origin.pooling is None else origin.pooling.idle
+            while origin.idle and now - origin.idle[0].used_at > keep:
                 origin.idle.popleft().close()
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
 
 
-def _wake_one(origin: _Origin) -> None:
+def _wake_one(origin: Origin) -> None:
     while origin.waiting:
         turn = origin.waiting.popleft()
         if not turn.done():

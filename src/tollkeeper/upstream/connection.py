@@ -35,8 +35,8 @@ class Connection(asyncio.Protocol):
         self._paused_writing = False
         self.lost = False
         self.used_at = 0.0
-        self.used = False
-        """Whether it has carried an answer already."""
+        self.used = 0
+        """How many answers it has carried already."""
         self.answer: Answer | None = None
         self.on_free: Callable[[Connection, bool], None] | None = None
         """Called when an answer ended: with whether the connection can carry another request."""
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
     def free(self, reusable: bool) -> None:
         """The answer is done with this connection."""
         self.answer = None
-        self.used = True
+        self.used += 1
         self.used_at = self._now()
         if not reusable:
             self.close()
@@ -126,6 +126,7 @@ class Answer:
 
     __slots__ = (
         "_begun",
+        "_bodiless",
         "_body",
         "_complete",
         "_connection",
@@ -166,7 +167,10 @@ class Answer:
         first_byte: float,
         idle: float,
         total: float,
+        bodiless: bool = False,
     ) -> None:
+        self._bodiless = bodiless
+        """An answer to HEAD ends with its headers, whatever length they tell of; the parser does not know."""
         self._connection = connection
         self._loop = loop
         self._now = now
@@ -190,7 +194,7 @@ class Answer:
         self._idle = idle
         self._total = total
         self._head_ready = loop.create_future()
-        self.reused = connection.used
+        self.reused = connection.used > 0
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._hop: set[bytes] = set()
@@ -225,6 +229,8 @@ class Answer:
             self.headers = [header for header in self.headers if header[0] not in self._hop - _FRAMING]
         self.status = status
         self._begun = True
+        if self._bodiless:
+            self._complete = True
 
     def on_body(self, data: bytes) -> None:
         self._parts.append(data)

@@ -1,0 +1,46 @@
+"""[routing], and the resources of ordinary routes that the file may have beside it, in APISIX's form."""
+
+import ipaddress
+from decimal import Decimal
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from tollkeeper.core.limits import Positive
+
+RESOURCES = (
+    *("routes", "services", "upstreams", "consumers", "credentials", "consumer_groups"),
+    *("plugin_configs", "global_rules", "protos", "plugin_metadata"),
+)
+"""Tables that are passed on as they are: [routes.NAME] is the route with the id NAME."""
+
+
+class RoutingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[routing]"""
+
+    allow_nodes: list[str] = []
+    """Networks that nodes may be in beside all public addresses."""
+    path_parameters: bool = False
+    """Whether `:name` in a route's path stands for one segment, as with APISIX's radixtree_uri_with_parameter."""
+    plugins: str | None = None
+    """A folder with plugins of one's own, one file each."""
+    keep_revisions: Annotated[int, Meta(ge=1)] = 1000
+    """How many revisions can be looked at and undone."""
+    read_body: Positive = 64 * 1024 * 1024
+    """Bytes of a body that plugins may read as a whole; 413."""
+
+    def __post_init__(self) -> None:
+        for network in self.allow_nodes:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError as error:
+                raise ValueError(f"allow_nodes: {error}") from None
+
+
+def plain(value: Any) -> Any:
+    """TOML's values as JSON has them."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return float(value) if isinstance(value, Decimal) else value

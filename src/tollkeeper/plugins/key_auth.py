@@ -1,0 +1,67 @@
+"""key-auth: who calls is known by a key in a header or in the query."""
+
+from typing import ClassVar
+from urllib.parse import parse_qsl, urlencode
+
+from tollkeeper.routes.authentication import as_consumer, unauthorised
+from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.plugin import Plugin
+
+
+class KeyAuth(Plugin):
+    """A consumer's own key; or a key of the model endpoints, whose name or owner is a consumer's."""
+
+    priority = 2500
+    kind = "auth"
+    schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {
+            "header": {"type": "string", "default": "apikey"},
+            "query": {"type": "string", "default": "apikey"},
+            "hide_credentials": {"type": "boolean", "default": False},
+            "anonymous_consumer": {"type": "string", "minLength": 1},
+            "realm": {"type": "string", "default": "key"},
+        },
+    }
+    consumer_schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {"key": {"type": "string", "minLength": 1}},
+        "required": ["key"],
+    }
+
+    def prepare(self) -> None:
+        self._header = self.conf["header"].lower().encode("latin-1", "replace")
+        self._query: str = self.conf["query"]
+        realm = self.conf["realm"].replace('"', "")
+        self._challenge = f'apikey realm="{realm}"'.encode("latin-1", "replace")
+
+    def rewrite(self, exchange: Exchange) -> Response | None:
+        request = exchange.request
+        given = request.headers.get(self._header)
+        in_query = given is None
+        key = given.decode("latin-1") if given is not None else exchange.var("arg_" + self._query)
+        if key is None:
+            return self._refused(exchange, "Missing API key in request")
+        consumer = self.gate.consumers("key-auth").get(key)
+        if consumer is None:
+            found = self.gate.keys.find(key.encode("latin-1", "replace"))
+            if found is not None:
+                consumer = self.gate.consumer(found.name) or self.gate.consumer(found.owner or "")
+        if consumer is None:
+            return self._refused(exchange, "Invalid API key in request")
+        if self.conf["hide_credentials"]:
+            if in_query:
+                rest = [pair for pair in parse_qsl(request.query, keep_blank_values=True) if pair[0] != self._query]
+                request.query = urlencode(rest)
+            else:
+                request.headers.remove(self._header)
+        as_consumer(exchange, consumer)
+        return None
+
+    def _refused(self, exchange: Exchange, message: str) -> Response | None:
+        anonymous = self.gate.consumer(self.conf.get("anonymous_consumer", ""))
+        if anonymous is not None:
+            as_consumer(exchange, anonymous)
+            return None
+        return unauthorised(message, self._challenge)

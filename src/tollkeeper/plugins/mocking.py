@@ -1,0 +1,80 @@
+"""mocking: answers in place of the upstream."""
+
+import asyncio
+from collections.abc import Iterable
+from random import Random
+from typing import Any, ClassVar
+
+import msgspec
+
+from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.variables import filled
+
+_WORDS = ("harbour", "lantern", "meadow", "orchard", "pebble", "river", "willow", "yarrow")
+
+
+class Mocking(Plugin):
+    """Answers with an example, or with values made up by a JSON Schema."""
+
+    priority = 10900
+    schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {
+            "delay": {"type": "integer", "minimum": 0, "maximum": 60, "default": 0},
+            "response_status": {"type": "integer", "minimum": 100, "default": 200},
+            "content_type": {"type": "string", "default": "application/json;charset=utf8"},
+            "response_example": {"type": "string"},
+            "response_schema": {"type": "object"},
+            "with_mock_header": {"type": "boolean", "default": True},
+            "response_headers": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {"type": ["string", "number"]},
+            },
+        },
+        "anyOf": [{"required": ["response_example"]}, {"required": ["response_schema"]}],
+    }
+
+    @classmethod
+    def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        if not conf["content_type"].startswith(
+            ("application/json", "application/xml", "text/plain", "text/html", "text/xml")
+        ):
+            raise ValueError("unsupported content type!")
+
+    async def access(self, exchange: Exchange) -> Response:
+        conf = self.conf
+        if conf["delay"]:
+            await asyncio.sleep(conf["delay"])
+        if "response_example" in conf:
+            body = filled(conf["response_example"], exchange).encode()
+        else:
+            body = msgspec.json.encode(_made_up(conf["response_schema"], self.gate.random))
+        headers = Headers([(b"content-type", conf["content_type"].encode("latin-1", "replace"))])
+        if conf["with_mock_header"]:
+            headers.add(b"x-mock-by", b"Tollkeeper")
+        for name, value in conf.get("response_headers", {}).items():
+            headers.set(name.encode("latin-1"), filled(str(value), exchange).encode("latin-1", "replace"))
+        return Response(conf["response_status"], body, headers)
+
+
+def _made_up(schema: Schema, random: Random) -> Any:
+    if "example" in schema:
+        return schema["example"]
+    if "enum" in schema:
+        return random.choice(schema["enum"])
+    kind = schema.get("type", "object")
+    if kind == "object":
+        return {name: _made_up(inner, random) for name, inner in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [_made_up(schema.get("items", {"type": "string"}), random) for _ in range(random.randint(1, 3))]
+    if kind == "integer":
+        return random.randint(1, 10_000)
+    if kind == "number":
+        return round(random.uniform(1, 10_000), 2)
+    if kind == "boolean":
+        return random.random() < 0.5
+    return None if kind == "null" else random.choice(_WORDS)

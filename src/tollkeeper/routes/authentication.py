@@ -1,0 +1,25 @@
+"""What the plugins that authenticate have in common: who it is goes upstream, who it is not is told so."""
+
+from tollkeeper.routes.consumers import Consumer
+from tollkeeper.routes.exchange import Exchange, Response
+
+_TOLD = (b"x-consumer-username", b"x-credential-identifier", b"x-consumer-custom-id")
+
+
+def as_consumer(exchange: Exchange, consumer: Consumer) -> None:
+    """From here on the exchange is this consumer's; the upstream is told, whatever the client said of itself."""
+    exchange.consumer = consumer
+    headers = exchange.request.headers
+    items = [header for header in headers.items if header[0] not in _TOLD]
+    items.append((_TOLD[0], consumer.name.encode("latin-1", "replace")))
+    if consumer.credential_id is not None:
+        items.append((_TOLD[1], consumer.credential_id.encode("latin-1", "replace")))
+    if consumer.custom_id is not None:
+        items.append((_TOLD[2], consumer.custom_id.encode("latin-1", "replace")))
+    headers.items = items
+
+
+def unauthorised(message: str, challenge: bytes | None = None) -> Response:
+    """401 with a reason, and how to do better."""
+    more = () if challenge is None else ((b"www-authenticate", challenge),)
+    return Response.json(401, {"message": message}, *more)

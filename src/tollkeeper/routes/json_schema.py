@@ -1,0 +1,295 @@
+"""Checks values against JSON Schema and says what is wrong in the words of APISIX's validator (api7/jsonschema 0.9.12).
+
+Clients and people know these words, and a model that is told them mends its call; no library has them. Of JSON Schema it
+knows draft 7 without references and formats.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+Schema = Mapping[str, Any]
+_Check = Callable[[Any, Any, Schema], str | None]
+
+
+def wrong(value: Any, schema: Schema | bool) -> str | None:
+    """What is wrong with `value`, None where nothing is."""
+    if isinstance(schema, bool):
+        return None if schema else "value is never valid"
+    for keyword in _ORDER:
+        if keyword in schema:
+            words = _CHECKS[keyword](value, schema[keyword], schema)
+            if words is not None:
+                return words
+    return None
+
+
+def with_defaults(value: Any, schema: Schema | bool) -> Any:
+    """A copy of `value` in which what is left out has the schema's default."""
+    if isinstance(schema, bool):
+        return value
+    if isinstance(value, dict):
+        known: Mapping[str, Any] = schema.get("properties", {})
+        filled = {name: with_defaults(each, known.get(name, True)) for name, each in value.items()}
+        for name, inner in known.items():
+            if name not in filled and isinstance(inner, Mapping) and "default" in inner:
+                filled[name] = with_defaults(inner["default"], inner)
+        for branch in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+            if isinstance(branch, Mapping) and branch.get("properties") and wrong(value, branch) is None:
+                filled = with_defaults(filled, {"properties": branch["properties"]})
+                break
+        return filled
+    if isinstance(value, list) and isinstance(schema.get("items"), Mapping):
+        return [with_defaults(each, schema["items"]) for each in value]
+    return value
+
+
+def _type_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, (int, float)):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind == "integer":
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return whole and not isinstance(value, bool)
+    return _type_of(value) == kind
+
+
+def _type(value: Any, kinds: Any, _: Schema) -> str | None:
+    wanted = kinds if isinstance(kinds, (list, tuple)) else [kinds]
+    if any(_is(value, kind) for kind in wanted):
+        return None
+    named = wanted[0] if len(wanted) == 1 else "one of " + ", ".join(wanted)
+    return f"wrong type: expected {named}, got {_lua_type(value)}"
+
+
+def _lua_type(value: Any) -> str:
+    """APISIX's validator calls arrays and objects what Lua calls both of them."""
+    found = _type_of(value)
+    return "table" if found in ("array", "object") else found
+
+
+def _enum(value: Any, allowed: Any, _: Schema) -> str | None:
+    same = (each for each in allowed if each == value and isinstance(each, bool) == isinstance(value, bool))
+    return None if next(same, _NOTHING) is not _NOTHING else "matches none of the enum values"
+
+
+def _const(value: Any, wanted: Any, _: Schema) -> str | None:
+    return None if value == wanted else f"failed to match const value {wanted!r}"
+
+
+def _required(value: Any, names: Any, _: Schema) -> str | None:
+    if isinstance(value, dict):
+        for name in names:
+            if name not in value:
+                return f'property "{name}" is required'
+    return None
+
+
+def _properties(value: Any, known: Any, _: Schema) -> str | None:
+    if isinstance(value, dict):
+        for name, inner in known.items():
+            if name in value:
+                words = wrong(value[name], inner)
+                if words is not None:
+                    return f'property "{name}" validation failed: {words}'
+    return None
+
+
+def _pattern_properties(value: Any, patterns: Any, _: Schema) -> str | None:
+    if isinstance(value, dict):
+        for pattern, inner in patterns.items():
+            for name, each in value.items():
+                if _compiled(pattern).search(name):
+                    words = wrong(each, inner)
+                    if words is not None:
+                        return f'failed to validate {name} (matching "{pattern}"): {words}'
+    return None
+
+
+def _additional(value: Any, rule: Any, schema: Schema) -> str | None:
+    if rule is True or not isinstance(value, dict):
+        return None
+    known = schema.get("properties", {})
+    patterns = [_compiled(pattern) for pattern in schema.get("patternProperties", {})]
+    for name, each in value.items():
+        if name in known or any(pattern.search(name) for pattern in patterns):
+            continue
+        if rule is False:
+            return f"additional properties forbidden, found {name}"
+        words = wrong(each, rule)
+        if words is not None:
+            return f"failed to validate additional property {name}: {words}"
+    return None
+
+
+def _dependencies(value: Any, rules: Any, _: Schema) -> str | None:
+    if isinstance(value, dict):
+        for name, needed in rules.items():
+            if name not in value:
+                continue
+            if isinstance(needed, (list, tuple)):
+                for other in needed:
+                    if other not in value:
+                        return f'property "{other}" is required when "{name}" is set'
+            else:
+                words = wrong(value, needed)
+                if words is not None:
+                    return f'failed to validate dependent schema for "{name}": {words}'
+    return None
+
+
+def _min_properties(value: Any, least: Any, _: Schema) -> str | None:
+    if isinstance(value, dict) and len(value) < least:
+        return f"expect object to have at least {least} properties"
+    return None
+
+
+def _max_properties(value: Any, most: Any, _: Schema) -> str | None:
+    if isinstance(value, dict) and len(value) > most:
+        return f"expect object to have at most {most} properties"
+    return None
+
+
+def _items(value: Any, inner: Any, _: Schema) -> str | None:
+    if isinstance(value, list):
+        for place, each in enumerate(value):
+            rule = inner[place] if isinstance(inner, (list, tuple)) and place < len(inner) else inner
+            if isinstance(rule, (list, tuple)):
+                break
+            words = wrong(each, rule)
+            if words is not None:
+                return f"failed to validate item {place + 1}: {words}"
+    return None
+
+
+def _min_items(value: Any, least: Any, _: Schema) -> str | None:
+    return f"expect array to have at least {least} items" if isinstance(value, list) and len(value) < least else None
+
+
+def _max_items(value: Any, most: Any, _: Schema) -> str | None:
+    return f"expect array to have at most {most} items" if isinstance(value, list) and len(value) > most else None
+
+
+def _unique_items(value: Any, rule: Any, _: Schema) -> str | None:
+    if rule and isinstance(value, list):
+        for second, each in enumerate(value):
+            for first in range(second):
+                if value[first] == each:
+                    return f"expected unique items but items {first + 1} and {second + 1} are equal"
+    return None
+
+
+def _min_length(value: Any, least: Any, _: Schema) -> str | None:
+    if isinstance(value, str) and len(value) < least:
+        return f"string too short, expected at least {least}, got {len(value)}"
+    return None
+
+
+def _max_length(value: Any, most: Any, _: Schema) -> str | None:
+    if isinstance(value, str) and len(value) > most:
+        return f"string too long, expected at most {most}, got {len(value)}"
+    return None
+
+
+def _pattern(value: Any, pattern: Any, _: Schema) -> str | None:
+    if isinstance(value, str) and not _compiled(pattern).search(value):
+        return f'failed to match pattern "{pattern}" with "{value}"'
+    return None
+
+
+def _bound(words: str, holds: Callable[[Any, Any], bool]) -> _Check:
+    def check(value: Any, bound: Any, _: Schema) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or holds(value, bound):
+            return None
+        return f"expected {value} to be {words} {bound}"
+
+    return check
+
+
+def _multiple(value: Any, of: Any, _: Schema) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value % of == 0:
+        return None
+    return f"expected {value} to be a multiple of {of}"
+
+
+def _any_of(value: Any, branches: Any, _: Schema) -> str | None:
+    fits = any(wrong(value, branch) is None for branch in branches)
+    return None if fits else "object matches none of the required"
+
+
+def _one_of(value: Any, branches: Any, _: Schema) -> str | None:
+    found = [place for place, branch in enumerate(branches, 1) if wrong(value, branch) is None]
+    if len(found) == 1:
+        return None
+    if not found:
+        return "value should match only one schema, but matches none"
+    return f"value should match only one schema, but matches both schemas {found[0]} and {found[1]}"
+
+
+def _all_of(value: Any, branches: Any, _: Schema) -> str | None:
+    for place, branch in enumerate(branches, 1):
+        words = wrong(value, branch)
+        if words is not None:
+            return f"allOf {place} failed: {words}"
+    return None
+
+
+def _not(value: Any, inner: Any, _: Schema) -> str | None:
+    return None if wrong(value, inner) is not None else "value wasn't supposed to match schema"
+
+
+def _if(value: Any, condition: Any, schema: Schema) -> str | None:
+    branch = "then" if wrong(value, condition) is None else "else"
+    if branch in schema and wrong(value, schema[branch]) is not None:
+        return f"{branch} clause did not match"
+    return None
+
+
+@lru_cache(512)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Lua's PCRE takes a dash anywhere between brackets; Python where it cannot be a range only."""
+    return re.compile(pattern.replace("9-.", r"9\-.").replace("Z0-9-_", r"Z0-9\-_"))
+
+
+_NOTHING = object()
+_CHECKS: dict[str, _Check] = {
+    "type": _type,
+    "enum": _enum,
+    "const": _const,
+    "required": _required,
+    "properties": _properties,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional,
+    "dependencies": _dependencies,
+    "minProperties": _min_properties,
+    "maxProperties": _max_properties,
+    "items": _items,
+    "minItems": _min_items,
+    "maxItems": _max_items,
+    "uniqueItems": _unique_items,
+    "minLength": _min_length,
+    "maxLength": _max_length,
+    "pattern": _pattern,
+    "minimum": _bound("at least", lambda value, bound: bool(value >= bound)),
+    "maximum": _bound("at most", lambda value, bound: bool(value <= bound)),
+    "exclusiveMinimum": _bound("greater than", lambda value, bound: bool(value > bound)),
+    "exclusiveMaximum": _bound("smaller than", lambda value, bound: bool(value < bound)),
+    "multipleOf": _multiple,
+    "anyOf": _any_of,
+    "oneOf": _one_of,
+    "allOf": _all_of,
+    "not": _not,
+    "if": _if,
+}
+_ORDER = tuple(_CHECKS)
+"""As APISIX's validator goes: which of several mistakes is named is known to clients too."""

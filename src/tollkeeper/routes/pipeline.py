@@ -1,0 +1,114 @@
+"""A request's way: global rules, the route's plugins, its consumer's, the upstream, and the plugins on the way back."""
+
+from collections.abc import Awaitable, Callable
+
+from tollkeeper.core.errors import ClientLeft, TollkeeperError
+from tollkeeper.routes import chains
+from tollkeeper.routes.chains import NOTHING, Chain
+from tollkeeper.routes.exchange import Exchange, Response, Stream
+from tollkeeper.routes.proxying import Proxy, refused
+from tollkeeper.routes.table import Table
+
+Elsewhere = Callable[[Exchange], Awaitable[Response]]
+"""Who answers where a route has no upstream: the gate's own endpoints."""
+NOT_FOUND = b'{"error_msg":"404 Route Not Found"}\n'
+
+
+class Pipeline:
+    """Answers requests to ordinary routes."""
+
+    def __init__(self, table: Table, proxy: Proxy, trouble: Callable[[str, Exception], None]) -> None:
+        self.table = table
+        self._proxy = proxy
+        self._trouble = trouble
+
+    async def answer(self, exchange: Exchange, elsewhere: Elsewhere) -> "Outgoing":
+        """The answer, with everything run but what belongs to its body and its end. Raises ClientLeft."""
+        rules = self.table.rules()
+        route = exchange.route
+        chain, upstream = self.table.derived(route) if route is not None else (NOTHING, None)
+        try:
+            response = await self._asked(exchange, rules, chain)
+            if exchange.consumer is not None:
+                chain, own = self.table.with_consumer(route, exchange.consumer)
+                if response is None and own:
+                    response = await chains.pass_through(own, "rewrite", exchange)
+            if response is None:
+                response = await chains.pass_through(chain.access, "access", exchange)
+            if response is None:
+                upstream = exchange.upstream or upstream
+                if upstream is None:
+                    response = await elsewhere(exchange)
+                else:
+                    assert route is not None
+                    response = await self._proxy.serve(exchange, upstream, route.timeouts)
+        except ClientLeft as error:
+            exchange.error = error
+            chains.log((rules, chain), exchange, self._trouble)
+            raise
+        except TollkeeperError as error:
+            response = refused(error)
+        exchange.response = response
+        parts = (rules, chain) if rules.members else (chain,)
+        chains.filter_headers(parts, exchange)
+        return Outgoing(exchange, parts, self._trouble)
+
+    async def _asked(self, exchange: Exchange, rules: Chain, chain: Chain) -> Response | None:
+        if rules.members:
+            response = await chains.pass_through(rules.rewrite, "rewrite", exchange)
+            if response is None:
+                response = await chains.pass_through(rules.access, "access", exchange)
+            if response is not None:
+                return response
+        return await chains.pass_through(chain.rewrite, "rewrite", exchange)
+
+
+class Outgoing:
+    """An answer on its way to the client."""
+
+    def __init__(self, exchange: Exchange, parts: tuple[Chain, ...], trouble: Callable[[str, Exception], None]) -> None:
+        assert exchange.response is not None
+        self.response: Response = exchange.response
+        self._exchange = exchange
+        self._parts = parts
+        self._trouble = trouble
+        self._filtered = any(part.body_filter for part in parts)
+        longer = self._filtered and not all(part.keeps_length for part in parts)
+        if longer and not isinstance(self.response.body, bytes):
+            self.response.headers.remove(b"content-length")
+
+    @property
+    def stream(self) -> Stream | None:
+        """The body where it is still coming in; else `whole` has it."""
+        return None if isinstance(self.response.body, bytes) else self.response.body
+
+    def whole(self) -> bytes:
+        """The body of an answer that is here as a whole. Run once."""
+        body = self.response.body
+        assert isinstance(body, bytes)
+        if self._filtered:
+            body = chains.filter_body(self._parts, self._exchange, body, True)
+        self._exchange.sent_bytes = len(body)
+        self.finished(None)
+        return body
+
+    async def next_piece(self, stream: Stream) -> bytes | None:
+        """The next piece of the body as the client gets it, which may be empty; None at the end. Raises UpstreamError."""
+        chunk = await stream.next_chunk()
+        if chunk is None:
+            if not self._filtered:
+                return None
+            self._filtered = False
+            chunk = chains.filter_body(self._parts, self._exchange, b"", True)
+        elif self._filtered:
+            chunk = chains.filter_body(self._parts, self._exchange, chunk, False)
+        self._exchange.sent_bytes += len(chunk)
+        return chunk
+
+    def finished(self, error: BaseException | None) -> None:
+        """Everything is over: the phase log."""
+        self._exchange.error = error
+        for part in self._parts:
+            if part.log:
+                chains.log(self._parts, self._exchange, self._trouble)
+                return

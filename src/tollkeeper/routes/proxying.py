@@ -1,0 +1,185 @@
+"""One request to an upstream: a node is chosen, the request written anew, other nodes tried where one fails."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+from urllib.parse import quote
+
+from tollkeeper.core.account import Patience
+from tollkeeper.core.errors import GateError, TollkeeperError, UpstreamError
+from tollkeeper.core.hops import Hops
+from tollkeeper.core.ports import Sent
+from tollkeeper.routes.exchange import Exchange, Request, Response
+from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.nodes import Node
+from tollkeeper.routes.upstreams import Upstream
+
+_THIS_HOP = frozenset(
+    (
+        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te"),
+        *(b"trailer", b"transfer-encoding", b"upgrade", b"expect", b"host", b"content-length"),
+        *(b"x-real-ip", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"),
+    )
+)
+"""What is not passed on as it came: for one connection only (RFC 9110, 7.6.1), or written by us."""
+_ANSWER_OF_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"upgrade")
+) | {b"transfer-encoding"}
+_SAFE_TO_REPEAT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
+"""Methods that a node may have begun to carry out twice (RFC 9110, 9.2.2)."""
+_BODILESS = (204, 304)
+_BEFORE_SENDING = ("upstream_connect_timeout", "upstream_refused", "upstream_unknown_host", "upstream_tls_failed")
+
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/%!$&'()*+,;=:@._~-]*").fullmatch
+_PLAIN_QUERY = re.compile(r"[!-\"$-~]*").fullmatch
+
+
+class Watcher(Protocol):
+    """Told how nodes fare, and begins to check them."""
+
+    def begin(self, upstream: Upstream) -> None: ...
+
+    def answered(self, upstream: Upstream, node: Node, status: int) -> None: ...
+
+    def failed(self, upstream: Upstream, node: Node, error: TollkeeperError) -> None: ...
+
+
+class Proxy:
+    """Sends requests to upstreams."""
+
+    def __init__(self, hops: Hops, watcher: Watcher, monotonic: Callable[[], float]) -> None:
+        self._hops = hops
+        self._watcher = watcher
+        self._monotonic = monotonic
+
+    async def serve(self, exchange: Exchange, upstream: Upstream, timeouts: Patience | None) -> Response:
+        """The upstream's answer, its body still coming in where it did not come at once.
+
+        Raises GateError (503) where it has no nodes, and UpstreamError (502, 504) after the last node.
+        """
+        watched = upstream.checks is not None
+        if watched:
+            self._watcher.begin(upstream)
+        tried: list[Node] = []
+        begun = self._monotonic()
+        while True:
+            node = upstream.choose(exchange, tried)
+            if node is None:
+                raise GateError("The upstream has no node.", code="upstream_has_no_nodes", retryable=False)
+            tried.append(node)
+            exchange.node = node.name
+            exchange.tries += 1
+            node.active += 1
+            try:
+                return await self._ask(exchange, upstream, node, timeouts or upstream.timeouts, watched)
+            except UpstreamError as error:
+                node.active -= 1
+                if watched:
+                    self._watcher.failed(upstream, node, error)
+                late = upstream.retry_timeout and self._monotonic() - begun >= upstream.retry_timeout
+                if exchange.tries > upstream.retries or late or not _repeatable(exchange.request, error):
+                    raise
+                if len(tried) == sum(each.weight > 0 for each in upstream.nodes):
+                    tried.clear()  # more retries than nodes: around again
+            except BaseException:
+                node.active -= 1
+                raise
+
+    async def _ask(
+        self, exchange: Exchange, upstream: Upstream, node: Node, timeouts: Patience, watched: bool
+    ) -> Response:
+        request = exchange.request
+        host = upstream.host_for(node, exchange)
+        body = request.body
+        headers = _headers(request, body)
+        sent_at = self._monotonic()
+        sent = await self._hops.send_to(
+            upstream.hop_to(node, host), host, request.method.encode("ascii"), target(request), headers, body, timeouts
+        )
+        exchange.presence.on_leave(sent.close)
+        await sent.head()
+        now = self._monotonic()
+        exchange.upstream_seconds = now - sent_at
+        node.took(now - sent_at, now)
+        if watched:
+            self._watcher.answered(upstream, node, sent.status)
+        answer = Headers([header for header in sent.headers if header[0] not in _ANSWER_OF_HOP])
+        if sent.status in _BODILESS:
+            answer.remove(b"content-length")
+        whole, ended = await sent.read(0)
+        if ended:
+            node.active -= 1
+            return Response(sent.status, whole, answer)
+        return Response(sent.status, _Pending(sent, node), answer)
+
+
+class _Pending:
+    """The rest of an answer; its node has one request less under way when it ends."""
+
+    __slots__ = ("_node", "_sent")
+
+    def __init__(self, sent: Sent, node: Node) -> None:
+        self._sent = sent
+        self._node: Node | None = node
+
+    async def next_chunk(self, timeout: float | None = None) -> bytes | None:
+        try:
+            chunk = await self._sent.next_chunk(timeout)
+        except BaseException:
+            self._done()
+            raise
+        if chunk is None:
+            self._done()
+        return chunk
+
+    def close(self) -> None:
+        self._done()
+        self._sent.close()
+
+    def _done(self) -> None:
+        if self._node is not None:
+            self._node.active -= 1
+            self._node = None
+
+
+def target(request: Request) -> bytes:
+    """The path and query as they go upstream: written anew, percent-encoded where they must be."""
+    path = request.path
+    if not _PLAIN_PATH(path):
+        path = quote(path, safe="/%!$&'()*+,;=:@-._~", errors="surrogateescape")
+    query = request.query
+    if query:
+        if not _PLAIN_QUERY(query):
+            query = quote(query, safe="/?%!$&'()*+,;=:@-._~[]{}|^`\"<>\\")
+        path = f"{path}?{query}"
+    return path.encode("ascii")
+
+
+def _headers(request: Request, body: bytes | AsyncIterator[bytes]) -> list[tuple[bytes, bytes]]:
+    headers = [header for header in request.headers.items if header[0] not in _THIS_HOP]
+    client = request.client.encode("latin-1", "replace")
+    before = request.headers.all(b"x-forwarded-for")
+    host = request.headers.get(b"host") or b""
+    headers += (
+        (b"x-real-ip", client),
+        (b"x-forwarded-for", b", ".join([*before, client])),
+        (b"x-forwarded-proto", request.scheme.encode("ascii")),
+        (b"x-forwarded-host", host),
+        (b"x-forwarded-port", b"%d" % request.server[1]),
+    )
+    if not isinstance(body, bytes) and request.length is not None:
+        headers.append((b"content-length", b"%d" % request.length))
+    return headers
+
+
+def _repeatable(request: Request, error: TollkeeperError) -> bool:
+    """Whether another node may be asked: nothing reached this one, or asking twice does no harm."""
+    if request.body_begun and request.whole is None:
+        return False
+    return error.code in _BEFORE_SENDING or request.method in _SAFE_TO_REPEAT
+
+
+def refused(error: TollkeeperError) -> Response:
+    """What the client is told where the gate itself answers: APISIX's form, our words."""
+    return Response.json(error.status, {"error_msg": error.message, "code": error.code}, *error.headers)

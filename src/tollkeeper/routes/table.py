@@ -1,0 +1,375 @@
+"""What is configured, ready for requests: routes that can be found, their plugins, their upstreams; changed one by one.
+
+Resources are given as APISIX's JSON, found valid before (checking.py). A change makes everything that is derived stale by
+raising `generation`; it is derived again when a request needs it, so that a change costs the same with many routes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from tollkeeper.core.account import Patience
+from tollkeeper.routes import expressions
+from tollkeeper.routes.chains import NOTHING, Chain, Member
+from tollkeeper.routes.consumers import Consumer
+from tollkeeper.routes.exchange import Exchange
+from tollkeeper.routes.json_schema import with_defaults
+from tollkeeper.routes.matching import Router
+from tollkeeper.routes.plugin import Plugin, Surroundings
+from tollkeeper.routes.registry import Registry
+from tollkeeper.routes.secrets import resolved
+from tollkeeper.routes.upstreams import Upstream, timeouts_of
+
+Owner = tuple[str, str]
+"""(kind, id) of the resource that configures something."""
+Value = Mapping[str, Any]
+
+
+class Route:
+    """One route, ready to be matched."""
+
+    __slots__ = (
+        "_addresses",
+        "_derived",
+        "_methods",
+        "_vars",
+        "hosts",
+        "id",
+        "name",
+        "number",
+        "paths",
+        "priority",
+        "reads_body",
+        "service_id",
+        "timeouts",
+        "value",
+        "websocket",
+    )
+
+    def __init__(self, id: str, value: Value, service: Value, number: int) -> None:
+        self.id: str = id
+        self.value = value
+        self.number = number
+        self.name: str | None = value.get("name")
+        self.priority: int = value.get("priority", 0)
+        service_id = value.get("service_id")
+        self.service_id: str | None = None if service_id is None else str(service_id)
+        self.paths: list[str] = value.get("uris") or [value["uri"]]
+        host = value.get("host")
+        self.hosts: list[str] = value.get("hosts") or ([host] if host else service.get("hosts", []))
+        methods = value.get("methods")
+        self._methods = frozenset(methods) if methods else None
+        address = value.get("remote_addr")
+        addresses = value.get("remote_addrs") or ([address] if address else None)
+        self._addresses = expressions.addresses(addresses) if addresses else None
+        rules = value.get("vars")
+        self._vars = expressions.compiled(rules) if rules else None
+        self.reads_body = bool(rules) and expressions.body_needed(rules)
+        self.websocket = bool(value.get("enable_websocket", service.get("enable_websocket", False)))
+        self.timeouts: Patience | None = timeouts_of(value["timeout"]) if "timeout" in value else None
+        self._derived: tuple[int, Chain, Upstream | None, dict[Owner, Chain]] | None = None
+
+    def fits(self, exchange: Exchange) -> bool:
+        """Whether its methods, addresses and vars let the request in."""
+        request = exchange.request
+        if self._methods is not None and request.method not in self._methods:
+            return False
+        if self._addresses is not None and not self._addresses(request.client):
+            return False
+        return self._vars is None or self._vars(exchange)
+
+    def uri_of(self, path: str) -> str:
+        """The pattern among its own that `path` was found by."""
+        if len(self.paths) == 1 or path in self.paths:
+            return path if path in self.paths else self.paths[0]
+        fitting = [each for each in self.paths if each.endswith("*") and path.startswith(each[:-1])]
+        return max(fitting, key=len, default=self.paths[0])
+
+
+class Table:
+    """All resources by kind and id, and what they come to."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        random: Random,
+        monotonic: Callable[[], float],
+        environment: Mapping[str, str],
+        *,
+        parameters: bool = False,
+    ) -> None:
+        self.generation = 0
+        self.resources: dict[str, dict[str, Value]] = {}
+        self.gate: Surroundings | None = None
+        """Set once, before the first request."""
+        self._registry = registry
+        self._random = random
+        self._monotonic = monotonic
+        self._environment = environment
+        self._router = Router(parameters=parameters)
+        self._routes: dict[str, Route] = {}
+        self._of_service: dict[str, set[str]] = {}
+        self._count = 0
+        self._reading = 0
+        self._plugins: dict[tuple[Owner, str], tuple[Value, Plugin]] = {}
+        self._upstreams: dict[Owner, tuple[Value, Upstream]] = {}
+        self._consumers: dict[str, dict[str, Consumer]] = {}
+        self._consumers_of = -1
+        self._global: tuple[int, Chain] = (-1, NOTHING)
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    def put(self, kind: str, id: str, value: Value) -> None:
+        """A new resource, or another value for one."""
+        self.generation += 1
+        self.resources.setdefault(kind, {})[id] = value
+        self._forget((kind, id), value)
+        if kind == "routes":
+            self._index(id, value)
+        elif kind == "services":
+            for route in list(self._of_service.get(id, ())):
+                self._index(route, self.resources["routes"][route])
+
+    def remove(self, kind: str, id: str) -> None:
+        """The resource is gone."""
+        if self.resources.get(kind, {}).pop(id, None) is None:
+            return
+        self.generation += 1
+        self._forget((kind, id), {})
+        if kind == "routes":
+            self._unindex(id)
+        elif kind == "services":
+            for route in list(self._of_service.get(id, ())):
+                self._index(route, self.resources["routes"][route])
+
+    def _forget(self, owner: Owner, value: Value) -> None:
+        """Plugins and upstreams whose configuration stays keep their counts; the others end."""
+        plugins = value.get("plugins") or {}
+        for key in [key for key in self._plugins if key[0] == owner] if self._plugins else ():
+            if self._plugins[key][0] != plugins.get(key[1]):
+                self._plugins.pop(key)[1].close()
+        known = self._upstreams.get(owner)
+        if known is not None and known[0] != (value if owner[0] == "upstreams" else value.get("upstream")):
+            del self._upstreams[owner]
+
+    def _index(self, id: str, value: Value) -> None:
+        before = self._unindex(id)
+        if value.get("status", 1) == 0:
+            return
+        service = self.resources.get("services", {}).get(str(value.get("service_id")), {})
+        if before is None:
+            self._count += 1
+        route = Route(id, value, service, self._count if before is None else before)
+        self._routes[id] = route
+        self._reading += route.reads_body
+        if route.service_id is not None:
+            self._of_service.setdefault(route.service_id, set()).add(id)
+        self._router.add(route, route.hosts, route.paths)
+
+    def _unindex(self, id: str) -> int | None:
+        route = self._routes.pop(id, None)
+        if route is None:
+            return None
+        self._reading -= route.reads_body
+        self._router.remove(route, route.hosts, route.paths)
+        if route.service_id is not None:
+            self._of_service[route.service_id].discard(id)
+        return route.number
+
+    # --- for requests -----------------------------------------------------------------------------------------------
+
+    @property
+    def empty(self) -> bool:
+        """Whether no request can meet anything here."""
+        return not self._routes and not self.resources.get("global_rules")
+
+    @property
+    def reads_bodies(self) -> bool:
+        """Whether some route's rules look into bodies, which must then be read before a route is chosen."""
+        return self._reading > 0
+
+    def match(self, exchange: Exchange) -> bool:
+        """Sets the exchange's route and parameters; False where there is none."""
+        request = exchange.request
+        found = self._router.find(exchange, request.host, request.path)
+        if found is None:
+            return False
+        exchange.route = found[0]  # type: ignore[assignment]
+        exchange.parameters = found[1]
+        return True
+
+    def routes_for(self, exchange: Exchange) -> Route | None:
+        """The route that the exchange would take; nothing is set."""
+        found = self._router.find(exchange, exchange.request.host, exchange.request.path)
+        return None if found is None else found[0]  # type: ignore[return-value]
+
+    def rules(self) -> Chain:
+        """The plugins of all global rules."""
+        if self._global[0] != self.generation:
+            members = [
+                member
+                for id, value in self.resources.get("global_rules", {}).items()
+                for member in self._members({}, [(("global_rules", id), value)])
+            ]
+            self._global = (self.generation, Chain(members) if members else NOTHING)
+        return self._global[1]
+
+    def derived(self, route: Route) -> tuple[Chain, Upstream | None]:
+        """The route's plugins, merged with its plugin config's and its service's; and its upstream."""
+        known = route._derived
+        if known is None or known[0] != self.generation:
+            chain = Chain(self._members({}, list(self._sources(route))))
+            known = route._derived = (self.generation, chain, self._upstream_of(route), {})
+        return known[1], known[2]
+
+    def with_consumer(self, route: Route | None, consumer: Consumer) -> tuple[Chain, tuple[Member, ...]]:
+        """The chain with the consumer's plugins and its group's in it, and those members alone."""
+        own: list[tuple[Owner, Value]] = [(("consumers", consumer.name), {"plugins": consumer.plugins})]
+        group = self.resources.get("consumer_groups", {}).get(consumer.group_id or "")
+        if group is not None:
+            own.append((("consumer_groups", consumer.group_id or ""), group))
+        if not any(value.get("plugins") for _, value in own):
+            return (self.derived(route)[0] if route is not None else NOTHING), ()
+        key = own[0][0]
+        if route is not None:
+            self.derived(route)
+            cached = route._derived[3] if route._derived is not None else {}
+            sources = [*own, *self._sources(route)]
+        else:
+            cached, sources = {}, own
+        chain = cached.get(key)
+        if chain is None:
+            chain = cached[key] = Chain(self._members({}, sources))
+        names = {name for _, value in own for name in value.get("plugins") or {}}
+        return chain, tuple(member for member in chain.rewrite if member.plugin.name in names)
+
+    def consumers(self, plugin: str) -> Mapping[str, Consumer]:
+        """Those that configure `plugin`, by the value that names them there."""
+        if self._consumers_of != self.generation:
+            self._consumers = {}
+            self._consumers_of = self.generation
+        found = self._consumers.get(plugin)
+        if found is None:
+            found = self._consumers[plugin] = dict(self._found_consumers(plugin))
+        return found
+
+    def consumer(self, name: str) -> Consumer | None:
+        """By its username."""
+        value = self.resources.get("consumers", {}).get(name)
+        return None if value is None else self._consumer(value, {})
+
+    def upstream(self, given: str | int | Value) -> Upstream | None:
+        """The upstream of that id, or a new one for a configuration."""
+        if isinstance(given, Mapping):
+            return Upstream("inline", given, self._random, self._monotonic)
+        value = self.resources.get("upstreams", {}).get(str(given))
+        return None if value is None else self._upstream(("upstreams", str(given)), value)
+
+    def upstreams(self) -> Iterator[Upstream]:
+        """All that have been asked so far."""
+        for _, upstream in self._upstreams.values():
+            yield upstream
+
+    def close(self) -> None:
+        """Ends every plugin."""
+        for _, plugin in self._plugins.values():
+            plugin.close()
+        self._plugins.clear()
+
+    # --- derived ----------------------------------------------------------------------------------------------------
+
+    def _sources(self, route: Route) -> Iterator[tuple[Owner, Value]]:
+        """Who configures plugins for a route; the earlier one wins."""
+        yield ("routes", route.id), route.value
+        config_id = route.value.get("plugin_config_id")
+        config = self.resources.get("plugin_configs", {}).get(str(config_id))
+        if config is not None:
+            yield ("plugin_configs", str(config_id)), config
+        service = self.resources.get("services", {}).get(route.service_id or "")
+        if service is not None:
+            yield ("services", route.service_id or ""), service
+
+    def _members(self, seen: dict[str, None], sources: list[tuple[Owner, Value]]) -> list[Member]:
+        members = []
+        for owner, value in sources:
+            for name, conf in (value.get("plugins") or {}).items():
+                if name in seen:
+                    continue
+                seen[name] = None
+                meta = conf.get("_meta", {})
+                plugin_class = self._registry.get(name)
+                if meta.get("disable") or plugin_class is None:
+                    continue
+                if owner[0] == "consumers" and plugin_class.kind == "auth":
+                    continue
+                rules = meta.get("filter")
+                filter = expressions.compiled(rules) if rules else None
+                plugin = self._plugin(owner, name, plugin_class, conf)
+                members.append(Member(plugin, meta.get("priority"), filter, meta.get("error_response")))
+        return members
+
+    def _plugin(self, owner: Owner, name: str, plugin_class: type[Plugin], conf: Value) -> Plugin:
+        known = self._plugins.get((owner, name))
+        if known is not None and known[0] == conf:
+            return known[1]
+        assert self.gate is not None
+        plain = {field: value for field, value in conf.items() if field != "_meta"}
+        filled = with_defaults(resolved(plain, self._environment), plugin_class.schema)
+        plugin = plugin_class(filled, self.gate)
+        self._plugins[owner, name] = (conf, plugin)
+        return plugin
+
+    def _upstream_of(self, route: Route) -> Upstream | None:
+        service = self.resources.get("services", {}).get(route.service_id or "", {})
+        for owner, value in ((("routes", route.id), route.value), (("services", route.service_id or ""), service)):
+            if "upstream" in value:
+                return self._upstream(owner, value["upstream"])
+            if "upstream_id" in value:
+                return self.upstream(str(value["upstream_id"]))
+        return None
+
+    def _upstream(self, owner: Owner, conf: Value) -> Upstream:
+        known = self._upstreams.get(owner)
+        if known is None or known[0] != conf:
+            usable = resolved(conf, self._environment)
+            upstream = Upstream(f"/apisix/{owner[0]}/{owner[1]}", usable, self._random, self._monotonic)
+            known = self._upstreams[owner] = (conf, upstream)
+        return known[1]
+
+    def _found_consumers(self, plugin: str) -> Iterator[tuple[str, Consumer]]:
+        plugin_class = self._registry.get(plugin)
+        if plugin_class is None or plugin_class.consumer_schema is None:
+            return
+        consumers = self.resources.get("consumers", {})
+        credentials = self.resources.get("credentials", {})
+        for value in consumers.values():
+            conf = (value.get("plugins") or {}).get(plugin)
+            if conf is not None:
+                yield from self._credential(plugin_class, value, conf, None)
+        for id, value in credentials.items():
+            name, _, credential = id.partition("/")
+            conf = (value.get("plugins") or {}).get(plugin)
+            if conf is not None and name in consumers:
+                yield from self._credential(plugin_class, consumers[name], conf, credential)
+
+    def _credential(
+        self, plugin_class: type[Plugin], value: Value, conf: Value, credential: str | None
+    ) -> Iterator[tuple[str, Consumer]]:
+        assert plugin_class.consumer_schema is not None
+        filled = with_defaults(resolved(dict(conf), self._environment), plugin_class.consumer_schema)
+        key = filled.get(plugin_class.consumer_key)
+        if isinstance(key, str):
+            yield key, replace(self._consumer(value, filled), credential_id=credential)
+
+    def _consumer(self, value: Value, credential: Value) -> Consumer:
+        labels = value.get("labels", {})
+        group = value.get("group_id")
+        return Consumer(
+            name=value["username"],
+            credential=credential,
+            group_id=None if group is None else str(group),
+            custom_id=labels.get("custom_id"),
+            labels=labels,
+            plugins=value.get("plugins") or {},
+        )

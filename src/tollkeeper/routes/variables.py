@@ -1,0 +1,148 @@
+"""The variables that a route's `vars`, keys of limits and rewritten headers may name, as APISIX names them."""
+
+import re
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import msgspec
+
+if TYPE_CHECKING:
+    from tollkeeper.routes.exchange import Exchange
+
+_NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+def variable(exchange: "Exchange", name: str) -> str | None:
+    """Its value; None where there is none. Of several arguments or headers with one name, the first."""
+    plain = _PLAIN.get(name)
+    if plain is not None:
+        return plain(exchange)
+    prefix, _, rest = name.partition("_")
+    family = _FAMILIES.get(prefix)
+    if family is not None and rest:
+        return family(exchange, rest)
+    return exchange.parameters.get(name.removeprefix("uri_param_"))
+
+
+def filled(template: str, exchange: "Exchange") -> str:
+    """`template` with every $name and ${name} in it replaced; what has no value is empty."""
+    if "$" not in template:
+        return template
+    return _NAMED.sub(lambda match: variable(exchange, match[1] or match[2]) or "", template)
+
+
+def _argument(exchange: "Exchange", name: str) -> str | None:
+    query = exchange.request.query
+    if name not in query and "%" not in query:
+        return None
+    return next((value for each, value in parse_qsl(query, keep_blank_values=True) if each == name), None)
+
+
+def _header(exchange: "Exchange", name: str) -> str | None:
+    found = exchange.request.headers.get(name.replace("_", "-").lower().encode("latin-1", "replace"))
+    return None if found is None else found.decode("latin-1")
+
+
+def _sent_header(exchange: "Exchange", name: str) -> str | None:
+    if name.startswith("http_") and exchange.response is not None:
+        wanted = name[5:].replace("_", "-").lower().encode("latin-1", "replace")
+        found = exchange.response.headers.get(wanted)
+        return None if found is None else found.decode("latin-1")
+    return None
+
+
+def _cookie(exchange: "Exchange", name: str) -> str | None:
+    given = exchange.request.headers.get(b"cookie")
+    if given is None:
+        return None
+    try:
+        found = SimpleCookie(given.decode("latin-1")).get(name)
+    except CookieError:
+        return None
+    return None if found is None else found.value
+
+
+def _posted(exchange: "Exchange", name: str) -> str | None:
+    """From a form or JSON body that has been read already; the pipeline reads it for routes whose rules need it."""
+    body = exchange.request.whole
+    if not body:
+        return None
+    kind = exchange.request.headers.get(b"content-type") or b""
+    if name.startswith("arg."):
+        value: object
+        try:
+            value = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            return None
+        for part in name[4:].split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        return None if value is None or isinstance(value, (dict, list)) else _shown(value)
+    if name.startswith("arg_") and b"x-www-form-urlencoded" in kind:
+        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        return next((value for each, value in pairs if each == name[4:]), None)
+    return None
+
+
+def _graphql(exchange: "Exchange", name: str) -> str | None:
+    """operation, name and root_fields of a GraphQL request, by its first operation's head."""
+    body = exchange.request.whole
+    text = _argument(exchange, "query") or ""
+    if body:
+        try:
+            found = msgspec.json.decode(body)
+            text = found.get("query", "") if isinstance(found, dict) else ""
+        except msgspec.DecodeError:
+            text = body.decode("utf-8", "replace")
+    match = re.match(r"\s*(query|mutation|subscription)?\s*(\w+)?[^{]*\{\s*(\w+)", text)
+    if match is None:
+        return None
+    return {"operation": match[1] or "query", "name": match[2], "root_fields": match[3]}.get(name)
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _request_length(exchange: "Exchange") -> str:
+    body = exchange.request.whole
+    return str(len(body) if body is not None else exchange.request.length or 0)
+
+
+_PLAIN: dict[str, Callable[["Exchange"], str | None]] = {
+    "uri": lambda x: x.request.path,
+    "request_uri": lambda x: x.request.arrived,
+    "request_method": lambda x: x.request.method,
+    "remote_addr": lambda x: x.request.client,
+    "remote_port": lambda x: str(x.request.client_port),
+    "server_addr": lambda x: x.request.server[0],
+    "server_port": lambda x: str(x.request.server[1]),
+    "server_name": lambda x: x.request.host,
+    "host": lambda x: x.request.host,
+    "hostname": lambda x: x.request.host,
+    "scheme": lambda x: x.request.scheme,
+    "query_string": lambda x: x.request.query or None,
+    "args": lambda x: x.request.query or None,
+    "is_args": lambda x: "?" if x.request.query else "",
+    "request_id": lambda x: x.request_id,
+    "request_length": _request_length,
+    "content_type": lambda x: _header(x, "content-type"),
+    "content_length": lambda x: _header(x, "content-length"),
+    "status": lambda x: None if x.response is None else str(x.response.status),
+    "upstream_addr": lambda x: x.node,
+    "route_id": lambda x: None if x.route is None else x.route.id,
+    "route_name": lambda x: None if x.route is None else x.route.name,
+    "matched_uri": lambda x: None if x.route is None else x.route.uri_of(x.request.path),
+    "service_id": lambda x: None if x.route is None else x.route.service_id,
+    "consumer_name": lambda x: None if x.consumer is None else x.consumer.name,
+    "consumer_group_id": lambda x: None if x.consumer is None else x.consumer.group_id,
+}
+_FAMILIES: dict[str, Callable[["Exchange", str], str | None]] = {
+    "arg": _argument,
+    "http": _header,
+    "cookie": _cookie,
+    "sent": _sent_header,
+    "post": _posted,
+    "graphql": _graphql,
+}

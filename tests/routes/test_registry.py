@@ -1,0 +1,66 @@
+"""Which plugins there are, and what of their configurations is refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kit.gate import request, running_gate
+from tollkeeper import plugins
+from tollkeeper.core.errors import ConfigError
+from tollkeeper.routes.registry import Invalid, Registry
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "plugins.md").read_text("utf-8")
+
+
+def test_the_plugin_of_the_page_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "gate" / "plugins"
+    folder.mkdir(parents=True)
+    [python] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    [toml] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (folder / "greeting.py").write_text(python, "utf-8")
+
+    with running_gate(tmp_path / "gate", toml) as gate:
+        status, headers, body = request("GET", f"{gate.url}/hello", {})
+
+    assert (status, headers["x-greeting"], body) == (200, "hello", b"hi")
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"unknown plugin \[no-such\]"):
+        Registry(plugins).check({"no-such": {}}, lambda name: ())
+
+
+def test_a_consumer_s_part_has_a_schema_of_its_own() -> None:
+    registry = Registry(plugins)
+
+    registry.check({"key-auth": {}}, lambda name: ())
+    words = 'failed to check the configuration of plugin key-auth err: property "key" is required'
+    with pytest.raises(Invalid, match=re.escape(words)):
+        registry.check({"key-auth": {}}, lambda name: (), consumer=True)
+
+
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        ({"priority": "high"}, 'property "_meta" validation failed: property "priority" validation failed: wrong type'),
+        ({"pre_function": "return"}, "additional properties forbidden, found pre_function"),
+        ({"filter": ["uri", "==", "/"]}, "rule should be wrapped inside brackets"),
+    ],
+)
+def test_what_meta_says_is_checked(meta: object, words: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(words)):
+        Registry(plugins).check({"key-auth": {"_meta": meta}}, lambda name: ())
+
+
+def test_a_file_without_a_plugin_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("", "utf-8")
+
+    with pytest.raises(ConfigError, match=r"empty\.py"):
+        Registry(plugins, tmp_path).get("empty")
+
+
+def test_all_are_listed_the_highest_priority_first() -> None:
+    found = list(Registry(plugins).all().values())
+
+    assert [plugin.priority for plugin in found] == sorted((plugin.priority for plugin in found), reverse=True)
