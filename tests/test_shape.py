@@ -37,6 +37,13 @@ WITHOUT_A_MIRROR = {
     # What loading is made of.
     "config/accounts.py": "config/test_loading.py",
     "config/tables.py": "config/test_loading.py",
+    "bulk/batches/anthropic.py": "cli/test_run_batch.py",
+    "bulk/batches/calls.py": "cli/test_run_batch.py",
+    "bulk/batches/charging.py": "cli/test_run_batch.py",
+    "bulk/batches/kinds.py": "cli/test_run_batch.py",
+    "bulk/batches/openai.py": "cli/test_run_batch.py",
+    "bulk/batches/parts.py": "cli/test_run_batch.py",
+    "bulk/batches/service.py": "cli/test_run_batch.py",
     "bulk/engine.py": "cli/test_run.py",
     "bulk/fingerprint.py": "cli/test_run.py",
     "bulk/identifiers.py": "cli/test_run.py",

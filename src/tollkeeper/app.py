@@ -358,6 +358,11 @@ class App:
             self.refused[(error.code or error.type,)] += 1
             self.refusals.add(refusal(call, error, int(time.time() * 1000)))
 
+    def record(self, event: Event) -> None:
+        """An event of work that did not come by the flow. A second one of the same attempt is ignored."""
+        self.ledger.settle(event)
+        self._observe(event)
+
     def _observe(self, event: Event) -> None:
         self._unseen.append(event)
         if len(self._unseen) == 1:

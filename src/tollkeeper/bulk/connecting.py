@@ -1,12 +1,19 @@
 """Who answers a job's rows: this process's own flow on a home, or a gate."""
 
+import asyncio
+import functools
 import os
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tollkeeper.app import App, open_app
+from tollkeeper.bulk.batches.calls import HttpCalls
+from tollkeeper.bulk.batches.charging import Charging
+from tollkeeper.bulk.batches.kinds import service_for
+from tollkeeper.bulk.batches.running import Batching
 from tollkeeper.bulk.engine import Engine
 from tollkeeper.bulk.through_gate import ThroughGate
 from tollkeeper.core.account import Patience
@@ -34,6 +41,19 @@ async def in_process(config: Path | None, home: Path, key: str, job: str) -> Asy
             yield app, engine
         finally:
             await app.close()
+
+
+def batching(app: App, engine: Engine, running: Batching, kind: str, every: float) -> Charging:
+    """Sets up who runs `running`'s batches: the accounts of the app. Returns who pays, before anything is asked."""
+    charging = Charging(engine.key, app.budgets, app.prices, app, time.time)
+    calls = functools.partial(HttpCalls, app.client, every=every, uniform=random.uniform)
+    running.connect(
+        charging,
+        lambda model: app.flow.routing.targets(model),
+        lambda target: service_for(kind, target, calls),
+        lambda: asyncio.sleep(every * random.uniform(0.9, 1.1)),
+    )
+    return charging
 
 
 @asynccontextmanager

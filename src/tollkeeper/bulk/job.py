@@ -1,6 +1,7 @@
 """A job from its input file to its output file: what it is, whether it may go on, and what came of it."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from tollkeeper.bulk import answers, export, fingerprint, identifiers, part, reading
+from tollkeeper.bulk.batches.parts import BEGUN, Parts
+from tollkeeper.bulk.batches.running import Batching
 from tollkeeper.bulk.journal import Journal, Totals
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.part import Part
@@ -46,6 +49,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     escape: bool = False
     resume: bool = False
     retry_failed: bool = False
+    batch: str | None = None
+    """By the provider's batch API of this kind."""
+    batch_rows: int | None = None
+    """Rows in one batch, at most; None: as many as the provider takes."""
     force: bool = False
     """Go on although the job has changed; rows that have ended stay as they are."""
 
@@ -96,18 +103,22 @@ class Job:
             self._admit()
             self._part = Part(plan.part, anew=plan.retry_failed or not self.begun_before)
             done = self.journal.done()
-            self.running = Running(
+            given = (
                 self.records(lambda index: index >= len(done) or not done[index]),
                 plan.shape,
                 self.journal,
                 done,
                 plan.limits,
-                pace=Pace(rpm=plan.rpm, tpm=plan.tpm, now=monotonic(), uniform=uniform),
-                check=check,
-                now=now,
-                monotonic=monotonic,
-                uniform=uniform,
             )
+            self.running: Running | Batching
+            if plan.batch is None:
+                pace = Pace(rpm=plan.rpm, tpm=plan.tpm, now=monotonic(), uniform=uniform)
+                self.running = Running(*given, pace=pace, check=check, now=now, monotonic=monotonic, uniform=uniform)
+            else:
+                parts = Parts(self.journal, plan.output)
+                self.running = Batching(
+                    *given, parts, kind=plan.batch, rows=plan.batch_rows, check=check, now=now, random=os.urandom
+                )
         except BaseException:
             self.journal.close()
             raise
@@ -128,7 +139,7 @@ class Job:
         """Asks every row that has no answer yet, then writes the output. Raises GateError where a disk refuses."""
         journal = self.journal
         loop = asyncio.get_running_loop()
-        journal.note(open=str(self.plan.limits.concurrency))
+        journal.note(open=str(self.running.at_risk))
         growing = loop.create_task(self._grow())
         try:
             why = await self.running.run()
@@ -151,6 +162,7 @@ class Job:
         """Lets go of the journal. A complete job keeps it: a second run then has nothing to ask."""
         self._reader.shutdown(wait=True)
         self._part.close(whole=False)
+        self.running.close()
         self.journal.close()
 
     async def _grow(self) -> None:
@@ -171,7 +183,8 @@ class Job:
         """Whether this is a new job, or the one that the journal knows. Raises CallerError."""
         plan, journal = self.plan, self.journal
         before = journal.about()
-        if not plan.resume and before.get("open", "0") == "0" and not journal.totals().rows:
+        begun = before.get("open", "0") != "0" or BEGUN in before
+        if not plan.resume and not begun and not journal.totals().rows:
             before = {}  # a run that did not come to ask anything
         if not before:
             repeated = identifiers.repeated(self.records()) if self._has_ids() else []

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import msgspec
 from rich.console import Console
@@ -12,13 +12,29 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tollkeeper.bulk.running import Running
+from tollkeeper.bulk.concurrency import Concurrency
+from tollkeeper.bulk.running import Counts
 from tollkeeper.core.money import usd_from_nano
 
 EVERY = 0.5
 """Seconds between two looks; a display costs the job well under a hundredth of its time."""
 _PLAIN_EVERY = 10.0
 _RATE_OVER = 20.0
+
+
+class Running(Protocol):
+    """A job under way."""
+
+    @property
+    def counts(self) -> Counts: ...
+
+    @property
+    def under_way(self) -> int: ...
+
+    @property
+    def concurrency(self) -> Concurrency | None:
+        """None where a provider decides it."""
+        ...
 
 
 class Progress:
@@ -82,7 +98,7 @@ class Progress:
             "total": self.total,
             "failed": counts.failed,
             "under_way": running.under_way,
-            "concurrency": running.concurrency.window,
+            "concurrency": None if running.concurrency is None else running.concurrency.window,
             "attempts": counts.attempts,
             "rows_per_second": round(rate, 1),
             "tokens_per_second": round((counts.tokens - tokens_then) / seconds, 1),
@@ -96,11 +112,12 @@ class Progress:
         """One line for people."""
         found = self.facts()
         total = "" if found["total"] is None else f" of {found['total']:,}"
+        limit = "" if found["concurrency"] is None else " (limit {})"
         parts = [
             f"{found['rows']:,}{total} rows",
             f"{found['rows_per_second']:,.1f}/s",
             f"{found['tokens_per_second']:,.0f} tokens/s",
-            f"{found['under_way']} under way (limit {found['concurrency']})",
+            f"{found['under_way']:,} under way" + limit.format(found["concurrency"]),
             f"{found['cost_usd']} USD",
         ]
         if found["seconds_left"] is not None:
@@ -118,7 +135,8 @@ class Progress:
         total = "" if found["total"] is None else f" of {found['total']:,}"
         table.add_row("rows", f"{found['rows']:,}{total}{share}")
         table.add_row("rate", f"{found['rows_per_second']:,.1f} rows/s  {found['tokens_per_second']:,.0f} tokens/s")
-        table.add_row("under way", f"{found['under_way']}  (limit found: {found['concurrency']})")
+        limit = "" if found["concurrency"] is None else f"  (limit found: {found['concurrency']})"
+        table.add_row("under way", f"{found['under_way']:,}{limit}")
         expected = "" if found["cost_expected_usd"] is None else f"  (expected {found['cost_expected_usd']})"
         table.add_row("cost", f"{found['cost_usd']} USD{expected}")
         if found["seconds_left"] is not None:

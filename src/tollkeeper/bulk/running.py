@@ -131,6 +131,8 @@ class Running:
     ) -> None:
         self.counts = Counts()
         self.concurrency = Concurrency(limits.concurrency)
+        self.at_risk = limits.concurrency
+        """Rows that a crash may cost a second time."""
         self.ask: Ask = _nobody
         """Who answers; set before `run`."""
         self.stopped: str | None = None
@@ -187,6 +189,9 @@ class Running:
         self.stop("interrupted")
         for task in self._tasks:
             task.cancel()
+
+    def close(self) -> None:
+        """Nothing of its own is left open."""
 
     # --- what comes next --------------------------------------------------------------------------------------------
 

@@ -19,9 +19,11 @@ import msgspec
 import uvloop
 
 from tollkeeper.bulk import answers, connecting, progress
+from tollkeeper.bulk.batches.kinds import KINDS
+from tollkeeper.bulk.batches.running import Batching
 from tollkeeper.bulk.caps import KeyCap, Tally
 from tollkeeper.bulk.job import Job, Outcome, Plan, journal_of
-from tollkeeper.bulk.running import Ask, Limits
+from tollkeeper.bulk.running import Ask, Limits, Running
 from tollkeeper.bulk.shaping import CHAT, EMBEDDINGS, Shape
 from tollkeeper.cli import forecasting
 from tollkeeper.cli.options import Common, common, print_json
@@ -64,6 +66,9 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--resume", is_flag=True, help="Go on with a job that was begun.")
 @click.option("--retry-failed", is_flag=True, help="Ask rows again that failed; implies --resume.")
 @click.option("--force", is_flag=True, help="Go on although the job is not the one that was begun.")
+@click.option("--batch", type=click.Choice(KINDS), help="By the provider's batch API: at half the price, within a day.")
+@click.option("--batch-rows", type=click.IntRange(1), help="Rows in one batch, at most.")
+@click.option("--batch-poll", type=_POSITIVE, default=30.0, show_default=True, help="Seconds between looks at a batch.")
 @click.option("--gate", metavar="URL", help="Ask through a running gate; its key is in TOLLKEEPER_KEY.")
 @click.option("--key", "key_name", default="bulk", show_default=True, help="Whose budgets and ledger rows these are.")
 @common
@@ -86,6 +91,8 @@ def run(
         uvloop.run(forecasting.foresee(options, plan, given["sample"], gate, key_name))
         return
     most = _most(given["max_cost"])
+    if given["batch"] is not None and gate is not None:
+        raise CallerError("--batch asks the provider itself, not a gate.", code="invalid_value", param="gate")
     secret = os.environ.get("TOLLKEEPER_KEY", "")
     if gate is not None and not secret:
         raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", status=401, code="invalid_api_key")
@@ -103,6 +110,8 @@ def run(
             cap = KeyCap(most, job.journal, lambda: connecting.spent(app, key))
             engine.key = await cap.begin(key)
             stack.push_async_callback(lambda: cap.end(whole=not job.running.left))
+        if isinstance(job.running, Batching):
+            connecting.batching(app, engine, job.running, given["batch"], given["batch_poll"])
         return engine
 
     outcome = uvloop.run(_run(plan, check, in_process if gate is None else asked_gate, options.json))
@@ -124,7 +133,9 @@ async def _run(
             uniform=random.uniform,
         )
         stack.callback(job.close)
-        job.running.ask = await connect(stack, job)
+        ask = await connect(stack, job)
+        if isinstance(job.running, Running):
+            job.running.ask = ask
         if job.at_risk:
             click.echo(
                 f"Up to {job.at_risk} rows were under way when this job ended last; they may be paid for twice.",
@@ -179,6 +190,7 @@ def _plan(input: Path, output: Path, given: dict[str, Any]) -> tuple[Plan, answe
         "parameters": parameters,
         "schema": schema,
         "sample": given["sample"],
+        "batch": given["batch"],
     }
     plan = Plan(
         input=source,
@@ -200,6 +212,8 @@ def _plan(input: Path, output: Path, given: dict[str, Any]) -> tuple[Plan, answe
         resume=given["resume"] or given["retry_failed"],
         retry_failed=given["retry_failed"],
         force=given["force"],
+        batch=given["batch"],
+        batch_rows=given["batch_rows"],
     )
     return plan, check
 

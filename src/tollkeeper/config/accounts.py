@@ -72,13 +72,15 @@ def _provider(
     if given.base_url is not None and given.kind is not None:
         changes["models"] = ()  # another server behind the same dialect: the kind's own model names are not its own
         if given.base_url.rstrip("/") != provider.base_url:
-            changes["prices"] = None
+            changes["prices"] = changes["batch"] = None
     if given.api_version is not None:
         changes["api_version"] = given.api_version
     if given.stream_usage is not None:
         changes["stream_usage"] = given.stream_usage
     if given.output_limit is not None:
         changes["output_limit"] = (given.output_limit,)
+    if given.batch is not None:
+        changes["batch"] = None if given.batch == "none" else given.batch
     return msgspec.structs.replace(provider, **changes)
 
 

@@ -55,6 +55,7 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     api_version: str | None = None
     stream_usage: Literal["ask", "always", "never"] | None = None
     output_limit: Literal["max_tokens", "max_completion_tokens"] | None = None
+    batch: Literal["openai", "anthropic", "none"] | None = None
     leave: Leave = "drain"
     timeouts: Patience = Patience()
 

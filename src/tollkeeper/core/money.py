@@ -3,7 +3,7 @@
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tollkeeper.core.usage import Usage
 
@@ -75,9 +75,29 @@ class Price(Struct, frozen=True, kw_only=True):
         total += (usage.output_tokens - parts.spoken) * self.output
         return (total + MILLION // 2) // MILLION + self.request
 
+    def halved(self) -> "Price":
+        """Half of it, each part rounded up to a whole nano-dollar; the price itself where it cannot be taken in half."""
+        half: dict[str, int | None] = {}
+        for field in _HALVED:
+            whole: int | None = getattr(self, field)
+            half[field] = None if whole is None else (whole + 1) // 2
+        return structs.replace(self, version=f"{self.version}, half", **half)
+
     def in_force(self, usage: Usage) -> "Price | None":
         """The plain unit prices that `cost` charges `usage` at; None where no such prices give that cost."""
         return self
+
+
+_HALVED = (
+    "input",
+    "output",
+    "cached_input",
+    "cache_write",
+    "audio_input",
+    "cached_audio_input",
+    "audio_output",
+    "request",
+)
 
 
 class Parts(NamedTuple):

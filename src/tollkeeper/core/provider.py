@@ -26,6 +26,8 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """ask: reports a stream's usage if stream_options.include_usage is set; always: without being asked; never."""
     output_limit: tuple[str, ...] = ("max_tokens",)
     """The members of a chat request that limit its output here; the first one is the one to send."""
+    batch: Literal["openai", "anthropic"] | None = None
+    """Whose batch API it has, if any."""
     models: tuple[str, ...] = ()
     """Beginnings of model names that are this provider's own, so that a caller may leave out `provider/`."""
     prices: str | None = None

@@ -80,7 +80,9 @@ class Prices:
             _, info = get_snapshot().find_provider_model(model, None, provider_id, None)
         except LookupError:
             return None
-        context = {"service_tier": tier} if tier else None
+        context = None
+        if tier:  # the library knows of batches as a way of processing, not as a tier
+            context = {"processing": tier} if tier == "batch" else {"service_tier": tier}
         return self._integers(info, info.get_prices(when, context), when, context)
 
     def _integers(self, info: "ModelInfo", prices: "ModelPrice", when: datetime, context: Any) -> Price | None:
@@ -143,6 +145,10 @@ class OddPrice(Price, frozen=True, kw_only=True):
             )
         )
         return nano_from_usd(cost["total_price"])
+
+    def halved(self) -> Price:
+        """Itself: what it charges is the library's."""
+        return self
 
     def in_force(self, usage: Usage) -> Price | None:
         """The tier that this usage falls into; None where other units than tokens were charged too."""

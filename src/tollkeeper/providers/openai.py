@@ -8,6 +8,7 @@ PROVIDER = Provider(
     key_env="OPENAI_API_KEY",
     # max_tokens is deprecated, and o1 and its successors refuse it (chat/create, max_tokens).
     output_limit=("max_completion_tokens", "max_tokens"),
+    batch="openai",
     models=(
         "gpt-",
         "chatgpt-",

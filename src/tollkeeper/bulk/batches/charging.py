@@ -1,0 +1,156 @@
+"""What a batch's rows cost: set aside in the key's budgets while they are under way, one event a row when they are done.
+
+The price is genai-prices' for batches; where it knows none, or the config sets the model's price, half of the plain one.
+A row's event has an id of its part and its place: results that are read twice are charged once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tollkeeper.bulk.batches.service import Part, Result
+from tollkeeper.core import receipt
+from tollkeeper.core.account import Target
+from tollkeeper.core.call import Call, Presence
+from tollkeeper.core.errors import CallerError, model_not_found
+from tollkeeper.core.events import Event, Outcome, Quality
+from tollkeeper.core.ids import Clock
+from tollkeeper.core.keys import Key
+from tollkeeper.core.money import Price
+from tollkeeper.core.ports import Budgets, Reservation
+from tollkeeper.core.usage import NOTHING
+from tollkeeper.dialects.openai_paths import endpoint
+from tollkeeper.wire import json_text
+
+TIER = "batch"
+"""The service tier by which genai-prices is asked for batch prices (metering/prices.py)."""
+_LONGEST_RAW = 4096
+PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
+
+
+class Books(Protocol):
+    """Where events go."""
+
+    def record(self, event: Event) -> None: ...
+
+
+class Charging:
+    """For one key and one kind of batch API."""
+
+    def __init__(self, key: Key, budgets: Budgets, price_of: PriceOf, books: Books, now: Clock) -> None:
+        self.key = key
+        """Whose rows these are; may be replaced before the first one."""
+        self._budgets = budgets
+        self._price_of = price_of
+        self._books = books
+        self._now = now
+        self._held: dict[int, Reservation] = {}
+
+    async def reserve(self, index: int, path: str, model: str, target: Target, body: bytes) -> bytes:
+        """Sets aside what the row can cost at most; its body, with a limit to its output where that needs one.
+
+        Raises CallerError where the key may not use the model, or a budget refuses (`budget_held`: until others end).
+        """
+        if not self.key.may_use(model):
+            raise model_not_found(model)
+        if not self._budgets.concern(self.key):
+            return body
+        found = endpoint(path, "POST")
+        members = json_text.members(body)
+        now = int(self._now() * 1000)
+        call = Call(
+            request_id=f"{index}",
+            key=self.key,
+            dialect=found.dialect,
+            method="POST",
+            path=path,
+            query=b"",
+            headers=[],
+            body=body,
+            model=model,
+            streamed=False,
+            accepted_at=0.0,
+            presence=Presence(),
+            members=members,
+        )
+        price = self._price(target, None, now)
+        if price is not None:
+            target = msgspec.structs.replace(target, price=price)
+        reservation = await self._budgets.reserve(call, target, now)
+        if reservation is None:
+            return body
+        self._held[index] = reservation
+        return json_text.replaced(body, members, reservation.changes) if reservation.changes else body
+
+    def release(self, index: int) -> None:
+        """The row will not be run, or is over."""
+        reservation = self._held.pop(index, None)
+        if reservation is not None:
+            reservation.release()
+
+    def settle(self, part: Part, target: Target, index: int, result: Result) -> int | None:
+        """The row was run: writes its event; what it cost in nano-USD, None where nobody knows."""
+        now = int(self._now() * 1000)
+        began = part.planned_at * 1000
+        reported = result.heard.reported
+        usage = reported.usage if reported is not None else NOTHING
+        price = self._price(target, result.heard.model, began)
+        well = result.status < 400
+        quality: Quality = "reported"
+        cost: int | None = 0
+        if reported is not None and price is not None:
+            cost = price.cost(usage)
+        elif well:
+            quality, cost = "unpriced", None
+        outcome: Outcome = "ok" if well else ("error" if result.status < 500 else "upstream_error")
+        found = endpoint(part.path, "POST").dialect
+        self._books.record(
+            Event(
+                request_id=f"{part.token}-{index}",
+                attempt=1,
+                started_at=began,
+                key_id=self.key.id,
+                owner=self.key.owner,
+                team=self.key.team,
+                operation=found.operation,
+                dialect=found.name,
+                model_asked=part.model,
+                provider=target.account.name,
+                model=target.model,
+                model_used=result.heard.model,
+                streamed=False,
+                outcome=outcome,
+                status=result.status,
+                error_code=None if well else f"status_{result.status}",
+                quality=quality,
+                usage=usage,
+                cost_nano=cost,
+                price_version=price.version if price is not None else None,
+                usage_raw=reported.raw[:_LONGEST_RAW].decode("utf-8", "replace") if reported is not None else None,
+                first_byte_ms=None,
+                duration_ms=float(now - began),
+                overhead_ms=0.0,
+                trace=None if price is None or reported is None else f"[{receipt.note(price.in_force(usage))}]",
+            )
+        )
+        self.release(index)
+        return cost
+
+    def _price(self, target: Target, model: str | None, at_ms: int) -> Price | None:
+        if target.price is not None:
+            return target.price.halved()
+        plain = self._price_of(target, model, None, at_ms)
+        found = self._price_of(target, model, TIER, at_ms)
+        if plain is None or found is None:
+            return None
+        return plain.halved() if (found.input, found.output) == (plain.input, plain.output) else found
+
+
+def supported(targets: Sequence[Target], kind: str) -> Target:
+    """The first that has that kind of batch API. Raises CallerError."""
+    for target in targets:
+        if target.account.provider.batch == kind:
+            return target
+    names = ", ".join(target.name for target in targets)
+    raise CallerError(f"{names} has no {kind} batch API.", code="batch_unsupported", param="batch")
