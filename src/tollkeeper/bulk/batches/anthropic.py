@@ -169,4 +169,4 @@ def _read(body: bytes) -> _Batch:
     try:
         return _batch(body)
     except (msgspec.DecodeError, RecursionError):
-        raise UpstreamError("The provider's answer is no batch.", code="upstream_invalid") from None
+        raise UpstreamError("The provider's answer is no batch.", code="batch_api_invalid") from None

@@ -105,7 +105,7 @@ class HttpCalls:
         if not 200 <= sent.status < 300:
             raise _refused(sent.status, answer)
         if not whole:
-            raise UpstreamError(f"The answer to {path} is too long.", code="upstream_invalid")
+            raise UpstreamError(f"The answer to {path} is too long.", code="batch_api_invalid")
         return answer
 
     def _url(self, path: str) -> str:
