@@ -65,6 +65,7 @@ WITHOUT_A_MIRROR = {
     "dialects/openai_endpoints.py": "clients/test_openai_python.py",
     "dialects/openai_errors.py": "server/test_door.py",
     "dialects/openai_paths.py": "policies/test_rights.py",
+    "dialects/openai_realtime.py": "server/test_realtime.py",
     "dialects/openai_request.py": "server/test_door.py",
     # The flow, tested through the door with a scripted upstream.
     "flow/attempt.py": "server/test_streams.py",
@@ -75,6 +76,7 @@ WITHOUT_A_MIRROR = {
     "flow/headers.py": "clients/test_openai_python_errors.py",
     "flow/relay.py": "server/test_streams.py",
     "flow/sending.py": "server/test_streams.py",
+    "flow/lines.py": "server/test_realtime.py",
     "flow/render.py": "policies/test_rights.py",
     # The door's parts.
     "server/bodies.py": "server/test_door.py",
@@ -89,6 +91,9 @@ WITHOUT_A_MIRROR = {
     "server/ticketing.py": "server/test_sockets.py",
     # A socket's conversation, tested through the door and without a transport.
     "sockets/admission.py": "sockets/test_session.py",
+    "sockets/realtime.py": "server/test_realtime.py",
+    "sockets/turns.py": "server/test_realtime.py",
+    "sockets/unframing.py": "server/test_openai_sockets.py",
     "sockets/responses.py": "server/test_openai_sockets.py",
     "sockets/failing.py": "server/test_openai_sockets.py",
     "sockets/asking.py": "server/test_sockets.py",
@@ -132,6 +137,7 @@ WITHOUT_A_MIRROR = {
     "telemetry/metrics.py": "operator/test_metrics.py",
     "upstream/connection.py": "upstream/test_answers.py",
     "upstream/demo.py": "cli/test_serve.py",
+    "upstream/sockets.py": "server/test_realtime.py",
     "upstream/schemes.py": "cli/test_serve.py",
 }
 

@@ -30,6 +30,7 @@ from tollkeeper.flow.departures import Departures
 from tollkeeper.flow.failover import Failover
 from tollkeeper.flow.flow import Flow
 from tollkeeper.flow.health import Change, Health
+from tollkeeper.flow.lines import Lines
 from tollkeeper.flow.origins import Bonds
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.rehearsal import Rehearsal
@@ -66,6 +67,7 @@ from tollkeeper.upstream.client import HttpClient
 from tollkeeper.upstream.demo import DemoUpstream
 from tollkeeper.upstream.nodes import Allowed, NodeClient
 from tollkeeper.upstream.schemes import Schemes
+from tollkeeper.upstream.sockets import SocketClient
 
 _WATCH = 0.3
 """Seconds between two looks at the store and the config file: both must take effect within one."""
@@ -102,6 +104,8 @@ class App:
         self.client = HttpClient(time.monotonic)
         self.nodes = NodeClient(time.monotonic, Allowed(loaded.config.routing.allow_nodes))
         self.revisions = SqliteRevisions(home, keep=loaded.config.routing.keep_revisions)
+        self.socket_client = SocketClient()
+        self.lines = Lines(self.socket_client)
         self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic), time.monotonic)
         self.balances = SqliteBalances(home, self.ledger)
         self.budgets = Budgets(loaded.budgets, self.balances, self.prices, self._budget_spent)
@@ -305,6 +309,7 @@ class App:
         await self.routes.close()
         await self.nodes.close()
         await self.client.close()
+        await self.socket_client.close()
         await self.refusals.close()
         await self.upkeep.close()
         written = await self.ledger.close()

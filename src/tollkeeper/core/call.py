@@ -12,7 +12,7 @@ from tollkeeper.core.events import Event
 from tollkeeper.core.keys import Key
 
 if TYPE_CHECKING:
-    from tollkeeper.core.ports import Dialect
+    from tollkeeper.core.ports import Dialect, Line
 
 
 class Presence:
@@ -93,6 +93,8 @@ class Call:
     """The beginning of the hash of its Idempotency-Key."""
     patient: bool = True
     """Whether it may wait in order to ask a target again; other targets are asked in any case."""
+    line: Line | None = None
+    """What it is part of, and the only way to its provider; None: it goes wherever it is routed."""
     dry: bool = False
     """Only asks what would happen: rules are evaluated, nothing is taken, nothing is sent."""
     events: list[Event] = field(default_factory=list)

@@ -329,7 +329,7 @@ class Sent(Protocol):
 
 
 class Outbound(Protocol):
-    """The only way out."""
+    """The way out."""
 
     async def send(
         self,
@@ -340,4 +340,45 @@ class Outbound(Protocol):
         timeouts: Patience,
     ) -> Sent:
         """Returns when the request has been handed to the network. Raises UpstreamError."""
+        ...
+
+
+class Line(Outbound, Protocol):
+    """A connection to one provider that is open already, and carries a call that can go nowhere else."""
+
+    @property
+    def target(self) -> Target: ...
+
+
+class Duplex(Protocol):
+    """An open WebSocket to a provider."""
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """Code and reason of its end; None while it is open."""
+        ...
+
+    @property
+    def blocked(self) -> Awaitable[None] | None:
+        """To be awaited before more is sent, where the provider does not keep up."""
+        ...
+
+    async def receive(self) -> str | bytes | None:
+        """The next message, None once it has ended. What is not received stops the reading before long."""
+        ...
+
+    def send(self, text: bytes) -> None:
+        """One text message, as UTF-8. Nothing is sent once it has ended."""
+        ...
+
+    def close(self) -> None:
+        """In good order; safe to call again and after the end."""
+        ...
+
+
+class Connector(Protocol):
+    """Opens sockets to providers."""
+
+    async def connect(self, url: str, headers: Sequence[tuple[bytes, bytes]], timeouts: Patience) -> Duplex:
+        """Raises UpstreamError and GateError."""
         ...

@@ -8,12 +8,13 @@ Rule 4: a caller that has left, or whose time is up, ends it.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tollkeeper.core.account import Patience
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, GateError, TollkeeperError, UpstreamError
 from tollkeeper.core.ids import Clock
+from tollkeeper.core.ports import Line
 from tollkeeper.flow.attempt import Attempt
 from tollkeeper.flow.choosing import Choice, Member, Pool, choose
 from tollkeeper.flow.health import STALE, Health
@@ -75,6 +76,10 @@ class Failover:
             return await _Rescue(self, call, pool, until).run(attempt, member, end)
         finally:
             del end  # an error refers to the frames that it came through: they must not refer to it
+
+    def over(self, call: Call, line: Line) -> Awaitable[Reply]:
+        """The reply over a line that is open already: one attempt, as nobody else knows what was said on it."""
+        return self._sending.send(self._sending.attempt(call, line.target, 1))
 
     def candidates(self, call: Call, pool: Pool) -> Choice:
         """Who would be asked, were the call made now. Raises GateError where nobody has room."""

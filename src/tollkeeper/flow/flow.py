@@ -54,6 +54,8 @@ class Flow:
             call.end()
 
     def _route(self, call: Call) -> Awaitable[Reply]:
+        if call.line is not None:
+            return self._failover.over(call, call.line)
         routing = self.routing
         if routing.several and not call.dialect.needs_model:
             return self._bound(routing, call)

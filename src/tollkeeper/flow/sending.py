@@ -76,7 +76,7 @@ class Sending:
             raise
         attempt.dispatch()
         try:
-            answer = await self._outbound.send(
+            answer = await (call.line or self._outbound).send(
                 outgoing.method, outgoing.url, outgoing.headers, outgoing.body, attempt.timeouts
             )
         except TollkeeperError as error:

@@ -25,13 +25,18 @@ class Admission:
         self._close = close
         self._refused = 0
 
-    def admit(self) -> Key:
-        """One message: whose it is. Raises CallerError (401, 429) and GateError; closes the socket where that is due."""
+    def check(self) -> Key:
+        """One message that is not counted: whose it is. Raises CallerError (401) and closes the socket."""
         key = self._current(self.key)
         if key is None:
             self._close(POLICY, "The key can no longer be used.")
             raise invalid_key()
         self.key = key
+        return key
+
+    def admit(self) -> Key:
+        """One message: whose it is. Raises CallerError (401, 429) and GateError; closes the socket where that is due."""
+        key = self.check()
         try:
             self._caps.message(key)
         except CallerError:

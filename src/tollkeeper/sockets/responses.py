@@ -7,7 +7,7 @@ Rule: requests of one `stream_id` are answered one after another, those of sever
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -20,7 +20,8 @@ from tollkeeper.dialects.openai_request import flag, string
 from tollkeeper.dialects.openai_responses.translator import TRANSLATOR
 from tollkeeper.sockets import failing
 from tollkeeper.sockets.admission import GOING_AWAY, Admission, Close
-from tollkeeper.wire import json_text, sse
+from tollkeeper.sockets.unframing import Messages
+from tollkeeper.wire import json_text
 
 _NOT_SENT = ("type", "stream_id", "generate", "background", "stream")
 _encode = msgspec.json.encode
@@ -177,38 +178,20 @@ class ResponsesSession:
             self._sink.write(failing.frame(failure_of(failed), lane))
 
 
-class _Events:
-    """A `core.call.Sink` that takes event streams and gives each event's data as a message."""
+class _Events(Messages):
+    """Gives each event as a message, marked with its lane; an error in the form that it has on a socket."""
 
     def __init__(self, sink: Sink, lane: str | None) -> None:
-        self._sink = sink
-        self._scanner = sse.EventScanner()
+        super().__init__(sink)
         self._mark = b"" if lane is None else b'"stream_id":%b,' % _encode(lane)
         self._lane = lane
         self.failed = False
 
-    @property
-    def blocked(self) -> Awaitable[None] | None:
-        return self._sink.blocked
-
-    def write(self, data: bytes) -> None:
-        self.hear(data)
-
-    def hear(self, data: bytes) -> int:
-        """How many events were in it."""
-        count = 0
-        for event in self._scanner.feed(data):
-            text = sse.data_of(event)
-            if text is None or not text.startswith(b"{"):
-                continue
-            count += 1
-            if event.startswith(b"event: error") or b'"type":"error"' in text[:64]:
-                self.failed = True
-                text = failing.frame(TRANSLATOR.read_error(500, failing.inner(text)), self._lane)
-            elif self._mark:
-                text = b"{" + self._mark + text[1:]
-            self._sink.write(text)
-        return count
+    def shown(self, event: bytes, data: bytes) -> bytes:
+        if event.startswith(b"event: error") or b'"type":"error"' in data[:64]:
+            self.failed = True
+            return failing.frame(TRANSLATOR.read_error(500, failing.inner(data)), self._lane)
+        return b"{" + self._mark + data[1:] if self._mark else data
 
 
 def _members(message: str) -> json_text.Members:
