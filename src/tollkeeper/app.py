@@ -13,7 +13,10 @@ from random import Random, random
 from tollkeeper import config as configuration
 from tollkeeper import plugins
 from tollkeeper.apis.asked import Api
-from tollkeeper.apis.publishing import Means, publish
+from tollkeeper.apis.importing import Modules
+from tollkeeper.apis.means import Means
+from tollkeeper.apis.outside import PREFIX, Access
+from tollkeeper.apis.publishing import publish
 from tollkeeper.config import Loaded
 from tollkeeper.core.account import Target
 from tollkeeper.core.budget import Budget, amount_shown
@@ -72,15 +75,26 @@ from tollkeeper.upstream.sockets import SocketClient
 _WATCH = 0.3
 """Seconds between two looks at the store and the config file: both must take effect within one."""
 _OBSERVE = 0.05
+_LAST_WORDS = 5.0
+"""Seconds that calls of published functions have to settle once they were cancelled."""
 
 
 class App:
     """Everything behind the doors. Made in the event loop that will serve it."""
 
     def __init__(
-        self, loaded: Loaded, home: Path, reload: Callable[[], Loaded], log: Log, environment: Mapping[str, str]
+        self,
+        loaded: Loaded,
+        home: Path,
+        reload: Callable[[], Loaded],
+        log: Log,
+        environment: Mapping[str, str],
+        *,
+        develops: bool = False,
     ) -> None:
         self.loaded = loaded
+        self.develops = develops
+        """Whether published functions are read anew when their files change."""
         self.home = home
         self.log = log
         self.damage = mend(home, time.time)
@@ -188,6 +202,20 @@ class App:
         self.origins = SqliteOrigins(home, self.ledger, time.time)
         bonds = Bonds(self.origins)
         self.flow = Flow(routing, policies, pools, self.failover, rehearsal, bonds, self._refused)
+        self._means = Means(
+            self.flow.handle,
+            self.log.say,
+            time.monotonic,
+            Access(
+                accounts=lambda: self.loaded.outside,
+                outbound=self.nodes,
+                ledger=self.ledger,
+                budgets=self.budgets,
+                attempt=self.sending.attempt,
+                draw=random,
+            ),
+        )
+        self.modules = Modules(loaded.folder)
         self.apis = self._published(loaded)
         """What is published, by name."""
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
@@ -263,7 +291,13 @@ class App:
 
     def _published(self, loaded: Loaded) -> dict[str, Api]:
         """Raises ConfigError."""
-        return publish(loaded.config.apis, loaded.folder, loaded.where, Means(self.flow.handle, self.log.say))
+        forgotten = self.modules.forget() if self.develops else None
+        try:
+            return publish(loaded.config.apis, self.modules, loaded.where, self._means)
+        except ConfigError:
+            if forgotten is not None:
+                self.modules.restore(forgotten)
+            raise
 
     def _routes(self, loaded: Loaded, environment: Mapping[str, str]) -> Routes:
         """Raises ConfigError."""
@@ -303,6 +337,10 @@ class App:
         if self._watcher is not None:
             self._watcher.cancel()
         self.watchdog.stop()
+        for task in self._means.tasks:
+            task.cancel()
+        if self._means.tasks:
+            await asyncio.wait(self._means.tasks, timeout=_LAST_WORDS)
         await self.idempotent_runs.finish()
         await self.runs.finish()
         await self.counting.finish()
@@ -330,6 +368,8 @@ class App:
                 mark = self._config_mark()
                 if mark != self._config_seen and mark == self._config_looked_at:
                     self.reload()  # not at the first look: whoever writes it may be in the midst of it
+                elif self.develops and self.modules.changed():
+                    self.reload()
                 self._config_looked_at = mark
             except Exception as error:  # whatever it is, a key that is revoked later must still be noticed
                 self.log.say("watch_trouble", error=type(error).__name__)
@@ -410,6 +450,9 @@ class App:
         return self.prices(target, model_used, tier, when_ms)
 
     def _price_of_hold(self, hold: Hold) -> Price | None:
+        if hold.provider.startswith(PREFIX):
+            outside = self.loaded.outside.get(hold.provider.removeprefix(PREFIX))
+            return None if outside is None else outside.price
         account = self.loaded.accounts.get(hold.provider)
         targets = self.loaded.models.get(hold.model_asked or "", ())
         price = next((t.price for t in targets if t.account is account and t.model == hold.model), None)
@@ -419,9 +462,18 @@ class App:
 
 
 def open_app(
-    path: Path | None, home: Path | None, environment: Mapping[str, str], *, demo: bool = False, quiet: bool = False
+    path: Path | None,
+    home: Path | None,
+    environment: Mapping[str, str],
+    *,
+    demo: bool = False,
+    quiet: bool = False,
+    develops: bool = False,
 ) -> App:
-    """Loads the config and makes the app; a quiet one logs nothing. Raises ConfigError and GateError."""
+    """Loads the config and makes the app; a quiet one logs nothing, one that develops reads changed functions anew.
+
+    Raises ConfigError and GateError.
+    """
     loop = asyncio.get_running_loop()
 
     def reload() -> Loaded:
@@ -431,7 +483,7 @@ def open_app(
     log = Log(
         "off" if quiet else loaded.config.log.format, time.time, lambda flush: void(loop.call_later(_OBSERVE, flush))
     )
-    return App(loaded, home or Path(loaded.config.server.home).expanduser(), reload, log, environment)
+    return App(loaded, home or Path(loaded.config.server.home).expanduser(), reload, log, environment, develops=develops)
 
 
 def cached_models(loaded: Loaded) -> dict[str, ModelCache]:

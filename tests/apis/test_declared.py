@@ -158,7 +158,7 @@ def test_own_instructions_and_parameters_go_with_a_chat_request(
         ("/hogehoge", {}, 400, "missing_required_parameter", "messages"),
         ("/hogehoge", {"messages": []}, 400, "invalid_value", "messages"),
         ("/hogehoge", {"messages": "Hello"}, 400, "invalid_type", "messages"),
-        ("/hogehoge", {"messages": [{"content": "x"}]}, 400, "invalid_type", "messages[0]"),
+        ("/hogehoge", {"messages": [{"content": "x"}]}, 400, "missing_required_parameter", "messages[0].role"),
         ("/hogehoge", {**HELLO, "max_tokens": "many"}, 400, "invalid_type", "max_tokens"),
         ("/hogehoge", b"{", 400, "invalid_json", None),
         ("/hogehoge", b"[]", 400, "invalid_json", None),

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -150,6 +151,9 @@ def test_a_client_that_leaves_midway_is_charged_once(gate: GateProcess, upstream
     with RawClient(gate.port) as client:
         client.post("/hogehoge", key, {**HELLO, "stream": True})
         received = client.read_until(b'"one"')
+    until = time.monotonic() + 20
+    while b"tollkeeper_draining 1.0" not in gate.operator("GET", "/metrics")[2] and time.monotonic() < until:
+        time.sleep(0.02)
     left.set()
     request_id = received.partition(b"x-request-id: ")[2].partition(b"\r\n")[0].decode()
 

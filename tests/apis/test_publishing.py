@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from tollkeeper.apis.importing import Modules
+from tollkeeper.apis.means import Means
 from tollkeeper.apis.options import ApiOptions
-from tollkeeper.apis.publishing import Means, publish
+from tollkeeper.apis.publishing import publish
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ConfigError
 
@@ -18,7 +20,7 @@ async def unasked(call: Call) -> Reply:
 
 def published(folder: Path, **tables: dict[str, Any]) -> Any:
     options = {name.replace("__", " "): msgspec.convert(table, ApiOptions) for name, table in tables.items()}
-    return publish(options, folder, lambda dotted: "file:1: ", Means(unasked, lambda *_, **__: None))
+    return publish(options, Modules(folder), lambda dotted: "file:1: ", Means(unasked, lambda *_, **__: None, float))
 
 
 @pytest.mark.parametrize(

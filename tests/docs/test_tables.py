@@ -37,7 +37,7 @@ def first_cells(text: str) -> set[str]:
 # --- configure ------------------------------------------------------------------------------------------------------
 
 
-def tables(kind: Any, name: str = "") -> Iterator[tuple[str, str, Any]]:
+def tables(kind: Any, name: str = "", instance: Any = None) -> Iterator[tuple[str, str, Any]]:
     """(table, field, default) of every field of the config, tables below tables too."""
     for field in msgspec.structs.fields(kind):
         inner = getattr(field.type, "__origin__", None)
@@ -45,12 +45,13 @@ def tables(kind: Any, name: str = "") -> Iterator[tuple[str, str, Any]]:
         structs = [part for part in (field.type, *get_args(field.type)) if isinstance(part, type)]
         found = [part for part in structs if issubclass(part, msgspec.Struct)]
         if found:
-            yield from tables(found[0], f"{below}.NAME" if inner is dict else below)
+            whole = field.default if isinstance(field.default, found[0]) else None
+            yield from tables(found[0], f"{below}.NAME" if inner is dict else below, whole)
         elif field.required:
             yield name, field.name, "required"
         else:
             default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-            yield name, field.name, default
+            yield name, field.name, default if instance is None else getattr(instance, field.name)
 
 
 CONFIG = list(tables(Config))

@@ -13,7 +13,7 @@ import fastjsonschema
 import msgspec
 from msgspec import Raw, Struct
 
-from tollkeeper.apis import completions, schemas
+from tollkeeper.apis import completions, mistakes, schemas
 from tollkeeper.apis.asked import Answered, Asked, Description, Pieces
 from tollkeeper.apis.completions import Choice, Overheard
 from tollkeeper.apis.schemas import Schema
@@ -153,7 +153,7 @@ class DeclaredApi:
         known = self._known
         for name in values:
             if name not in known:
-                raise CallerError(f"Unknown field: '{name[:64]}'.", code="unknown_parameter", param=name[:64])
+                raise mistakes.unknown_field(name)
         for name in self.description.request.get("required", ()):
             if name not in values:
                 raise CallerError(f"Missing required field: '{name}'.", code="missing_required_parameter", param=name)
@@ -185,7 +185,7 @@ class DeclaredApi:
         try:
             declared.check_output(data)
         except fastjsonschema.JsonSchemaValueException as error:
-            raise schemas.bad_output(name, schemas.said(error)[0]) from None
+            raise schemas.bad_output(name, mistakes.said(error)[0]) from None
         return data
 
     async def _pour(self, reply: Reply, pieces: Pieces, values: dict[str, Any]) -> None:
@@ -260,16 +260,7 @@ def _check_chat(body: bytes) -> None:
     try:
         chat = _read_chat(body)
     except msgspec.ValidationError as error:
-        words, _, at = str(error).partition(" - at ")
-        field = at.strip("`").removeprefix("$").strip(".") or None
-        if field is None and "missing required field" in words:
-            raise CallerError(
-                "Missing required field: 'messages'.", code="missing_required_parameter", param="messages"
-            ) from None
-        where = f" at '{field}'" if field else ""
-        raise CallerError(
-            f"Invalid request: {words[0].lower()}{words[1:]}{where}.", code="invalid_type", param=field
-        ) from None
+        raise mistakes.by_type(error) from None
     if not chat.messages:
         raise CallerError("Invalid 'messages': expected at least one.", code="invalid_value", param="messages")
 

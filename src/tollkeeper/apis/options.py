@@ -1,10 +1,13 @@
-"""[apis.NAME]: the fields of a published API, and their bounds."""
+"""[apis.NAME] and [outside.NAME]: the fields of published APIs and of those that they call, and their bounds."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from tollkeeper.core.account import Patience
 from tollkeeper.core.limits import Positive, Seconds
+from tollkeeper.core.money import Price
 
 
 class ApiOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,3 +39,40 @@ class ApiOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a function may take for a whole answer, or between two pieces of a streamed one."""
     threads: Positive = 16
     """How many calls of a function that is not `async` may be under way; others wait for their turn."""
+
+
+class OutsideOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[outside.NAME]: another HTTP API, for functions to call."""
+
+    base_url: str
+    """Where its paths begin."""
+    api_key: str | None = None
+    """Sent as bearer token."""
+    headers: dict[str, str] = {}
+    """Sent with every call."""
+    query: dict[str, str] = {}
+    """Added to every call's query."""
+    timeouts: Patience = Patience(connect=5, first_byte=30, idle=30, total=60)
+    retries: Annotated[int, Meta(ge=0, le=10)] = 2
+    """After the first try, of calls that do no harm twice and failed in passing."""
+    price: Decimal | None = None
+    """USD for each call that is answered well."""
+    max_bytes: Positive = 16 * 1024 * 1024
+    """Of an answer."""
+
+
+class OutsideAccount(Struct, frozen=True, kw_only=True):
+    """One outside API as this gate uses it."""
+
+    name: str
+    base_url: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Sent with every call, credentials among them."""
+    query: tuple[tuple[str, str], ...] = ()
+    timeouts: Patience = Patience(connect=5, first_byte=30, idle=30, total=60)
+    retries: int = 2
+    price: Price | None = None
+    max_bytes: int = 16 * 1024 * 1024
+
+    def __repr__(self) -> str:
+        return f"OutsideAccount({self.name!r})"

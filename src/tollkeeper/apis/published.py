@@ -18,7 +18,7 @@ class Published:
         """Raises TollkeeperError, and only that."""
         try:
             answered = await self._api.answer(asked)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an author's code may call exit()
             raise self._told(error, asked) from None
         pour = answered.pour
         if pour is None:
@@ -27,13 +27,13 @@ class Published:
         async def told(pieces: Pieces) -> None:
             try:
                 await pour(pieces)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # an author's code may call exit()
                 raise self._told(error, asked) from None
 
         answered.pour = told
         return answered
 
-    def _told(self, error: Exception, asked: Asked) -> TollkeeperError:
+    def _told(self, error: Exception | SystemExit, asked: Asked) -> TollkeeperError:
         name, request_id = self.description.name, asked.call.request_id
         if isinstance(error, ClientLeft):
             return error
@@ -49,7 +49,7 @@ class Published:
 _MOST_SAID = 500
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """The file and line where it was raised, in the innermost frame."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,15 @@ import msgspec
 from tollkeeper.apis import schemas
 from tollkeeper.apis.asked import Api, Description
 from tollkeeper.apis.declared import OWN_FIELDS, Declared, DeclaredApi
+from tollkeeper.apis.functions import FunctionApi
+from tollkeeper.apis.importing import CannotImport, Modules
+from tollkeeper.apis.means import Means
 from tollkeeper.apis.options import ApiOptions
 from tollkeeper.apis.published import Published
 from tollkeeper.apis.schemas import BadSchema, Schema
 from tollkeeper.apis.text import AnswerTemplate
+from tollkeeper.apis.typed import BadType
 from tollkeeper.core.errors import CallerError, ConfigError
-from tollkeeper.core.ports import Handler
 from tollkeeper.core.template import Template
 
 ABOUT_AN_ANSWER = frozenset(("text", "input", "data", "model", "finish_reason"))
@@ -51,15 +53,6 @@ _CHAT_EXAMPLE = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens
 _SAID = "Hello! How can I help you?"
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What published APIs work with."""
-
-    handle: Handler
-    say: Callable[..., None]
-    """Writes a line into the log: a name, and fields."""
-
-
 class _Problem(Exception):
     """A field, and what is wrong with it."""
 
@@ -70,20 +63,26 @@ class _Problem(Exception):
 
 
 def publish(
-    options: Mapping[str, ApiOptions], folder: Path, where: Callable[[str], str], means: Means
+    options: Mapping[str, ApiOptions], modules: Modules, where: Callable[[str], str], means: Means
 ) -> dict[str, Api]:
-    """The APIs by name. `folder` is where files are looked for; `where` says where in a file a dotted name stands.
+    """The APIs by name. `where` says where in a file a dotted name stands.
 
     Raises ConfigError with every problem found.
     """
     problems: list[str] = []
     published: dict[str, Api] = {}
     paths: dict[str, str] = {}
+    folder = modules.folder
     for name, given in options.items():
         dotted = f"apis.{name}" if re.fullmatch(r"[\w-]+", name) else f'apis."{name}"'
         try:
             path = _path(name, given, paths)
-            published[name] = Published(DeclaredApi(_declared(name, path, given, folder), means.handle), means.say)
+            api = (
+                DeclaredApi(_declared(name, path, given, folder), means.handle)
+                if given.function is None
+                else _function(name, path, given, modules, means)
+            )
+            published[name] = Published(api, means.say)
         except _Problem as problem:
             at = f"{dotted}.{problem.field}".rstrip(".")
             problems.append(f"{where(at)}{at}: {problem.words}")
@@ -104,6 +103,19 @@ def _path(name: str, given: ApiOptions, paths: dict[str, str]) -> str:
         raise _Problem("path", f"'{path}' is that of '{paths[path]}' already")
     paths[path] = name
     return path
+
+
+def _function(name: str, path: str, given: ApiOptions, modules: Modules, means: Means) -> FunctionApi:
+    assert given.function is not None
+    for field in ("system", "prompt", "answer", "input", "output"):
+        if getattr(given, field) is not None:
+            raise _Problem(field, "a function says for itself what it takes and gives; leave this out")
+    if given.parameters:
+        raise _Problem("parameters", "a function gives its own to the model; leave this out")
+    try:
+        return FunctionApi(name, path, given, modules.find(given.function), means)
+    except (CannotImport, BadType) as error:
+        raise _Problem("function", f"{given.function}: {error}") from None
 
 
 def _declared(name: str, path: str, given: ApiOptions, folder: Path) -> Declared:

@@ -8,13 +8,13 @@ from typing import Any
 import fastjsonschema
 import msgspec
 
-from tollkeeper.core.errors import CallerError, TollkeeperError
+from tollkeeper.apis import mistakes
+from tollkeeper.core.errors import TollkeeperError
 
 Schema = dict[str, Any]
 
 _TYPES = ("string", "number", "integer", "boolean", "object", "array")
 _IN_FULL = frozenset(("$schema", "$ref", "$defs", "properties", "allOf", "anyOf", "oneOf", "patternProperties"))
-_MOST_SAID = 300
 
 
 class BadSchema(ValueError):
@@ -97,31 +97,7 @@ def checked(compiled: Callable[[Any], Any], value: Any) -> Any:
     try:
         return compiled(value)
     except fastjsonschema.JsonSchemaValueException as error:
-        raise invalid(error) from None
-
-
-def invalid(error: fastjsonschema.JsonSchemaValueException) -> CallerError:
-    """The caller's mistake in OpenAI's codes: what is wrong with which field."""
-    words, path = said(error)
-    value, rule = error.value, error.rule
-    if rule == "required" and isinstance(value, dict):
-        missing = next((name for name in error.rule_definition if name not in value), "")
-        field = f"{path}.{missing}" if path else missing
-        return CallerError(f"Missing required field: '{field}'.", code="missing_required_parameter", param=field)
-    if rule == "additionalProperties" and isinstance(value, dict) and error.rule_definition is False:
-        known = error.definition.get("properties", {})
-        unknown = next((name for name in value if name not in known), "")[:64]
-        field = f"{path}.{unknown}" if path else unknown
-        return CallerError(f"Unknown field: '{field}'.", code="unknown_parameter", param=field)
-    code = "invalid_type" if rule == "type" else "invalid_value"
-    return CallerError(f"Invalid request: {words}.", code=code, param=path or None)
-
-
-def said(error: fastjsonschema.JsonSchemaValueException) -> tuple[str, str]:
-    """(what is wrong, the dotted name of where): without the validator's own word for the whole, `data`."""
-    path = ".".join(str(part) for part in error.path[1:])
-    words = error.message.removeprefix(error.name or "data").strip()
-    return f"{repr(path) if path else 'the body'} {words}"[:_MOST_SAID], path
+        raise mistakes.by_schema(error) from None
 
 
 def strict(schema: Schema) -> bool:

@@ -59,11 +59,14 @@ async def run(app: App, gate: Listener, operator: Listener, announce: str) -> in
 
 @click.command()
 @click.option("--demo", is_flag=True, help="A built-in `demo` model, a key, and a home that is thrown away.")
+@click.option("--reload", "develops", is_flag=True, help="Read published functions anew when their files change.")
 @click.option("--host", help="Address of the gate [default: 127.0.0.1].")
 @click.option("--port", type=_PORT, help="Port of the gate [default: 9080].")
 @click.option("--operator-port", type=_PORT, help="Port for operators [default: 9180].")
 @common
-def serve(options: Common, demo: bool, host: str | None, port: int | None, operator_port: int | None) -> None:
+def serve(
+    options: Common, demo: bool, develops: bool, host: str | None, port: int | None, operator_port: int | None
+) -> None:
     """Run the gate until Ctrl-C or SIGTERM."""
     loaded = configuration.load(options.config, os.environ, demo=demo)  # a bad config makes no home
     allow_many_files()
@@ -71,7 +74,7 @@ def serve(options: Common, demo: bool, host: str | None, port: int | None, opera
     home = Path(throw_away) if throw_away else options.home or Path(loaded.config.server.home).expanduser()
     try:
         with sole(home):
-            code = uvloop.run(_serve(options, home, demo, host, port, operator_port))
+            code = uvloop.run(_serve(options, home, demo, develops, host, port, operator_port))
     finally:
         if throw_away is not None:
             shutil.rmtree(throw_away, ignore_errors=True)
@@ -79,9 +82,15 @@ def serve(options: Common, demo: bool, host: str | None, port: int | None, opera
 
 
 async def _serve(
-    options: Common, home: Path, demo: bool, host: str | None, port: int | None, operator_port: int | None
+    options: Common,
+    home: Path,
+    demo: bool,
+    develops: bool,
+    host: str | None,
+    port: int | None,
+    operator_port: int | None,
 ) -> int:
-    app = open_app(options.config, home, os.environ, demo=demo)
+    app = open_app(options.config, home, os.environ, demo=demo, develops=develops)
     server = app.loaded.config.server
     operator_host = server.operator_host
     gate_socket = bind(host or server.host, server.port if port is None else port)

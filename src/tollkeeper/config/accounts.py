@@ -29,7 +29,7 @@ def accounts_of(config: Config, environment: Mapping[str, str], demo: bool, prob
             continue
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             problem(dotted, "expected a name of letters, digits, '.', '_' and '-'")
-        secret = _secret(given.api_key, environment, f"{dotted}.api_key", problem)
+        secret = secret_of(given.api_key, environment, f"{dotted}.api_key", problem)
         if secret is None and given.api_key is None and provider.key_env and (given.base_url is None):
             secret = environment.get(provider.key_env, "").strip() or None
             if secret is None and provider.auth != "none":
@@ -84,7 +84,14 @@ def _provider(
     return msgspec.structs.replace(provider, **changes)
 
 
-def _secret(given: str | None, environment: Mapping[str, str], dotted: str, problem: Problem) -> str | None:
+def secret_of(
+    given: str | None,
+    environment: Mapping[str, str],
+    dotted: str,
+    problem: Problem,
+    form: str = r"[\x21-\x7e]+",
+) -> str | None:
+    """A value that is given itself, as `env:NAME` or as `file:PATH`; it must have the `form`."""
     if given is None:
         return None
     secret: str | None = given
@@ -98,6 +105,6 @@ def _secret(given: str | None, environment: Mapping[str, str], dotted: str, prob
         except (OSError, UnicodeDecodeError) as error:
             problem(dotted, f"cannot read {given[5:]}: {error}")
     secret = (secret or "").strip()
-    if not given or (secret and not re.fullmatch(r"[\x21-\x7e]+", secret)):
+    if not given or (secret and not re.fullmatch(form, secret)):
         problem(dotted, "expected a key of visible ASCII characters")
     return secret or None

@@ -6,11 +6,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from tollkeeper.apis.options import OutsideAccount
 from tollkeeper.config import reading
 from tollkeeper.config.accounts import accounts_of
 from tollkeeper.config.budgets import budgets_of
 from tollkeeper.config.limits import limits_of
 from tollkeeper.config.models import balancing_of, models_of
+from tollkeeper.config.outside import outside_of
 from tollkeeper.config.reading import Problem
 from tollkeeper.config.sockets import check_sockets
 from tollkeeper.config.tables import Config, ServerConfig
@@ -30,6 +32,7 @@ class Loaded(Struct, frozen=True):
     limits: LimitRules = LimitRules()
     balancing: dict[str, Balancing] = {}
     budgets: BudgetRules = BudgetRules()
+    outside: dict[str, OutsideAccount] = {}
     text: str = ""
     """The file as it was read."""
     resources: dict[str, dict[str, Any]] = {}
@@ -63,9 +66,10 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     models = models_of(config, accounts, problem)
     limits = limits_of(config.limits, config.retry.deadline, problem)
     budgets = budgets_of(config.budgets, problem)
+    outside = outside_of(config.outside, environment, problem)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config, accounts, models, path, limits, balancing_of(config), budgets, text, resources)
+    return Loaded(config, accounts, models, path, limits, balancing_of(config), budgets, outside, text, resources)
 
 
 def home(path: Path | None) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tollkeeper.apis.options import ApiOptions
+from tollkeeper.apis.options import ApiOptions, OutsideOptions
 from tollkeeper.config.routing import RESOURCES, RoutingOptions, plain
 from tollkeeper.config.tables import (
     Config,
@@ -93,6 +93,7 @@ _NAMED_TABLES: dict[str, type[Struct]] = {
     "providers": ProviderConfig,
     "models": ModelConfig,
     "apis": ApiOptions,
+    "outside": OutsideOptions,
 }
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from tollkeeper.apis.options import ApiOptions
+from tollkeeper.apis.options import ApiOptions, OutsideOptions
 from tollkeeper.config.routing import RoutingOptions
 from tollkeeper.core.account import Beyond, Leave, Patience, Strategy
 from tollkeeper.core.limits import DoorLimits, Positive
@@ -131,3 +131,4 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
     apis: dict[str, ApiOptions] = {}
+    outside: dict[str, OutsideOptions] = {}

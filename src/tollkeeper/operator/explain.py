@@ -29,7 +29,7 @@ async def explain(request: Request, app: "App") -> object:
 def checked(given: str) -> str:
     """A request id, as it is or with `:ATTEMPT` after it. Raises CallerError."""
     request_id = given.strip().lower().partition(":")[0]
-    if not re.fullmatch("[0-9a-f]{32}", request_id):
+    if not re.fullmatch(r"[0-9a-f]{32}(\.\d{1,9})?", request_id):
         raise CallerError(
             f"'{given[:64]}' is no request id: it has 32 digits and letters a to f, as in the answer's x-request-id.",
             code="invalid_value",
@@ -41,6 +41,13 @@ def checked(given: str) -> str:
 def explained(found: Dossier) -> dict[str, Any]:
     """The explanation for JSON. Raises CallerError (404) where the store has nothing."""
     key_id = found.key_id
+    if key_id is None and found.calls:
+        raise CallerError(
+            f"Request {found.request_id} was one to a published function, which made these calls: "
+            f"{', '.join(found.calls)}. Ask for one of them.",
+            status=404,
+            code="request_not_found",
+        )
     if key_id is None:
         raise CallerError(
             f"Nothing is known of request {found.request_id}. It came without a good key, was turned away while too many "

@@ -10,6 +10,8 @@ from tollkeeper.core.refusals import Refusal
 from tollkeeper.stores.sqlite import refusals
 from tollkeeper.stores.sqlite.rows import event_of
 
+_MOST_CALLS = 20
+
 
 class Dossier(Struct, frozen=True):
     """What is known of a request; nothing in it where the store never heard of it, or has forgotten."""
@@ -24,6 +26,8 @@ class Dossier(Struct, frozen=True):
     """As the key is named today; so are its owner and team here, where no attempt says whose it was then."""
     owner: str | None = None
     team: str | None = None
+    calls: list[str] = []
+    """Where it was one to a published function: the ids of the calls that this made."""
 
     @property
     def key_id(self) -> str | None:
@@ -42,7 +46,12 @@ def dossier(connection: sqlite3.Connection, request_id: str) -> Dossier:
         events = [event_of(row) for row in rows]
         details = connection.execute("SELECT detail FROM holds WHERE request_id = ? ORDER BY attempt", (request_id,))
         holds = [msgspec.json.decode(detail, type=Hold) for (detail,) in details]
-        found = Dossier(request_id, events, holds, refusals.find(connection, request_id))
+        calls = connection.execute(
+            "SELECT DISTINCT request_id FROM events WHERE request_id > ? || '.' AND request_id < ? || '/' LIMIT ?",
+            (request_id, request_id, _MOST_CALLS),
+        )
+        made = sorted((each for (each,) in calls), key=lambda each: (len(each), each))
+        found = Dossier(request_id, events, holds, refusals.find(connection, request_id), calls=made)
         key = connection.execute("SELECT name, owner, team FROM keys WHERE id = ?", (found.key_id,)).fetchone()
     finally:
         connection.execute("COMMIT")

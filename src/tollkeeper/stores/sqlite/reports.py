@@ -113,12 +113,17 @@ class Reports:
         before: str | None = None,
         limit: int = 100,
     ) -> list[Event]:
-        """The newest events first; `before` is the last `request_id:attempt` of the page before, or a request id."""
+        """The newest events first; `before` is the last `request_id:attempt` of the page before, or a request id.
+
+        Those of a request to a published function are those of the calls that it made: `ID.1`, `ID.2`, …
+        """
         where, values = _between(since, until)
-        for column, value in (("key_id", key), ("request_id", request_id)):
-            if value is not None:
-                where += f"{' AND' if where else 'WHERE'} {column} = ?"
-                values.append(value)
+        if key is not None:
+            where += f"{' AND' if where else 'WHERE'} key_id = ?"
+            values.append(key)
+        if request_id is not None:
+            where += f"{' AND' if where else 'WHERE'} (request_id = ? OR (request_id > ? AND request_id < ?))"
+            values += [request_id, f"{request_id}.", f"{request_id}/"]
         if before is not None:
             where += f"{' AND' if where else 'WHERE'} (request_id, attempt) < (?, ?)"
             values += _place(before)
