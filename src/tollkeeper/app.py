@@ -483,7 +483,9 @@ def open_app(
     log = Log(
         "off" if quiet else loaded.config.log.format, time.time, lambda flush: void(loop.call_later(_OBSERVE, flush))
     )
-    return App(loaded, home or Path(loaded.config.server.home).expanduser(), reload, log, environment, develops=develops)
+    return App(
+        loaded, home or Path(loaded.config.server.home).expanduser(), reload, log, environment, develops=develops
+    )
 
 
 def cached_models(loaded: Loaded) -> dict[str, ModelCache]:

@@ -69,6 +69,12 @@ base_url = "{url}/paid"
 price = 0.25
 retries = 1
 
+[routing]
+allow_nodes = ["127.0.0.0/8"]
+
+[outside.inward]
+base_url = "http://10.0.0.1"
+
 [outside.closed]
 base_url = "http://127.0.0.1:1"
 retries = 0
@@ -177,6 +183,7 @@ def test_an_author_can_catch_an_error_and_read_what_was_said(
     [
         ("/named", {"name": "nowhere"}, 500, "outside_not_found"),
         ("/named", {"name": "closed"}, 502, "upstream_refused"),
+        ("/named", {"name": "inward"}, 502, "upstream_address_forbidden"),
         ("/raw", {"path": "/../secret"}, 500, "api_failed"),
         ("/raw", {"path": "/%2e%2e/secret"}, 500, "api_failed"),
         ("/raw", {"path": "/x?y=1"}, 500, "api_failed"),
