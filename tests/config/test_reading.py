@@ -9,7 +9,9 @@ from tollkeeper.config import reading
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.providers import PROVIDERS
 
-NO_TABLE = "there is no such table; expected one of: " + ", ".join((*reading._TABLES, *reading._NAMED_TABLES, *reading.RESOURCES))
+NO_TABLE = "there is no such table; expected one of: " + ", ".join(
+    (*reading._TABLES, *reading._NAMED_TABLES, *reading.RESOURCES)
+)
 
 
 def problems(folder: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
