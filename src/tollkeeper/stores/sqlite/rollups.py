@@ -11,16 +11,17 @@ _STARTS = {
 }
 _GROUP = "key_id, owner, team, model_asked, provider"
 _LABEL = " || ',' || ".join(f"quote(e.{name})" for name in _GROUP.split(", "))
+_OF_EVENT = ", ".join(f"e.{name}" for name in _GROUP.split(", "))
 _BATCH = (
     "CREATE TEMP TABLE IF NOT EXISTS batch"
     f" (hour, label, {_GROUP}, first_id, last_id, {', '.join(SUMS)}, PRIMARY KEY (hour, label)) WITHOUT ROWID"
 )
 _SUM_UP = (
-    f"INSERT INTO temp.batch SELECT e.started_at - e.started_at % 3600000, {_LABEL},"
-    f" {', '.join(f'e.{name}' for name in _GROUP.split(', '))}, min(e.request_id), max(e.request_id),"
+    f"INSERT INTO temp.batch SELECT e.started_at - e.started_at % 3600000 AS hour, {_LABEL},"
+    f" {_OF_EVENT}, min(e.request_id), max(e.request_id),"
     f" {', '.join(OF_EVENTS[name] for name in SUMS)}"
     " FROM fresh f CROSS JOIN events e ON e.request_id = f.request_id AND e.attempt = f.attempt"
-    " WHERE (f.request_id, f.attempt) <= (?, ?) GROUP BY 1, 2"
+    f" WHERE (f.request_id, f.attempt) <= (?, ?) GROUP BY hour, {_OF_EVENT}"
 )
 _NEW_GROUPS = (
     f"INSERT INTO sum_groups (label, {_GROUP}) SELECT DISTINCT label, {_GROUP} FROM temp.batch WHERE true"
