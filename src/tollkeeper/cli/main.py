@@ -4,7 +4,20 @@ from importlib import import_module
 
 import click
 
-_COMMANDS = ("serve", "run", "deploy", "keys", "budgets", "usage", "events", "explain", "check", "verify", "version")
+_COMMANDS = (
+    "serve",
+    "run",
+    "deploy",
+    "keys",
+    "budgets",
+    "usage",
+    "events",
+    "explain",
+    "routes",
+    "check",
+    "verify",
+    "version",
+)
 """In the order of the help; each is in the module of its name."""
 
 

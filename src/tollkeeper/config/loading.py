@@ -14,6 +14,7 @@ from tollkeeper.config.limits import limits_of
 from tollkeeper.config.models import balancing_of, models_of
 from tollkeeper.config.outside import outside_of
 from tollkeeper.config.reading import Problem
+from tollkeeper.config.routing import RoutingOptions
 from tollkeeper.config.sockets import check_sockets
 from tollkeeper.config.tables import Config, ServerConfig
 from tollkeeper.core.account import Account, Balancing, Target
@@ -79,6 +80,12 @@ def home(path: Path | None) -> Path:
     """
     path, text = reading.read(path)
     return Path(reading.parsed(text, str(path)).server.home).expanduser()
+
+
+def routing_of(path: Path | None) -> tuple[RoutingOptions, Path]:
+    """[routing], and the folder of the file that says it: for commands that need nothing else of it. Raises ConfigError."""
+    path, text = reading.read(path)
+    return reading.parsed(text, str(path)).routing, Path.cwd() if path is None else path.absolute().parent
 
 
 def budget_rules(path: Path | None) -> BudgetRules:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
-from tollkeeper.operator import budgets, explain, health, keys, usage, verify
+from tollkeeper.operator import budgets, explain, health, keys, revisions, usage, verify
 from tollkeeper.operator.admin import PREFIX, admin
 from tollkeeper.operator.admin_keys import AdminKeys
 from tollkeeper.stores.sqlite.reports import raised
@@ -52,6 +52,11 @@ def operator_app(app: App) -> ASGIApp:
             route("/healthz", GET=_alive),
             route("/readyz", GET=_ready),
             route("/metrics", GET=_metrics),
+            route("/api/routes", GET=revisions.everything, PUT=revisions.apply),
+            route("/api/routes/revisions", GET=revisions.history),
+            route("/api/routes/revisions/{number}", GET=revisions.one),
+            route("/api/routes/revisions/{number}/undo", POST=revisions.undo),
+            route("/v1/healthcheck", GET=revisions.checks),
             Route(PREFIX + "{rest:path}", administered, methods=["GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]),
             route("/api/keys", GET=keys.list_all, POST=keys.create),
             route("/api/keys/{key}", GET=keys.show, PATCH=keys.change, DELETE=keys.revoke),

@@ -17,6 +17,7 @@ from tollkeeper.routes.plugin import Surroundings
 from tollkeeper.routes.proxying import Proxy
 from tollkeeper.routes.registry import Registry
 from tollkeeper.routes.table import Table
+from tollkeeper.routes.upstreams import Upstream
 from tollkeeper.routes.watching import Checks
 
 
@@ -76,10 +77,6 @@ class Routes:
         problems = draft.problems(self.administration.checker)
         if problems:
             raise ConfigError([f"{where(f'{kind}.{id}')}{kind}.{id}: {words}" for kind, id, words in problems])
-        try:
-            self.administration.check(draft)
-        except CallerError as error:
-            raise ConfigError([f"{error.param}: {error.message}"]) from None
         self.administration.commit(draft, Actor("config", "config"), "config")
 
     async def close(self) -> None:
@@ -91,7 +88,7 @@ class Routes:
         self._say("plugin_failed", plugin=plugin, error=type(error).__name__)
 
 
-def described(upstream: Any) -> dict[str, Any]:
+def described(upstream: Upstream) -> dict[str, Any]:
     """How the nodes of an upstream fare, as APISIX's control API tells it."""
     return {
         "name": upstream.name,

@@ -155,9 +155,11 @@ def users(kind: str, id: str, view: View) -> Iterator[str]:
 
 def _managed(conf: Any) -> bool:
     if isinstance(conf, str):
-        return conf[:10].lower() == "$secret://"
-    parts = conf.values() if isinstance(conf, dict) else conf if isinstance(conf, list) else ()
-    return any(_managed(each) for each in parts)
+        return conf.startswith("$") and conf[:10].lower() == "$secret://"
+    for part in conf.values() if isinstance(conf, dict) else conf if isinstance(conf, list) else ():
+        if _managed(part):
+            return True
+    return False
 
 
 def _names(conf: Any, field: str, id: str) -> bool:

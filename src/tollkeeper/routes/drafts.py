@@ -46,7 +46,15 @@ class Draft:
 
     def check(self, checker: Checker, *, force: bool = False) -> None:
         """Raises CallerError (400) with the first thing that is wrong."""
-        for (kind, id), value in self._changed.items():
+        for kind, id, words in self._wrong(checker, force):
+            raise CallerError(words, code="invalid_resource", param=f"{kind}/{id}")
+
+    def problems(self, checker: Checker) -> list[tuple[str, str, str]]:
+        """(kind, id, what is wrong) of every changed resource that cannot be."""
+        return list(self._wrong(checker, False))
+
+    def _wrong(self, checker: Checker, force: bool) -> Iterator[tuple[str, str, str]]:
+        for (kind, id), value in list(self._changed.items()):
             try:
                 if value is not None:
                     checker.check(kind, id, value, self)
@@ -55,18 +63,7 @@ class Draft:
                         directly = " directly" if kind == "services" else ""
                         raise Invalid(f"can not delete this {CALLED[kind]}{directly}, {words}")
             except Invalid as error:
-                raise CallerError(str(error), code="invalid_resource", param=f"{kind}/{id}") from None
-
-    def problems(self, checker: Checker) -> list[tuple[str, str, str]]:
-        """(kind, id, what is wrong) of every changed resource that cannot be."""
-        found = []
-        for (kind, id), value in self._changed.items():
-            if value is not None:
-                try:
-                    checker.check(kind, id, value, self)
-                except Invalid as error:
-                    found.append((kind, id, str(error)))
-        return found
+                yield kind, id, str(error)
 
     def changes(self) -> list[Change]:
         """What differs from the base."""
