@@ -39,6 +39,7 @@ from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
 from tollkeeper.flow.sending import Sending
+from tollkeeper.flow.token_counting import TokenCounting
 from tollkeeper.metering.counter import TokenCounter
 from tollkeeper.metering.prices import Prices
 from tollkeeper.policies.budgets import Budgets
@@ -201,7 +202,9 @@ class App:
         )
         self.origins = SqliteOrigins(home, self.ledger, time.time)
         bonds = Bonds(self.origins)
-        self.flow = Flow(routing, policies, pools, self.failover, rehearsal, bonds, self._refused)
+        self.flow = Flow(
+            routing, policies, pools, self.failover, rehearsal, bonds, TokenCounting(self.counting), self._refused
+        )
         self._means = Means(
             self.flow.handle,
             self.log.say,

@@ -12,12 +12,15 @@ from tollkeeper.core.provider import Provider
 from tollkeeper.providers import PROVIDERS
 
 LOOPBACK = ("127.0.0.1", "localhost")
-NO_URL_OF_THEIR_OWN = ("azure", "demo")
+NO_URL_OF_THEIR_OWN = ("azure", "demo", "vertex")
 REACHABLE = [provider for name, provider in PROVIDERS.items() if name not in NO_URL_OF_THEIR_OWN]
 # https://github.com/open-telemetry/semantic-conventions-genai/blob/main/model/gen-ai/registry.yaml
 WELL_KNOWN = {"openai", "gcp.gemini", "cohere", "azure.ai.openai", "perplexity", "x_ai", "deepseek", "groq"} | {
     "mistral_ai",
     "moonshot_ai",
+    "anthropic",
+    "aws.bedrock",
+    "gcp.vertex_ai",
 }
 
 

@@ -10,7 +10,7 @@ import msgspec
 from tollkeeper.config.reading import Problem
 from tollkeeper.config.tables import Config, ProviderConfig
 from tollkeeper.core.account import Account
-from tollkeeper.core.provider import Provider
+from tollkeeper.core.provider import HERE, TRANSLATED, Provider
 from tollkeeper.providers import PROVIDERS
 
 
@@ -81,6 +81,11 @@ def _provider(
         changes["output_limit"] = (given.output_limit,)
     if given.batch is not None:
         changes["batch"] = None if given.batch == "none" else given.batch
+    if given.speaks is not None:
+        unknown = [name for name in given.speaks if name not in TRANSLATED]
+        if unknown or not given.speaks:
+            problem(f"{dotted}.speaks", f"expected some of: {', '.join(sorted(TRANSLATED))}")
+        changes["speaks"] = {name: provider.speaks.get(name, HERE) for name in given.speaks}
     return msgspec.structs.replace(provider, **changes)
 
 

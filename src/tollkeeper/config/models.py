@@ -35,7 +35,15 @@ def models_of(config: Config, accounts: Mapping[str, Account], problem: Problem)
             else:
                 own = _price(target.price, f"{dotted}.targets[{number}].price", problem) or price
                 targets.append(
-                    Target(accounts[provider], model, own, target.weight, target.concurrency, given.max_output_tokens)
+                    Target(
+                        accounts[provider],
+                        model,
+                        own,
+                        target.weight,
+                        target.concurrency,
+                        given.max_output_tokens,
+                        given.strict,
+                    )
                 )
         names = [target.name for target in targets]
         for twice in sorted({name for name in names if names.count(name) > 1}):

@@ -56,6 +56,8 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stream_usage: Literal["ask", "always", "never"] | None = None
     output_limit: Literal["max_tokens", "max_completion_tokens"] | None = None
     batch: Literal["openai", "anthropic", "none"] | None = None
+    speaks: list[str] | None = None
+    """Dialects, the one to translate to first."""
     leave: Leave = "drain"
     timeouts: Patience = Patience()
 
@@ -94,6 +96,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_output_tokens: Positive | None = None
     """What budgets limit a request to that sets no limit."""
     cache: ModelCache | None = None
+    strict: bool = False
+    """Refuse what cannot cross to a target's dialect, in place of leaving it out."""
 
 
 class LedgerConfig(RefusalBounds, frozen=True, kw_only=True, forbid_unknown_fields=True):

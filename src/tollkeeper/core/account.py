@@ -65,6 +65,8 @@ class Target(Struct, frozen=True):
     """Attempts that it gets at one time; None: as many as there are."""
     max_output: int | None = None
     """Output tokens that a request is limited to, where a budget needs a limit and the request sets none."""
+    strict: bool = False
+    """Whether a request is refused that holds what cannot cross to the target's dialect, not only what must not be lost."""
 
     @property
     def name(self) -> str:

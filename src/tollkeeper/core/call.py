@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Raw
 
@@ -12,6 +12,8 @@ from tollkeeper.core.events import Event
 from tollkeeper.core.keys import Key
 
 if TYPE_CHECKING:
+    from tollkeeper.core.conversation import Conversation
+    from tollkeeper.core.embedding import Texts
     from tollkeeper.core.ports import Dialect, Line
 
 
@@ -81,6 +83,10 @@ class Call:
     """The same headers by name; of several with one name, the last."""
     members: Mapping[str, Raw] = field(default_factory=dict)
     """Top-level members of a JSON body."""
+    framing: Literal["events", "array"] = "events"
+    """array: its stream is wanted as one JSON array, which cannot be relayed as it comes."""
+    conversation: Conversation | Texts | None = None
+    """The request in neutral form, once it had to be read."""
     metered: bool = True
     """Whether the usage that the answer reports is charged."""
     provider: str | None = None

@@ -86,6 +86,12 @@ class Dialect(Protocol):
     """Whether answers are somebody's files, relayed unread."""
     counts_text: bool
     """Whether the request's and the answer's texts are what the provider counts as tokens."""
+    stream_type: bytes
+    """The media type of its streams."""
+    keep_alive: bytes
+    """What may go into a silent stream between two events; empty where clients take nothing of the kind."""
+    sealed: bytes
+    """How a string begins that only we can read: a request that holds it cannot be relayed as it is. Empty: nowhere."""
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> Asked:
         """Raises CallerError where the fields it looks at have the wrong shape."""

@@ -1,8 +1,29 @@
 """A provider: who sells model work and how to speak with it. Data, not code."""
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+Auth = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key", "none"]
+"""How a key is carried: as a bearer token, or in a header of this name."""
+
+
+class Surface(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where and how a provider speaks one dialect."""
+
+    at: str = ""
+    """What comes after `base_url`: "/anthropic/v1". Each "/.." takes a part of it away."""
+    auth: Auth | None = None
+    """Where it differs from the provider's."""
+    counts: bool = True
+    """Whether the dialect's own endpoint for counting tokens is there."""
+
+
+HERE = Surface()
+UNCOUNTED = Surface(counts=False)
+_USUAL = {"openai_chat": HERE, "openai_embeddings": HERE}
 
 
 class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -10,14 +31,16 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: str
     base_url: str
-    """Where the paths of the OpenAI surface begin, with its version: https://api.openai.com/v1"""
+    """Where its paths begin, with their version: https://api.openai.com/v1"""
+    speaks: Mapping[str, Surface] = field(default_factory=lambda: dict(_USUAL))
+    """Dialects, the one to translate to first. OpenAI's other endpoints are where the first of OpenAI's dialects is."""
     key_env: str | None = None
     """The environment variable that its own documentation names for the key; None where it needs none."""
     url_env: str | None = None
     """The environment variable that its own documentation names for a customer's own endpoint, without `url_path`."""
     url_path: str = ""
     """What follows such an endpoint: /openai"""
-    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    auth: Auth = "bearer"
     paths: Literal["openai", "azure"] = "openai"
     """azure: /openai/deployments/{model}/… for calls that name a model, /openai/… for the others."""
     api_version: str | None = None
@@ -34,4 +57,37 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The provider's id in genai-prices."""
     otel: str | None = None
     """OpenTelemetry's gen_ai.provider.name; the name if None."""
+    family: str | None = None
+    """Who can read signatures over reasoning that come from here; the name if None. Clouds that sell another's models
+    name the other."""
+    replays_reasoning: bool = False
+    """openai_chat: wants its own reasoning_content back in the history."""
     docs: str = ""
+
+    def surface(self, dialect: str) -> Surface | None:
+        """Where `dialect` is spoken. An endpoint that is no dialect to translate is where others of its family are."""
+        found = self.speaks.get(dialect)
+        if found is None and dialect not in TRANSLATED:
+            family = dialect.partition("_")[0]
+            return next((surface for name, surface in self.speaks.items() if name.partition("_")[0] == family), None)
+        return found
+
+    def root(self, surface: Surface) -> str:
+        """The URL before the surface's paths."""
+        return _root(self.base_url, surface.at)
+
+
+TRANSLATED = frozenset(
+    (
+        *("openai_chat", "openai_responses", "openai_embeddings", "anthropic_messages", "gemini_generate"),
+        *("gemini_embed", "ollama_chat", "ollama_generate", "ollama_embed"),
+    )
+)
+"""Dialects that a provider either speaks or is translated to."""
+
+
+@lru_cache(1024)
+def _root(base_url: str, at: str) -> str:
+    while at.startswith("/.."):
+        base_url, at = base_url.rpartition("/")[0], at[3:]
+    return base_url + at

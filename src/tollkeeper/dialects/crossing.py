@@ -3,7 +3,8 @@
 from msgspec import Struct
 
 from tollkeeper.core.answers import gathered
-from tollkeeper.core.deltas import Failed, failure_of
+from tollkeeper.core.deltas import PING, Failed, failure_of
+from tollkeeper.core.embedding import Embedder, Texts
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.translation import Decoder, Encoder, Identity, Sitting, Translator
 from tollkeeper.core.usage import Heard
@@ -18,6 +19,7 @@ class Translated(Struct, frozen=True):
     text: str
     """Its words, for counting where no usage was reported."""
     error_code: str | None = None
+    status: int = 200
 
 
 class TranslatedReader(Hearing):
@@ -42,6 +44,10 @@ class TranslatedReader(Hearing):
         deltas = self._decoder.close()
         self.hear(deltas)
         return self._encoder.feed(deltas)
+
+    def keep_alive(self) -> bytes:
+        """What may go into a silence, if the client's dialect has anything for it."""
+        return self._encoder.feed([PING])
 
     def fail(self, error: TollkeeperError) -> bytes:
         """What the client gets in the place of an end."""
@@ -73,8 +79,35 @@ class Crossing:
         if answer.failure is not None:
             failure = answer.failure
             code = failure.code or failure.type or "error"
-            return Translated(self._client.render_failure(failure), heard, "\n".join(said), code)
+            return Translated(self._client.render_failure(failure), heard, "\n".join(said), code, failure.status)
         return Translated(self._client.render_answer(answer, self._identity), heard, "\n".join(said))
+
+    def streamed(self, body: bytes) -> bytes:
+        """A whole answer as the stream that the client asked for. Raises ValueError as `answer` does."""
+        return self._client.encoder(self._identity).feed(self._provider.read_answer(body, self._sitting))
+
+    def refusal(self, status: int, body: bytes) -> bytes:
+        """A provider's error answer in the client's dialect."""
+        return self._client.render_failure(self._provider.read_error(status, body))
+
+
+class EmbeddingCrossing:
+    """One attempt at a provider whose embeddings are asked for in another dialect. `model`: as the client calls it."""
+
+    def __init__(self, client: Embedder, provider: Embedder, asked: Texts, model: str) -> None:
+        self._client = client
+        self._provider = provider
+        self._asked = asked
+        self._model = model
+
+    def answer(self, body: bytes) -> Translated:
+        """A whole answer. Raises ValueError where the body is not an answer of the provider's dialect."""
+        found = self._provider.read_answer(body)
+        if len(found.vectors) != len(self._asked.inputs):
+            raise ValueError("not one vector for each text")
+        return Translated(
+            self._client.render_answer(found, self._asked, self._model), Heard(found.reported, found.model), ""
+        )
 
     def refusal(self, status: int, body: bytes) -> bytes:
         """A provider's error answer in the client's dialect."""

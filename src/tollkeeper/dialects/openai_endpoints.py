@@ -62,6 +62,10 @@ class EventStreamReader:
 class OpenAIEndpoint:
     """One endpoint, by its operation's name and by what it needs."""
 
+    stream_type = sse.MEDIA_TYPE
+    keep_alive = sse.KEEP_ALIVE
+    sealed = b""
+
     def __init__(self, name: str, operation: str, *, needs_model: bool, json_answer: bool, prompt: str = "") -> None:
         self.name = name
         self.operation = operation

@@ -10,6 +10,9 @@ from tollkeeper.dialects import openai_chat, openai_completions, openai_endpoint
 Takes = Literal["json", "form", "either", "any"]
 """json: a JSON object; form: multipart; either; any: whatever the provider takes, passed on as it comes."""
 
+Streams = Literal["if asked", "unless told", "always", "never"]
+"""Whether the answer is a stream: the member `stream` says so; so it is without that member too; the path says so."""
+
 
 class Endpoint(Struct, frozen=True):
     """One path, resolved."""
@@ -23,10 +26,11 @@ class Endpoint(Struct, frozen=True):
     """Whether a request is charged for the usage that its answer reports. Looking at what is stored is not."""
     model: str | None = None
     """The model, where the path names it (`engines/{model}/…`, `deployments/{model}/…`)."""
+    streams: Streams = "if asked"
 
 
 _POST = frozenset(("POST",))
-_ANY = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
+ANY = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
 _JSON: dict[str, Dialect] = {
     "chat/completions": openai_chat.DIALECT,
     "completions": openai_completions.DIALECT,
@@ -72,4 +76,4 @@ def endpoint(path: str, method: str) -> Endpoint:
     if path in _POST_ONLY:
         return Endpoint(_JSON.get(path) or _FORMS[path], path, "json", _POST)
     metered = method == "POST" and first not in ("files", "batches") and not path.endswith("/cancel")
-    return Endpoint(_BELOW.get(first, openai_endpoints.OTHER), path, "any", _ANY, metered)
+    return Endpoint(_BELOW.get(first, openai_endpoints.OTHER), path, "any", ANY, metered)

@@ -16,6 +16,10 @@ from tollkeeper.flow.render import credentials
 from tollkeeper.flow.routing import Routing
 
 _KEEP = 300.0
+_LISTED = ("openai_", "anthropic_")
+"""Dialects whose lists of models have the same shape, as far as is read here."""
+_VERSION = (b"anthropic-version", b"2023-06-01")
+"""Anthropic lists nothing without it; others pass over it."""
 _PATIENCE = Patience(connect=3.0, first_byte=5.0, idle=5.0, total=10.0)
 _MOST_BYTES = 8 * 1024 * 1024
 
@@ -64,11 +68,14 @@ class Catalog:
 
     async def _fetch(self, account: Account) -> list[dict[str, Any]]:
         provider = account.provider
-        url = f"{provider.base_url}/models"
+        surface = next((surface for name, surface in provider.speaks.items() if name.startswith(_LISTED)), None)
+        if surface is None:
+            raise ValueError(f"{account.name} lists no models in a form that is known here")
+        url = f"{provider.root(surface)}/models"
         if provider.api_version is not None:
             url += f"?api-version={provider.api_version}"
-        headers = [(b"accept", b"application/json"), (b"accept-encoding", b"identity")]
-        secret = credentials(account)
+        headers = [(b"accept", b"application/json"), (b"accept-encoding", b"identity"), _VERSION]
+        secret = credentials(account, surface)
         if secret is not None:
             headers.append(secret)
         answer = await self._outbound.send(b"GET", url, headers, b"", _PATIENCE)

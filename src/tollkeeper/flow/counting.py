@@ -15,6 +15,8 @@ CountTokens = Callable[[str | None, str], int]
 _PER_MESSAGE = 3
 """Tokens that frame one chat message (https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken)."""
 
+_FRAMED = frozenset(("chat", "generate_content", "count_tokens"))
+
 
 class Counting:
     """One thread that counts. Whatever is still being counted at a crash is an open hold, so nothing is lost."""
@@ -48,7 +50,7 @@ class Counting:
 
     def _prompt(self, call: Call, model: str | None) -> int:
         prompts = call.dialect.prompt_texts(call.members)
-        frame = _PER_MESSAGE if call.dialect.operation == "chat" else 0
+        frame = _PER_MESSAGE if call.dialect.operation in _FRAMED else 0
         return sum(self._count(model, text) + frame for text in prompts) + frame * bool(prompts)
 
     async def finish(self) -> None:

@@ -6,18 +6,33 @@ clear error. Past `HOLD` bytes its beginning is forwarded at once: an image of m
 
 from tollkeeper.core.ports import EventReader
 from tollkeeper.wire import sse
+from tollkeeper.wire.ndjson import LineScanner
+from tollkeeper.wire.sse import EventScanner
 
 HOLD = 64 * 1024
 
 
 class EventStream:
-    """One stream's state. `may_change`: the reader may alter or drop events, so none is forwarded before it was read."""
+    """One stream's state.
 
-    def __init__(self, reader: EventReader, *, may_change: bool, longest: int) -> None:
+    `may_change`: the reader may alter or drop events, so none is forwarded before it was read. `translated`: what it gives
+    is of another dialect, so none is forwarded unread, however long it is.
+    """
+
+    def __init__(
+        self,
+        reader: EventReader,
+        scanner: EventScanner | LineScanner,
+        *,
+        may_change: bool,
+        longest: int,
+        translated: bool = False,
+    ) -> None:
         self.reader = reader
+        self._scanner = scanner
         self._may_change = may_change
+        self._translated = translated
         self._longest = longest
-        self._scanner = sse.EventScanner()
         self._early = 0
         self._unread = False
         self.seen = 0
@@ -59,12 +74,15 @@ class EventStream:
         return out
 
     def _forward_early(self, pending: int) -> bytes:
+        if pending > self._longest and self._translated:
+            self.garbled = True
+            return b""
         if pending > self._longest:
             self._unread = True
             rest = self._scanner.unfinished(self._early)
             self._scanner.take()
             return rest
-        if self._may_change:
+        if self._may_change or self._translated:
             return b""
         begun = self._scanner.unfinished(self._early)
         self._early = pending

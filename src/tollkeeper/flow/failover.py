@@ -22,6 +22,8 @@ from tollkeeper.flow.retries import RetryOptions, after_rest, backoff
 from tollkeeper.flow.sending import Sending
 from tollkeeper.flow.verdicts import Verdict, judged, may_repeat
 
+_NOT_HERE = frozenset(("price_unknown", "unsupported_parameter", "endpoint_not_found"))
+"""Refusals of ours that are about one target."""
 _ATTEMPTS = b"x-tollkeeper-attempts"
 _SPARE = 0.05
 """Seconds of a deadline that are kept for the way back."""
@@ -141,10 +143,10 @@ class _Rescue:
                     return end
                 if not attempt.dispatched:  # refused by a budget, by the ledger, or for its shape: no provider's fault
                     self._best = self._best or end
-                    priced = self._priced(member, end)
-                    if priced is None:
+                    other = self._other(member, end)
+                    if other is None:
                         return self._answer(self._best)
-                    member, now = priced, failover._monotonic()
+                    member, now = other, failover._monotonic()
                     attempt = failover._attempt(call, member, attempt.hold.attempt, self._until, now)
                     end = await failover._made(attempt, member, now)
                     continue
@@ -178,12 +180,13 @@ class _Rescue:
             self._best = None
             del end  # see above
 
-    def _priced(self, member: Member, end: Reply | TollkeeperError) -> Member | None:
-        """Who is asked in place of a target that a budget refused for its price: that of another one may be known."""
-        if isinstance(end, Reply) or end.code != "price_unknown":
+    def _other(self, member: Member, end: Reply | TollkeeperError) -> Member | None:
+        """Who is asked in place of a target that could not be: a budget refused it for its price, which of another may be
+        known, or its dialect has no place for what is asked, which another's may have."""
+        if isinstance(end, Reply) or end.code not in _NOT_HERE:
             return None
-        self._asked[member] = Verdict("elsewhere", "price_unknown")
-        self._call.notes.append(("skipped", member.name, "price_unknown"))
+        self._asked[member] = Verdict("elsewhere", end.code or "")
+        self._call.notes.append(("skipped", member.name, end.code))
         order = self._failover._chosen(self._call, self._pool, self._failover._monotonic()).order
         return next((each for each in order if each not in self._asked), None)
 

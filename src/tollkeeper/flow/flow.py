@@ -16,6 +16,7 @@ from tollkeeper.flow.origins import Bonds
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
+from tollkeeper.flow.token_counting import TokenCounting
 
 
 class Flow:
@@ -29,6 +30,7 @@ class Flow:
         failover: Failover,
         rehearsal: Rehearsal,
         bonds: Bonds,
+        token_counting: TokenCounting,
         refused: Callable[[Call, TollkeeperError], None] = lambda call, error: None,
     ) -> None:
         self.routing = routing
@@ -37,6 +39,7 @@ class Flow:
         self._failover = failover
         self._rehearsal = rehearsal
         self._bonds = bonds
+        self._token_counting = token_counting
         handler: Handler = self._route
         for policy in reversed(policies):
             handler = _around(policy, handler)
@@ -60,6 +63,8 @@ class Flow:
         if routing.several and not call.dialect.needs_model:
             return self._bound(routing, call)
         pool = self._pools.of(routing, call)
+        if not call.metered and self._token_counting.takes(call, pool):
+            return self._token_counting(call, pool)
         return self._rehearsal(call, pool) if call.dry else self._failover(call, pool)
 
     async def _bound(self, routing: Routing, call: Call) -> Reply:

@@ -25,6 +25,9 @@ from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures, Drain
 from tollkeeper.flow.event_stream import EventStream
 from tollkeeper.flow.watch import Watch
+from tollkeeper.wire import ndjson
+from tollkeeper.wire.ndjson import LineScanner
+from tollkeeper.wire.sse import EventScanner
 
 _ERROR_BODY = 1024 * 1024
 _LEAST_SECRET = 16
@@ -33,8 +36,6 @@ _SECRET_BEGINS = 12
 _REDACTED = "[redacted]"
 _TAIL = 64 * 1024
 _AFTER_DONE = 0.25
-_KEEP_ALIVE = b": ping\n"
-"""One line feed: a blank line after a comment breaks openai-python once an `id:` was sent (openai-python#2722)."""
 _USAGE_IN_TAIL = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
 
 
@@ -65,6 +66,7 @@ class Relay:
         self._attempt = attempt
         self._answer = answer
         self._dialect = attempt.call.dialect
+        self._stream_type = self._dialect.stream_type
         self._hide_usage = hide_usage
         self._counting = counting
         self._departures = departures
@@ -111,7 +113,7 @@ class Relay:
             )
         kind = answer_headers.value_of(answer.headers, b"content-type").lower().partition(b";")[0].strip()
         is_json = kind == b"application/json" or kind.endswith(b"+json")
-        if kind == b"text/event-stream" and not self._dialect.opaque:
+        if kind == self._stream_type and not self._dialect.opaque:
             if not attempt.call.streamed and self._dialect.json_answer and attempt.call.members:
                 raise UpstreamError("The provider streams what was to be one answer.", code="upstream_bad_answer")
             if answer_headers.value_of(answer.headers, b"content-encoding").lower() not in (b"", b"identity"):
@@ -209,8 +211,8 @@ class Relay:
     # --- streams ----------------------------------------------------------------------------------------------------
 
     async def _stream(self) -> Reply:
-        reader = self._reader = self._dialect.reader(self._hide_usage)
-        events = EventStream(reader, may_change=self._hide_usage, longest=self._options.longest_event)
+        reader = self._reader = self._new_reader()
+        events = self._events(reader)
         answer = self._answer
         silence = self._options.keep_alive or None
         first = b""
@@ -218,7 +220,7 @@ class Relay:
             try:
                 chunk = await answer.next_chunk(silence)
             except TimeoutError:
-                first += _KEEP_ALIVE
+                first += self._keep_alive(reader)
                 break
             if chunk is None:
                 first += events.end()
@@ -278,7 +280,7 @@ class Relay:
                     if reader.done:
                         break
                     if events.at_boundary and self._drain is None:
-                        sink.write(_KEEP_ALIVE)
+                        sink.write(self._keep_alive(reader))
                 if events.garbled:
                     break
                 if watch is not None and watch.spent:
@@ -286,7 +288,7 @@ class Relay:
                     self._end("budget_spent", "budget_exceeded", reader.delivered)
                     raise watch.reservation.stopped()
                 await _room(sink)
-            rest = events.end()
+            rest = events.end() + self._closing(reader)
             sink.write(self._without_secret(rest))
             if events.garbled:
                 raise UpstreamError("The provider's stream was garbled.", code="upstream_garbled")
@@ -300,12 +302,29 @@ class Relay:
             self._heard(reader)
             error = self._failed(broken, reader)
             if not isinstance(error, ClientLeft):
-                sink.write(events.break_off() + self._dialect.render_error_event(error))
+                sink.write(self._error_event(events, error))
             raise error from None
         finally:
             if not self._ended:
                 self._heard(reader)
                 self._abandoned(reader)
+
+    def _new_reader(self) -> EventReader:
+        return self._dialect.reader(self._hide_usage)
+
+    def _events(self, reader: EventReader) -> EventStream:
+        scanner = LineScanner() if self._stream_type == ndjson.MEDIA_TYPE else EventScanner()
+        return EventStream(reader, scanner, may_change=self._hide_usage, longest=self._options.longest_event)
+
+    def _keep_alive(self, reader: EventReader) -> bytes:
+        return self._dialect.keep_alive
+
+    def _closing(self, reader: EventReader) -> bytes:
+        """What is still to be said when the provider has said all."""
+        return b""
+
+    def _error_event(self, events: EventStream, error: TollkeeperError) -> bytes:
+        return events.break_off() + self._dialect.render_error_event(error)
 
     @property
     def _counts(self) -> bool:
@@ -358,13 +377,17 @@ class Relay:
     def _reply(self, body: bytes | Callable[[Sink], Awaitable[None]], waited_until: float) -> Reply:
         attempt = self._attempt
         attempt.replying(waited_until)
-        relayed: Headers = answer_headers.relayed(self._answer.headers)
+        relayed = self._headers(answer_headers.relayed(self._answer.headers))
         if self._secret is not None and any(self._secret in value for _, value in relayed):
             relayed = [(name, self._without_secret(value)) for name, value in relayed]
         relayed += attempt.headers()
         if isinstance(body, bytes):
             return Reply(self._answer.status, relayed, self._without_secret(body))
         return Reply(self._answer.status, relayed, pour=body)
+
+    def _headers(self, relayed: Headers) -> Headers:
+        """What the client gets of the answer's headers, of those that may travel."""
+        return relayed
 
     def _hear(self, heard: Heard) -> None:
         """Notes what the answer says of itself, less our key: it is written down and logged."""

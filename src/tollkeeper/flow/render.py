@@ -9,6 +9,8 @@ from msgspec import Raw
 
 from tollkeeper.core.account import Account, Target
 from tollkeeper.core.call import Call, Upload
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.provider import Surface
 from tollkeeper.wire import json_text
 
 _OURS = frozenset(
@@ -23,6 +25,10 @@ _OURS = frozenset(
 _OUR_QUERY = frozenset(("api-version", "key", "api_key", "api-key", "apikey", "access_token"))
 """Azure's clients send their api-version wherever they are pointed: only Azure wants it, and then the one configured.
 The others are where some clients put their key: it is a key to us."""
+_PLACE = "{model}"
+"""Stands in a call's path where the provider's has the model's name."""
+_NAMES_MODEL = "models/"
+"""How Gemini's paths begin; its requests name no model themselves."""
 _PLAIN = (b"accept-encoding", b"identity")
 _NOTHING: Mapping[str, bytes] = {}
 
@@ -59,9 +65,16 @@ def render(call: Call, target: Target, limits: Mapping[str, bytes] = _NOTHING) -
     Raises CallerError where the call's fields have the wrong shape.
     """
     account = target.account
+    surface = account.provider.surface(call.dialect.name)
+    if surface is None:
+        raise CallerError(
+            f"The provider '{account.name}' has nothing at /{call.path[:64]}.",
+            status=404,
+            code="endpoint_not_found",
+        )
     headers = [header for header in call.headers if _travels(header[0])]
     headers.append(_PLAIN)
-    secret = credentials(account)
+    secret = credentials(account, surface)
     if secret is not None:
         headers.append(secret)
     hide_usage = False
@@ -79,12 +92,13 @@ def render(call: Call, target: Target, limits: Mapping[str, bytes] = _NOTHING) -
         if call.members:
             ask = call.dialect.ask_usage(call.members, account.provider, call.streamed)
             hide_usage = ask.hide_usage
-            changes = {**ask.changes, **limits} if limits else ask.changes
-            if target.model is not None and not _names(call.members.get("model"), target.model):
+            changes = {**ask.changes, **nested(call.members, limits)} if limits else ask.changes
+            in_path = call.path.startswith(_NAMES_MODEL)
+            if target.model is not None and not in_path and not _names(call.members.get("model"), target.model):
                 changes = {**changes, "model": _encoded(target.model)}
             if changes:
                 body = json_text.replaced(body, dict(call.members), changes)
-    return Outgoing(call.method.encode(), _url(call, target), headers, body, hide_usage)
+    return Outgoing(call.method.encode(), _url(call, target, surface), headers, body, hide_usage)
 
 
 def _names(member: Raw | None, model: str) -> bool:
@@ -99,22 +113,39 @@ def _encoded(model: str) -> bytes:
     return msgspec.json.encode(model)
 
 
-def credentials(account: Account) -> tuple[bytes, bytes] | None:
+def nested(members: Mapping[str, Raw], limits: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """`limits` as members of a request that has `members`: "options.num_predict" is one inside of `options`."""
+    if not any("." in name for name in limits):
+        return limits
+    changes = {}
+    for name, value in limits.items():
+        outer, _, inner = name.partition(".")
+        if inner:
+            given = msgspec.json.decode(members[outer]) if outer in members else None
+            value = msgspec.json.encode({**(given if isinstance(given, dict) else {}), inner: Raw(value)})
+        changes[outer] = value
+    return changes
+
+
+def credentials(account: Account, surface: Surface) -> tuple[bytes, bytes] | None:
     """The one header that carries our key; None where there is none."""
-    if account.secret is None or account.provider.auth == "none":
+    auth = surface.auth or account.provider.auth
+    if account.secret is None or auth == "none":
         return None
-    if account.provider.auth == "api-key":
-        return b"api-key", account.secret.encode()
-    return b"authorization", b"Bearer " + account.secret.encode()
+    if auth == "bearer":
+        return b"authorization", b"Bearer " + account.secret.encode()
+    return auth.encode(), account.secret.encode()
 
 
-def _url(call: Call, target: Target) -> str:
+def _url(call: Call, target: Target, surface: Surface) -> str:
     provider = target.account.provider
     path = call.path
+    if _PLACE in path:
+        path = path.replace(_PLACE, quote(target.model or "", safe=""))
     if provider.paths == "azure" and target.model is not None:
         # https://learn.microsoft.com/azure/ai-services/openai/reference: the deployment is in the path.
         path = f"deployments/{quote(target.model, safe='')}/{path}"
-    url = f"{provider.base_url}/{path}"
+    url = f"{provider.root(surface)}/{path}"
     query = call.query.decode("ascii", "ignore")
     if query:
         query = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _OUR_QUERY)

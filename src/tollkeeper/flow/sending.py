@@ -8,8 +8,10 @@ from tollkeeper.core.ports import Budgets, Ledger, Observer, Outbound
 from tollkeeper.flow.attempt import Attempt, PriceOf
 from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures
+from tollkeeper.flow.passage import needed, passage
 from tollkeeper.flow.relay import Relay, RelayOptions
 from tollkeeper.flow.render import render
+from tollkeeper.flow.translated_relay import TranslatedRelay
 
 
 class Sending:
@@ -57,16 +59,19 @@ class Sending:
     async def send(self, attempt: Attempt) -> Reply:
         """The provider's answer as a reply, an error of its own (status >= 400) too.
 
-        Raises UpstreamError where it gave none, CallerError where a budget refuses it, GateError where nothing could be
-        held, ClientLeft. The attempt is settled then and when it returns, unless the reply still pours.
+        Raises UpstreamError where it gave none, CallerError where a budget refuses it or it cannot be carried there,
+        GateError where nothing could be held, ClientLeft. The attempt is settled then and when it returns, unless the
+        reply still pours.
         """
         call, target = attempt.call, attempt.target
         try:
+            passed = passage(call, target, self._now()) if needed(call, target) else None
             if self._budgets.concern(call.key):
-                reservation = await self._budgets.reserve(call, target, attempt.hold.started_at)
+                asked = call if passed is None else passed.call
+                reservation = await self._budgets.reserve(asked, target, attempt.hold.started_at)
                 if reservation is not None:
                     attempt.reserve(reservation)
-            outgoing = render(call, target, attempt.limits)
+            outgoing = render(call, target, attempt.limits) if passed is None else passed.outgoing(attempt.limits)
             await self._ledger.hold(attempt.hold)
             if call.presence.gone:
                 self._ledger.release(call.request_id, attempt.hold.attempt)
@@ -89,6 +94,9 @@ class Sending:
         attempt.reused = answer.reused
         if attempt.until is not None:
             answer.limit_to(attempt.until - self._monotonic())
-        relay = Relay(attempt, answer, outgoing.hide_usage, self._counting, self.departures, self.options)
+        if passed is None:
+            relay = Relay(attempt, answer, outgoing.hide_usage, self._counting, self.departures, self.options)
+        else:
+            relay = TranslatedRelay(attempt, answer, passed, self._counting, self.departures, self.options)
         call.presence.on_leave(relay.client_left)
         return await relay.reply()

@@ -1,6 +1,6 @@
 """Azure OpenAI (https://learn.microsoft.com/azure/ai-services/openai/reference)."""
 
-from tollkeeper.core.provider import Provider
+from tollkeeper.core.provider import HERE, Provider
 
 PROVIDER = Provider(
     name="azure",
@@ -11,6 +11,7 @@ PROVIDER = Provider(
     auth="api-key",
     paths="azure",
     api_version="2024-10-21",
+    speaks={"openai_chat": HERE, "openai_responses": HERE, "openai_embeddings": HERE},
     # As with OpenAI: reasoning models take max_completion_tokens only.
     output_limit=("max_completion_tokens", "max_tokens"),
     prices="azure",

@@ -1,6 +1,6 @@
 """Perplexity's Agent API: OpenAI's Responses (https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview)."""
 
-from tollkeeper.core.provider import Provider
+from tollkeeper.core.provider import UNCOUNTED, Provider
 
 PROVIDER = Provider(
     name="perplexity",
@@ -8,6 +8,7 @@ PROVIDER = Provider(
     # asks for perplexity/perplexity/sonar.
     base_url="https://api.perplexity.ai/v1",
     key_env="PERPLEXITY_API_KEY",
+    speaks={"openai_responses": UNCOUNTED},
     stream_usage="always",
     prices="perplexity",
     otel="perplexity",

@@ -11,8 +11,9 @@ from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
 from tollkeeper.core.limits import DoorLimits
 from tollkeeper.core.ports import Handler, Keys
-from tollkeeper.dialects import openai_request
-from tollkeeper.dialects.openai_paths import Endpoint, endpoint
+from tollkeeper.dialects import listings, openai_request
+from tollkeeper.dialects.openai_paths import Endpoint
+from tollkeeper.dialects.paths import Listing, endpoint, listing
 from tollkeeper.server import bodies
 from tollkeeper.server.requests import (
     Request,
@@ -32,6 +33,8 @@ ListModels = Callable[[Key], Awaitable[list[dict[str, object]]]]
 
 _JSON = [(b"content-type", b"application/json")]
 _ALLOWED = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
+_LISTINGS = ("models", "api/", "v1")
+"""How paths begin that may ask about models."""
 _RESERVED = frozenset(("", "favicon.ico", "robots.txt", ".well-known"))
 
 
@@ -64,16 +67,18 @@ class Gate:
         if method not in _ALLOWED:
             raise method_not_allowed(_ALLOWED)
         named = request.named
-        key = key_of(named, self._keys)
-        if path == "models" or path.startswith("models/"):
-            if method != "GET":
-                raise method_not_allowed(frozenset(("GET",)))
-            return await self._models(key, path)
+        asked_of = listing(path, named) if path.startswith(_LISTINGS) else None
+        if asked_of is not None:
+            return await self._listed(asked_of, request)
         found = endpoint(path, method)
+        request.refusal = found.dialect.render_error
+        key = key_of(named, self._keys, request.scope["query_string"] if found.model else b"")
         if method not in found.methods:
             raise method_not_allowed(found.methods)
         request.watch()
         call = call_of(request, key, found.dialect, found.path, metered=found.metered)
+        if found.streams != "if asked":
+            _stream(call, found)
         await self._read_body(call, found, request)
         return await self._handle(call)
 
@@ -91,7 +96,8 @@ class Gate:
             upload, model = await bodies.form(receive, self.limits.body, content_type, size)
             call.body, call.model = upload, found.model or model
         elif found.takes != "any":
-            self._read_json(call, await json_body(request, self.limits.json_body, f"/v1/{call.path}"), found.model)
+            body = await json_body(request, self.limits.json_body, request.path.decode("ascii", "replace"))
+            self._read_json(call, body, found.model)
         elif "json" in kind:
             bodies.declared(length, self.limits.json_body)
             body = await bodies.whole(receive, self.limits.json_body)
@@ -114,17 +120,25 @@ class Gate:
         call.model = model or openai_request.string(members, "model")
         if call.model is not None and not call.model.isprintable():
             raise CallerError("The model's name has a control character in it.", code="invalid_value", param="model")
-        call.streamed = openai_request.flag(members, "stream") if "stream" in members else False
+        if "stream" in members:
+            call.streamed = openai_request.flag(members, "stream")
 
-    async def _models(self, key: Key, path: str) -> Reply:
+    async def _listed(self, asked: Listing, request: Request) -> Reply:
+        request.refusal = asked.dialect.render_error
+        key = key_of(request.named, self._keys, request.scope["query_string"])
+        if request.method not in asked.methods:
+            raise method_not_allowed(asked.methods)
+        wanted = asked.one
+        if asked.what == "show":
+            body = await json_body(request, self.limits.json_body, "/api/show")
+            members = members_of(body)
+            wanted = openai_request.string(members, "model") or openai_request.string(members, "name") or ""
         listed = await self._list_models(key)
-        if path == "models":
-            body = msgspec.json.encode({"object": "list", "data": listed})
-            return Reply(200, list(_JSON), body)
-        wanted = unquote(path.partition("/")[2])
+        if wanted is None:
+            return Reply(200, list(_JSON), listings.rendered(asked, listed))
         for model in listed:
             if model["id"] == wanted:
-                return Reply(200, list(_JSON), msgspec.json.encode(model))
+                return Reply(200, list(_JSON), listings.rendered_one(asked, model))
         raise CallerError(
             f"The model '{wanted[:128]}' does not exist", status=404, code="model_not_found", param="model"
         )
@@ -133,6 +147,13 @@ class Gate:
         trouble = self._health() if path == "readyz" else None
         status = {"status": "ok"} if trouble is None else {"status": "unavailable", "reason": trouble}
         return Reply(200 if trouble is None else 503, list(_JSON), msgspec.json.encode(status))
+
+
+def _stream(call: Call, found: Endpoint) -> None:
+    """Where not only the member `stream` says whether the answer is a stream."""
+    call.streamed = found.streams != "never"
+    if found.streams == "always" and b"alt=sse" not in call.query:
+        call.framing = "array"
 
 
 @lru_cache(1024)

@@ -61,8 +61,8 @@ Answerer = Callable[[Request], Awaitable[Reply]]
 """Answers a request; raises TollkeeperError where there is nothing to pass on."""
 
 
-def key_of(headers: Mapping[bytes, bytes], keys: Keys) -> Key:
-    """Who calls. Raises CallerError (401)."""
+def key_of(headers: Mapping[bytes, bytes], keys: Keys, query: bytes = b"") -> Key:
+    """Who calls; `query` is given where the key may stand in it, as `key`. Raises CallerError (401)."""
     secret = headers.get(b"authorization")
     if secret is not None:
         scheme, _, secret = secret.partition(b" ")
@@ -70,7 +70,9 @@ def key_of(headers: Mapping[bytes, bytes], keys: Keys) -> Key:
             raise invalid_key()
         secret = secret.strip()
     else:
-        secret = headers.get(b"api-key") or headers.get(b"x-api-key") or b""
+        secret = headers.get(b"api-key") or headers.get(b"x-api-key") or headers.get(b"x-goog-api-key") or b""
+        if not secret and query:
+            secret = next((pair[4:] for pair in query.split(b"&") if pair.startswith(b"key=")), b"")
     key = keys.find(secret)
     if key is None:
         raise invalid_key()

@@ -3,6 +3,8 @@
 Bytes are never changed, only grouped: what comes out, joined, is what went in. Lines end at LF and nowhere else.
 """
 
+MEDIA_TYPE = b"application/x-ndjson"
+
 
 class LineScanner:
     """Groups a stream's bytes into lines, as `wire.sse.EventScanner` does into events."""

@@ -8,6 +8,9 @@ Rule 2: lines end at CR LF, LF or CR and nowhere else: U+2028, U+0085 and the li
 
 import re
 
+MEDIA_TYPE = b"text/event-stream"
+KEEP_ALIVE = b": ping\n"
+"""One line feed: a blank line after a comment breaks openai-python once an `id:` was sent (openai-python#2722)."""
 _BOUNDARY = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 

@@ -23,14 +23,21 @@ def models(listed: Iterable[Mapping[str, object]]) -> bytes:
 
     All of them: there is no second page.
     """
-    data = []
-    for model in listed:
-        name, created = str(model["id"]), model.get("created")
-        when = datetime.fromtimestamp(created if isinstance(created, int) else 0, UTC)
-        at = when.isoformat().replace("+00:00", "Z")
-        data.append({"type": "model", "id": name, "display_name": name, "created_at": at})
+    data = [_model(model) for model in listed]
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return _encode({"data": data, "has_more": False, "first_id": first, "last_id": last})
+
+
+def model(found: Mapping[str, object]) -> bytes:
+    """One of them."""
+    return _encode(_model(found))
+
+
+def _model(found: Mapping[str, object]) -> dict[str, object]:
+    name, created = str(found["id"]), found.get("created")
+    when = datetime.fromtimestamp(created if isinstance(created, int) else 0, UTC)
+    at = when.isoformat().replace("+00:00", "Z")
+    return {"type": "model", "id": name, "display_name": name, "created_at": at}
 
 
 def count(tokens: int) -> bytes:

@@ -16,6 +16,8 @@ from tollkeeper.dialects.anthropic_messages import bounds, errors, usage
 from tollkeeper.dialects.anthropic_messages.decoder import DIALECT as NAME
 from tollkeeper.dialects.anthropic_messages.decoder import MessagesDecoder, decode_message
 from tollkeeper.dialects.hearing import OverheardReader
+from tollkeeper.dialects.openai_endpoints import OpenAIEndpoint
+from tollkeeper.wire import sse
 
 _SITTING = Sitting(origin=NAME)
 
@@ -29,6 +31,9 @@ class AnthropicMessages:
     json_answer = True
     opaque = False
     counts_text = True
+    stream_type = sse.MEDIA_TYPE
+    keep_alive = sse.KEEP_ALIVE
+    sealed = b'"tk1'
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ASK_NOTHING
@@ -66,4 +71,15 @@ class AnthropicMessages:
         return errors.render_event(failure_of(error))
 
 
+class AnthropicEndpoint(OpenAIEndpoint):
+    """What lies below /messages: batches and what may come. Relayed as it is."""
+
+    def render_error(self, error: TollkeeperError) -> bytes:
+        return errors.render(failure_of(error))
+
+    def render_error_event(self, error: TollkeeperError) -> bytes:
+        return errors.render_event(failure_of(error))
+
+
 DIALECT = AnthropicMessages()
+OTHER = AnthropicEndpoint("anthropic_other", "other", needs_model=False, json_answer=False)

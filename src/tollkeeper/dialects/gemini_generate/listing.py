@@ -19,11 +19,17 @@ _decode_count = lenient.decoder(_Count)
 
 def models(listed: Iterable[Mapping[str, object]]) -> bytes:
     """OpenAI's model objects as Gemini lists them. All of them: there is no second page."""
-    data = []
-    for model in listed:
-        name = str(model["id"])
-        data.append({"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": _METHODS})
-    return msgspec.json.encode({"models": data})
+    return msgspec.json.encode({"models": [_model(model) for model in listed]})
+
+
+def model(found: Mapping[str, object]) -> bytes:
+    """One of them."""
+    return msgspec.json.encode(_model(found))
+
+
+def _model(found: Mapping[str, object]) -> dict[str, object]:
+    name = str(found["id"])
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": _METHODS}
 
 
 def count(tokens: int) -> bytes:

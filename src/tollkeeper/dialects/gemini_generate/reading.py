@@ -60,7 +60,7 @@ WORDS = {
     "seal": "contents.parts.thoughtSignature",
     "later_instructions": "contents.role",
 }
-_PATH = re.compile(r"(?:.*/)?(?:models|tunedModels)/([^:/]+):(\w+)\Z")
+_PATH = re.compile(r"(?:.*?/)??(?:models|tunedModels)/(.+):(\w+)\Z")
 _ESSENTIAL = frozenset(("cachedContent",))
 _HINTS = frozenset(("labels", "safetySettings"))
 _MODES = {"AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}

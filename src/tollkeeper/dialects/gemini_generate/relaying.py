@@ -18,6 +18,7 @@ from tollkeeper.dialects.gemini_generate.decoder import DIALECT as NAME
 from tollkeeper.dialects.gemini_generate.decoder import GeminiDecoder, decode
 from tollkeeper.dialects.gemini_generate.spelling import camel
 from tollkeeper.dialects.hearing import Hearing, OverheardReader
+from tollkeeper.wire import sse
 
 _SITTING = Sitting(origin=NAME)
 _FRAME = 1024
@@ -27,7 +28,7 @@ _SPELLINGS = ("systemInstruction", "system_instruction", "contents", "tools")
 
 
 class GeminiGenerate:
-    """Usage comes unasked, with every chunk. What limits the output is no member of the request itself."""
+    """Usage comes unasked, with every chunk. What limits the output stands inside a member of the request."""
 
     name = NAME
     operation = "generate_content"
@@ -35,12 +36,16 @@ class GeminiGenerate:
     json_answer = True
     opaque = False
     counts_text = True
+    stream_type = sse.MEDIA_TYPE
+    keep_alive = b""
+    sealed = b'"dGsx'  # the same in base64
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ASK_NOTHING
 
     def bounds(self, path: str, members: Mapping[str, Raw], size: int, provider: Provider) -> Bounds:
-        config = _read(members, "generationConfig", "generation_config")
+        spelled = "generation_config" if "generation_config" in members else "generationConfig"
+        config = _read(members, spelled)
         config = config if isinstance(config, dict) else {}
         limit = _count(config, "maxOutputTokens")
         return Bounds(
@@ -48,6 +53,7 @@ class GeminiGenerate:
             elsewhere=_elsewhere(members),
             output_tokens=limit,
             choices=_count(config, "candidateCount") or 1,
+            field=f"{spelled}.maxOutputTokens",
             stated=limit is not None,
         )
 

@@ -14,6 +14,9 @@ _UNKNOWN = {
     "parameter_size": "",
     "quantization_level": "",
 }
+_VERSION = "0.13.0"
+_CAPABILITIES = ("completion", "tools", "vision", "thinking")
+"""Whether a model has them is its provider's to say; clients offer nothing that is not named here."""
 
 
 def tags(listed: Iterable[Mapping[str, object]]) -> bytes:
@@ -23,16 +26,38 @@ def tags(listed: Iterable[Mapping[str, object]]) -> bytes:
     """
     models = []
     for model in listed:
-        name, created = str(model["id"]), model.get("created")
-        when = datetime.fromtimestamp(created if isinstance(created, int) else 0, UTC)
+        name = str(model["id"])
         models.append(
             {
                 "name": name,
                 "model": name,
-                "modified_at": when.isoformat().replace("+00:00", "Z"),
+                "modified_at": _modified(model),
                 "size": 0,
                 "digest": hashlib.sha256(name.encode()).hexdigest(),
                 "details": _UNKNOWN,
             }
         )
     return msgspec.json.encode({"models": models})
+
+
+def show(model: Mapping[str, object]) -> bytes:
+    """What POST /api/show tells of one (https://docs.ollama.com/api-reference/show-model-details)."""
+    return msgspec.json.encode(
+        {"details": _UNKNOWN, "model_info": {}, "capabilities": _CAPABILITIES, "modified_at": _modified(model)}
+    )
+
+
+def running() -> bytes:
+    """The answer of GET /api/ps: nothing is held in memory here."""
+    return msgspec.json.encode({"models": []})
+
+
+def version() -> bytes:
+    """The answer of GET /api/version: the version of Ollama's API that is answered in."""
+    return msgspec.json.encode({"version": _VERSION})
+
+
+def _modified(model: Mapping[str, object]) -> str:
+    created = model.get("created")
+    when = datetime.fromtimestamp(created if isinstance(created, int) else 0, UTC)
+    return when.isoformat().replace("+00:00", "Z")

@@ -17,6 +17,7 @@ from tollkeeper.dialects.hearing import Hearing, OverheardReader
 from tollkeeper.dialects.ollama_chat import errors
 from tollkeeper.dialects.ollama_chat.decoder import DIALECT as NAME
 from tollkeeper.dialects.ollama_chat.decoder import OllamaDecoder, decode
+from tollkeeper.wire import ndjson
 
 _SITTING = Sitting(origin=NAME)
 _FRAME = 1024
@@ -36,13 +37,16 @@ _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 
 
 class OllamaLines:
-    """Usage comes unasked, with the last line. Where a request limits its output, no member of its own does."""
+    """Usage comes unasked, with the last line. What limits the output stands inside a member of the request."""
 
     operation = "chat"
     needs_model = True
     json_answer = True
     opaque = False
     counts_text = True
+    stream_type = ndjson.MEDIA_TYPE
+    keep_alive = b""
+    sealed = b""
 
     def __init__(self, name: str, *prompt: str) -> None:
         self.name = name
@@ -57,6 +61,7 @@ class OllamaLines:
             input_tokens=size + _FRAME,
             elsewhere=_pictures(members),
             output_tokens=limit,
+            field="options.num_predict",
             stated=limit is not None,
         )
 

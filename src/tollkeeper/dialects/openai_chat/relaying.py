@@ -10,6 +10,7 @@ from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard
 from tollkeeper.dialects import openai_answers, openai_bounds, openai_errors, openai_request
 from tollkeeper.dialects.openai_chunks import ChunkReader
+from tollkeeper.wire import sse
 
 
 class OpenAIChat:
@@ -21,6 +22,9 @@ class OpenAIChat:
     json_answer = True
     opaque = False
     counts_text = True
+    stream_type = sse.MEDIA_TYPE
+    keep_alive = sse.KEEP_ALIVE
+    sealed = b'"tk1'
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ask_stream_usage(members, provider, streamed)

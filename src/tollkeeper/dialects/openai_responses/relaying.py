@@ -94,6 +94,9 @@ class OpenAIResponses:
     json_answer = True
     opaque = False
     counts_text = True
+    stream_type = sse.MEDIA_TYPE
+    keep_alive = sse.KEEP_ALIVE
+    sealed = b'"tk1'
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ASK_NOTHING

@@ -1,0 +1,126 @@
+"""Which dialect a path of the gate speaks: OpenAI's paths, Anthropic's, Gemini's and Ollama's."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from urllib.parse import unquote
+
+from tollkeeper.core.ports import Dialect
+from tollkeeper.dialects import (
+    anthropic_messages,
+    embedding_endpoints,
+    gemini_generate,
+    ollama_chat,
+    ollama_generate,
+    openai_chat,
+    openai_endpoints,
+    openai_paths,
+    openai_responses,
+    token_counts,
+)
+from tollkeeper.dialects.openai_paths import Endpoint, Streams
+
+_POST = frozenset(("POST",))
+_GET = frozenset(("GET",))
+_GEMINI = re.compile(r"(?:v1beta/|v1alpha/)?((?:publishers/google/)?(?:models|tunedModels)/(.+)):(\w+)\Z")
+_GEMINI_LIST = re.compile(r"v1(?:beta|alpha)/models(?:/(.+))?\Z")
+_ANTHROPIC_BELOW = "messages/"
+
+RELAYED: dict[str, Dialect] = {
+    dialect.name: dialect
+    for dialect in (
+        openai_chat.DIALECT,
+        openai_responses.DIALECT,
+        openai_endpoints.EMBEDDINGS,
+        anthropic_messages.DIALECT,
+        gemini_generate.DIALECT,
+        embedding_endpoints.GEMINI,
+        ollama_chat.DIALECT,
+        ollama_generate.DIALECT,
+        embedding_endpoints.OLLAMA,
+    )
+}
+"""By name: what a request is in each dialect that can be translated, once it is written in it."""
+
+_KNOWN: dict[str, Endpoint] = {
+    "messages": Endpoint(anthropic_messages.DIALECT, "messages", "json", _POST),
+    "messages/count_tokens": Endpoint(token_counts.ANTHROPIC, "messages/count_tokens", "json", _POST, metered=False),
+    "responses/input_tokens": Endpoint(token_counts.RESPONSES, "responses/input_tokens", "json", _POST, metered=False),
+    "api/chat": Endpoint(ollama_chat.DIALECT, "api/chat", "json", _POST, streams="unless told"),
+    "api/generate": Endpoint(ollama_generate.DIALECT, "api/generate", "json", _POST, streams="unless told"),
+    "api/embed": Endpoint(embedding_endpoints.OLLAMA, "api/embed", "json", _POST),
+    "api/embeddings": Endpoint(embedding_endpoints.OLLAMA, "api/embeddings", "json", _POST),
+}
+_METHODS: dict[str, tuple[Dialect, bool]] = {
+    "generateContent": (gemini_generate.DIALECT, True),
+    "streamGenerateContent": (gemini_generate.DIALECT, True),
+    "countTokens": (token_counts.GEMINI, False),
+    "embedContent": (embedding_endpoints.GEMINI, True),
+    "batchEmbedContents": (embedding_endpoints.GEMINI, True),
+}
+_OLLAMA = {
+    "api/tags": ("list", _GET),
+    "api/ps": ("running", _GET),
+    "api/version": ("version", _GET),
+    "api/show": ("show", _POST),
+}
+
+
+@lru_cache(1024)
+def endpoint(path: str, method: str) -> Endpoint:
+    """The endpoint of `path`, given without leading slash and without "v1/"."""
+    known = _KNOWN.get(path)
+    if known is not None:
+        return known
+    if path.startswith(_ANTHROPIC_BELOW):
+        return Endpoint(anthropic_messages.OTHER, path, "any", openai_paths.ANY, metered=False)
+    named = _GEMINI.match(path) if ":" in path else None
+    if named is not None and named[3] in _METHODS and method == "POST":
+        dialect, metered = _METHODS[named[3]]
+        streams: Streams = "always" if named[3] == "streamGenerateContent" else "never"
+        # What the provider gets has its own model in the place of the braces.
+        return Endpoint(
+            dialect, f"models/{{model}}:{named[3]}", "json", _POST, metered, unquote(named[2]), streams=streams
+        )
+    return openai_paths.endpoint(path, method)
+
+
+class Listing:
+    """A question about the models that there are, or about the gate as a server of them."""
+
+    __slots__ = ("dialect", "methods", "one", "what")
+
+    def __init__(self, dialect: Dialect, what: str, one: str | None, methods: frozenset[str] = _GET) -> None:
+        self.dialect = dialect
+        """Whose form the answer has."""
+        self.what = what
+        """list; of Ollama also: running, version, show."""
+        self.one = one
+        """The model that is asked for; None: all."""
+        self.methods = methods
+
+
+def listing(path: str, headers: Mapping[bytes, bytes]) -> Listing | None:
+    """What `path` (as for `endpoint`) asks about models; None where it is about something else."""
+    if path.startswith("api/"):
+        found = _OLLAMA.get(path)
+        return None if found is None else Listing(ollama_chat.DIALECT, found[0], None, found[1])
+    if path.startswith("v1"):
+        match = _GEMINI_LIST.match(path)
+        if match is None or _has_method(path):
+            return None
+        return Listing(gemini_generate.DIALECT, "list", None if match[1] is None else unquote(match[1]))
+    if path != "models" and not path.startswith("models/"):
+        return None
+    if _has_method(path):
+        return None
+    dialect: Dialect = openai_chat.DIALECT
+    if b"anthropic-version" in headers:
+        dialect = anthropic_messages.DIALECT
+    elif b"x-goog-api-key" in headers:
+        dialect = gemini_generate.DIALECT
+    return Listing(dialect, "list", unquote(path[7:]) or None)
+
+
+def _has_method(path: str) -> bool:
+    return path.rpartition(":")[2] in _METHODS
