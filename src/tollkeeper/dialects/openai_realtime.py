@@ -117,6 +117,9 @@ class OpenAIRealtime:
     json_answer = False
     opaque = False
     counts_text = True
+    stream_type = sse.MEDIA_TYPE
+    keep_alive = b""
+    sealed = b""
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ASK_NOTHING

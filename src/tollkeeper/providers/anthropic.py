@@ -9,6 +9,7 @@ PROVIDER = Provider(
     auth="x-api-key",
     speaks={"anthropic_messages": HERE},
     models=("claude-",),
+    batch="anthropic",
     prices="anthropic",
     otel="anthropic",
     docs="https://platform.claude.com/docs/en/api/overview",
