@@ -134,7 +134,8 @@ def _declared(name: str, path: str, given: ApiOptions, folder: Path) -> Declared
             said = answer.fill(_SAID if output is None else msgspec.json.encode(said).decode(), about)
         except Exception:  # an example only: the real answer may well have what this one lacks
             said = _SAID
-    definitions: dict[str, Any] = {}
+    described, definitions = schemas.lifted(described, f"{name}.request.")
+    shown, more = schemas.lifted(shown, f"{name}.answer.")
     return Declared(
         description=Description(
             name=name,
@@ -146,7 +147,7 @@ def _declared(name: str, path: str, given: ApiOptions, folder: Path) -> Declared
             piece=_TEXT,
             example=example,
             answer_example=said,
-            definitions=definitions,
+            definitions={**definitions, **more},
         ),
         model=given.model,
         system=system,

@@ -159,3 +159,22 @@ def bad_output(name: str, reason: str) -> TollkeeperError:
     return TollkeeperError(
         f"The model's answer does not follow the schema of '{name}': {reason}.", status=502, code="model_bad_output"
     )
+
+
+def lifted(schema: Schema, prefix: str) -> tuple[Schema, dict[str, Schema]]:
+    """The schema for a document of many, and those of its own that it refers to, which are named `prefix` + name there."""
+    own = {name: inner for where in ("$defs", "definitions") for name, inner in schema.get(where, {}).items()}
+    rest = {name: inner for name, inner in schema.items() if name not in ("$defs", "definitions", "$schema", "$id")}
+    found = _moved(rest, prefix)
+    return found, {f"{prefix}{name}": _moved(inner, prefix) for name, inner in own.items()}
+
+
+def _moved(value: Any, prefix: str) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: f"#/components/schemas/{prefix}{inner.rpartition('/')[2]}"
+            if name == "$ref" and isinstance(inner, str) and inner.startswith(("#/$defs/", "#/definitions/"))
+            else _moved(inner, prefix)
+            for name, inner in value.items()
+        }
+    return [_moved(inner, prefix) for inner in value] if isinstance(value, list) else value

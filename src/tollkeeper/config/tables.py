@@ -35,6 +35,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Where the store, the pepper and the operator key live."""
     shutdown_seconds: Annotated[float, Meta(ge=0)] = 30.0
     """How long calls may go on after SIGTERM."""
+    describe: bool = True
+    """Whether `/`, `/docs` and `/openapi.json` tell, without a key, which APIs are published."""
     limits: DoorLimits = DoorLimits()
 
 

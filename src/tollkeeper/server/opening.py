@@ -9,6 +9,7 @@ from tollkeeper.server import mcp
 from tollkeeper.server.conversing import Conversing
 from tollkeeper.server.door import Door
 from tollkeeper.server.gate import Gate
+from tollkeeper.server.pages import Pages
 from tollkeeper.server.playground import Playground
 from tollkeeper.server.published import answerer
 from tollkeeper.server.routed import Routed
@@ -34,14 +35,17 @@ def door_of(app: App) -> Door:
     conversing = Conversing(app, failed)
     door.sockets = conversing.sockets
     playground = Playground(app.keys, app.list_models, lambda: app.apis, lambda: app.loaded.config.websocket.path)
-    pages = playground.places()
+    playing = playground.places()
 
     def place() -> None:
         limits = app.loaded.config.server.limits
         conversing.configure()
         published = {api.description.path.encode(): answerer(api, app.keys, limits) for api in app.apis.values()}
         config = app.loaded.config
-        shown = pages if config.playground.enabled and config.websocket.enabled else {}
+        playable = config.playground.enabled and config.websocket.enabled
+        shown = playing if playable else {}
+        if config.server.describe:
+            shown = {**shown, **Pages(app.apis.values(), playground=playable).places()}
         tools = {b"/mcp": mcp.answerer(app.apis, app.keys, limits, config.mcp, app.new_id, failed)}
         door.places = {**shown, **(tools if config.mcp.enabled else {}), **conversing.places, **published}
 
