@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from tollkeeper.core.account import Patience
-from tollkeeper.core.ports import Sent
+from tollkeeper.core.ports import Duplex, Sent
 
 
 class Tls(Struct, frozen=True, kw_only=True):
@@ -55,6 +55,18 @@ class Hops(Protocol):
         timeouts: Patience,
     ) -> Sent:
         """As `core.ports.Outbound.send`; `host` is the Host header, `target` the path and query. Raises UpstreamError."""
+        ...
+
+    async def connect_to(
+        self,
+        hop: Hop,
+        host: bytes,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        subprotocols: Sequence[str],
+        seconds: float,
+    ) -> Duplex:
+        """Opens a WebSocket. Raises UpstreamError."""
         ...
 
     async def probe(self, hop: Hop, seconds: float) -> None:

@@ -377,6 +377,15 @@ class Duplex(Protocol):
         """One text message, as UTF-8. Nothing is sent once it has ended."""
         ...
 
+    def send_binary(self, data: bytes) -> None:
+        """One binary message, likewise."""
+        ...
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The one that was chosen of those that were offered."""
+        ...
+
     def close(self) -> None:
         """In good order; safe to call again and after the end."""
         ...

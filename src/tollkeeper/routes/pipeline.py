@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from tollkeeper.core.errors import ClientLeft, TollkeeperError
+from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError
+from tollkeeper.core.ports import Duplex
 from tollkeeper.routes import chains
 from tollkeeper.routes.chains import NOTHING, Chain
 from tollkeeper.routes.exchange import Exchange, Response, Stream
@@ -28,30 +29,55 @@ class Pipeline:
         route = exchange.route
         chain, upstream = self.table.derived(route) if route is not None else (NOTHING, None)
         try:
-            response = await self._asked(exchange, rules, chain)
-            if exchange.consumer is not None:
-                chain, own = self.table.with_consumer(route, exchange.consumer)
-                if response is None and own:
-                    response = await chains.pass_through(own, "rewrite", exchange)
-            if response is None:
-                response = await chains.pass_through(chain.access, "access", exchange)
+            response, chain = await self._admitted(exchange, rules, chain)
             if response is None:
                 upstream = exchange.upstream or upstream
                 if upstream is None:
                     response = await elsewhere(exchange)
                 else:
-                    assert route is not None
-                    response = await self._proxy.serve(exchange, upstream, route.timeouts)
+                    response = await self._proxy.serve(exchange, upstream, None if route is None else route.timeouts)
         except ClientLeft as error:
             exchange.error = error
             chains.log((rules, chain), exchange, self._trouble)
             raise
         except TollkeeperError as error:
             response = refused(error)
+        return self._outgoing(exchange, response, rules, chain)
+
+    async def open(self, exchange: Exchange) -> "tuple[Outgoing | None, Duplex | None, Callable[[], None]]":
+        """For a WebSocket: the answer in its place, or the upstream's socket; and what is to be run once it has ended."""
+        rules = self.table.rules()
+        assert exchange.route is not None
+        chain, upstream = self.table.derived(exchange.route)
+        try:
+            response, chain = await self._admitted(exchange, rules, chain)
+            upstream = exchange.upstream or upstream
+            if response is None and upstream is None:
+                raise CallerError("This route has no upstream.", status=404, code="not_found")
+            if response is None and upstream is not None:
+                socket = await self._proxy.open(exchange, upstream, exchange.route.timeouts)
+                return None, socket, lambda: chains.log((rules, chain), exchange, self._trouble)
+        except TollkeeperError as error:
+            response = refused(error)
+        assert response is not None
+        return self._outgoing(exchange, response, rules, chain), None, lambda: None
+
+    def _outgoing(self, exchange: Exchange, response: Response, rules: Chain, chain: Chain) -> "Outgoing":
         exchange.response = response
         parts = (rules, chain) if rules.members else (chain,)
         chains.filter_headers(parts, exchange)
         return Outgoing(exchange, parts, self._trouble)
+
+    async def _admitted(self, exchange: Exchange, rules: Chain, chain: Chain) -> tuple[Response | None, Chain]:
+        """The phases rewrite and access: the answer of a plugin, if one gives any, and the chain that holds from there."""
+        response = await self._asked(exchange, rules, chain)
+        if exchange.consumer is not None:
+            chain, own = self.table.with_consumer(exchange.route, exchange.consumer)
+            if response is None and own:
+                response = await chains.pass_through(own, "rewrite", exchange)
+        if response is None:
+            response = await chains.pass_through(chain.access, "access", exchange)
+        return response, chain
 
     async def _asked(self, exchange: Exchange, rules: Chain, chain: Chain) -> Response | None:
         if rules.members:

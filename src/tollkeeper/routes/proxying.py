@@ -8,7 +8,7 @@ from urllib.parse import quote
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import GateError, TollkeeperError, UpstreamError
 from tollkeeper.core.hops import Hops
-from tollkeeper.core.ports import Sent
+from tollkeeper.core.ports import Duplex, Sent
 from tollkeeper.routes.exchange import Exchange, Request, Response
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.nodes import Node
@@ -85,6 +85,28 @@ class Proxy:
             except BaseException:
                 node.active -= 1
                 raise
+
+    async def open(self, exchange: Exchange, upstream: Upstream, timeouts: Patience | None) -> Duplex:
+        """A WebSocket to the first node that opens one. Raises GateError (503) and UpstreamError."""
+        tried: list[Node] = []
+        while True:
+            node = upstream.choose(exchange, tried)
+            if node is None:
+                raise GateError("The upstream has no node.", code="upstream_has_no_nodes", retryable=False)
+            tried.append(node)
+            exchange.node = node.name
+            host = upstream.host_for(node, exchange)
+            headers = [each for each in _headers(exchange.request, b"") if not each[0].startswith(b"sec-websocket-")]
+            offered = exchange.request.headers.get(b"sec-websocket-protocol") or b""
+            subprotocols = [each.strip() for each in offered.decode("latin-1").split(",") if each.strip()]
+            seconds = (timeouts or upstream.timeouts).connect
+            try:
+                return await self._hops.connect_to(
+                    upstream.hop_to(node, host), host, target(exchange.request), headers, subprotocols, seconds
+                )
+            except UpstreamError:
+                if len(tried) > upstream.retries:
+                    raise
 
     async def _ask(
         self, exchange: Exchange, upstream: Upstream, node: Node, timeouts: Patience, watched: bool

@@ -13,6 +13,7 @@ from tollkeeper.server.pages import Pages
 from tollkeeper.server.playground import Playground
 from tollkeeper.server.published import answerer
 from tollkeeper.server.routed import Routed
+from tollkeeper.server.routed_sockets import RoutedSockets
 
 
 def door_of(app: App) -> Door:
@@ -54,6 +55,7 @@ def door_of(app: App) -> Door:
     options = app.loaded.config
     routed = Routed(app.routes.pipeline, door, options.server.limits, options.routing.read_body)
     door.first = (routed.take,)
+    door.sockets = RoutedSockets(app.routes.pipeline, conversing.sockets, app.new_id, time.monotonic)
     place()
     app.on_reload.append(place)
     return door

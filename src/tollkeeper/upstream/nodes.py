@@ -13,12 +13,18 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidURI
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import TollkeeperError, UpstreamError
 from tollkeeper.core.hops import Hop, Tls
 from tollkeeper.upstream import failures
 from tollkeeper.upstream.client import HttpClient, Origin
 from tollkeeper.upstream.connection import Answer, Connection
+from tollkeeper.upstream.sockets import LARGEST, UpstreamSocket
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -45,6 +51,7 @@ class NodeClient(HttpClient):
     def __init__(self, now: Callable[[], float], allowed: Allowed) -> None:
         super().__init__(now)
         self.allowed = allowed
+        self._sockets: set[UpstreamSocket] = set()
         self._by_hop: dict[Hop, Origin] = {}
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
@@ -66,15 +73,53 @@ class NodeClient(HttpClient):
         connection = await self._connect(self._origin(hop), asyncio.get_running_loop(), seconds)
         connection.close()
 
-    async def open_socket(self, hop: Hop, seconds: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection of its own to a node, outside of any pool. Raises UpstreamError."""
+    async def connect_to(
+        self,
+        hop: Hop,
+        host: bytes,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        subprotocols: Sequence[str],
+        seconds: float,
+    ) -> UpstreamSocket:
+        """See the port."""
+        loop = asyncio.get_running_loop()
         origin = self._origin(hop)
+        scheme = "ws" if hop.tls is None else "wss"
+        try:
+            uri = parse_uri(f"{scheme}://{host.decode('latin-1')}{target.decode('ascii')}")
+        except InvalidURI:
+            raise failures.not_http() from None
+        offered = [Subprotocol(each) for each in subprotocols] or None
+        protocol = ClientProtocol(uri, subprotocols=offered, max_size=LARGEST)
+        request = protocol.connect()
+        for name, value in headers:
+            request.headers[name.decode("latin-1")] = value.decode("latin-1")
+        protocol.send_request(request)
         try:
             async with asyncio.timeout(seconds):
-                connected = await self._connected(asyncio.get_running_loop(), origin)
-                return await asyncio.open_connection(sock=connected, **self._secured(origin))
+                connected = await self._connected(loop, origin)
+                try:
+                    _, socket = await loop.create_connection(
+                        lambda: UpstreamSocket(protocol, loop, self._sockets), sock=connected, **self._secured(origin)
+                    )
+                except BaseException:
+                    connected.close()
+                    raise
+                try:
+                    await socket.opened
+                except BaseException:
+                    socket.abort()
+                    raise
         except (OSError, TimeoutError) as error:
             raise failures.translated(error) from error
+        return socket
+
+    async def close(self) -> None:
+        """Ends every connection and socket."""
+        for opened in list(self._sockets):
+            opened.abort()
+        await super().close()
 
     def _origin(self, hop: Hop) -> Origin:
         origin = self._by_hop.get(hop)

@@ -184,6 +184,16 @@ class UpstreamSocket(asyncio.Protocol):
         self._channel.text(text)
         self._flush()
 
+    def send_binary(self, data: bytes) -> None:
+        """One binary message. Nothing is sent once it has ended."""
+        self._channel.binary(data)
+        self._flush()
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The one that the other side chose."""
+        return self._protocol.subprotocol
+
     def close(self) -> None:
         if not self._lost and self._channel.open:
             self._channel.close()

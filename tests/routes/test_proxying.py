@@ -1,0 +1,216 @@
+"""What happens between the gate and the nodes of an upstream."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.backends import Refusing
+from kit.gate import GateProcess, request, running_gate
+from kit.raw import RawClient
+from kit.scripted import Connection, Request, ScriptedUpstream, json_answer
+from kit.tls import TlsUpstream, certificate
+
+CONFIG = """
+[routing]
+allow_nodes = ["127.0.0.0/8"]
+"""
+
+
+@pytest.fixture(scope="module")
+def gate_with_routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    with running_gate(tmp_path_factory.mktemp("proxying"), CONFIG) as running:
+        yield running
+
+
+def route(
+    gate: GateProcess, uri: str, nodes: dict[str, int], more: dict[str, Any] | None = None, **upstream: Any
+) -> str:
+    """A route to these nodes; its URL."""
+    id = uri.strip("/").replace("/", "-").replace("*", "")
+    value = {"uri": uri, "upstream": {"nodes": nodes, **upstream}, **(more or {})}
+    status, _, body = gate.operator("PUT", f"/apisix/admin/routes/{id}", value)
+    assert status in (200, 201), body
+    return gate.url + uri.removesuffix("*")
+
+
+def test_another_node_is_asked_where_one_cannot_be_reached(gate_with_routes: GateProcess) -> None:
+    refusing = Refusing("127.0.0.1")
+    with ScriptedUpstream(json_answer(200, {"from": "well"})) as up:
+        nodes = {f"127.0.0.1:{refusing.port}": 1, f"127.0.0.1:{up.port}": 1}
+        url = route(gate_with_routes, "/retried", nodes)
+        answers = [request("GET", url, {}) for _ in range(4)]
+        posted = [request("POST", url, {}, {"n": number})[0] for number in range(4)]
+    refusing.close()
+
+    assert [status for status, _, _ in answers] == [200] * 4
+    assert refusing.count >= 2
+    assert sorted(set(posted)) == [200, 502], "a POST that a node may have begun is not sent twice"
+
+
+def test_a_silent_node_is_504_after_the_route_s_time(gate_with_routes: GateProcess) -> None:
+    def silent(asked: Request, connection: Connection) -> bool:
+        return connection.wait_for_peer_to_close(30) is None
+
+    with ScriptedUpstream(silent) as up:
+        timeout = {"timeout": {"connect": 5, "send": 5, "read": 0.3}}
+        url = route(gate_with_routes, "/silent", {f"127.0.0.1:{up.port}": 1}, timeout)
+        status, _, body = request("GET", url, {})
+
+    assert (status, json.loads(body)["code"]) == (504, "upstream_timeout")
+
+
+def test_bodies_stream_both_ways(gate_with_routes: GateProcess) -> None:
+    go_on = threading.Event()
+
+    def script(asked: Request, connection: Connection) -> bool:
+        connection.send(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\ncache-control: max-age=9\r\n\r\n")
+        connection.chunk(b"first")
+        assert go_on.wait(20)
+        connection.chunk(str(len(asked.body)).encode())
+        return connection.end()
+
+    with ScriptedUpstream(script) as up:
+        route(gate_with_routes, "/streamed", {f"127.0.0.1:{up.port}": 1})
+        client = HTTPConnection("127.0.0.1", gate_with_routes.port, timeout=30)
+        client.request("POST", "/streamed", iter([b"x" * 100_000] * 20), encode_chunked=True)
+        answer = client.getresponse()
+        first = answer.read(5)
+        go_on.set()
+        rest = answer.read()
+        client.close()
+
+    assert (first, rest) == (b"first", b"2000000")
+    assert answer.getheader("cache-control") == "max-age=9"
+    assert up.requests[0].headers["transfer-encoding"] == "chunked"
+
+
+def test_an_answer_that_breaks_off_is_no_clean_end(gate_with_routes: GateProcess) -> None:
+    def script(asked: Request, connection: Connection) -> bool:
+        connection.send(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n")
+        connection.chunk(b"some")
+        return False
+
+    with ScriptedUpstream(script) as up:
+        route(gate_with_routes, "/cut", {f"127.0.0.1:{up.port}": 1})
+        client = RawClient(gate_with_routes.port)
+        client.send(b"GET /cut HTTP/1.1\r\nhost: a\r\n\r\n")
+        received = client.read_all()
+        client.sock.close()
+
+    assert b"some" in received
+    assert not received.endswith(b"0\r\n\r\n")
+
+
+def test_a_client_that_leaves_takes_its_request_along(gate_with_routes: GateProcess) -> None:
+    left = threading.Event()
+
+    def script(asked: Request, connection: Connection) -> bool:
+        connection.send(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n")
+        connection.chunk(b"some")
+        if connection.wait_for_peer_to_close(20) is not None:
+            left.set()
+        return False
+
+    with ScriptedUpstream(script) as up:
+        route(gate_with_routes, "/left", {f"127.0.0.1:{up.port}": 1})
+        client = RawClient(gate_with_routes.port)
+        client.send(b"GET /left HTTP/1.1\r\nhost: a\r\n\r\n")
+        client.read_until(b"some")
+        client.reset()
+
+        assert left.wait(20)
+
+
+def test_connections_to_nodes_are_kept(gate_with_routes: GateProcess) -> None:
+    with ScriptedUpstream(json_answer(200, {})) as up:
+        url = route(gate_with_routes, "/kept", {f"127.0.0.1:{up.port}": 1})
+        for _ in range(5):
+            assert request("GET", url, {})[0] == 200
+        assert up.connections == 1
+
+        url = route(gate_with_routes, "/kept", {f"127.0.0.1:{up.port}": 1}, keepalive_pool={"requests": 2})
+        for _ in range(4):
+            assert request("GET", url, {})[0] == 200
+        assert up.connections == 3
+
+
+def test_tls_to_a_node_is_verified_unless_told_otherwise(gate_with_routes: GateProcess, tmp_path: Path) -> None:
+    with TlsUpstream(json_answer(200, {"tls": True}), certificate(tmp_path, "DNS:asked.com")) as up:
+        nodes = {f"127.0.0.1:{up.port}": 1}
+        url = route(gate_with_routes, "/verified", nodes, scheme="https")
+        refused = request("GET", url, {})
+        url = route(gate_with_routes, "/trusting", nodes, scheme="https", tls={"verify": False})
+        answered = request("GET", url, {})
+
+    assert (refused[0], json.loads(refused[2])["code"]) == (502, "upstream_certificate_invalid")
+    assert (answered[0], json.loads(answered[2])) == (200, {"tls": True})
+
+
+def test_a_name_that_leads_to_a_forbidden_address_leads_nowhere(tmp_path: Path) -> None:
+    with ScriptedUpstream(json_answer(200, {})) as up, running_gate(tmp_path) as gate:
+        url = route(gate, "/named", {f"localhost:{up.port}": 1}, retries=0)
+        status, _, body = request("GET", url, {})
+
+    assert (status, json.loads(body)["code"]) == (502, "upstream_address_forbidden")
+    assert up.connections == 0
+
+
+def until(condition: Any, seconds: float = 30) -> bool:
+    """Whether it comes true in time."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def test_a_node_that_fails_its_checks_is_left_out_until_it_is_well_again(gate_with_routes: GateProcess) -> None:
+    ill = threading.Event()
+
+    def script(asked: Request, connection: Connection) -> bool:
+        return bool(json_answer(500 if ill.is_set() else 200, {"from": "one"})(asked, connection))
+
+    def states() -> set[str]:
+        _, _, body = gate_with_routes.operator("GET", "/v1/healthcheck")
+        return {node["status"] for each in json.loads(body) for node in each["nodes"] if node["port"] == one.port}
+
+    with ScriptedUpstream(script) as one, ScriptedUpstream(json_answer(200, {"from": "other"})) as other:
+        active = {"http_path": "/up", "healthy": {"successes": 1}, "unhealthy": {"http_failures": 2}}
+        nodes = {f"127.0.0.1:{one.port}": 1, f"127.0.0.1:{other.port}": 1}
+        url = route(gate_with_routes, "/checked", nodes, checks={"active": active})
+        assert {request("GET", url, {})[2] for _ in range(4)} == {b'{"from": "one"}', b'{"from": "other"}'}
+
+        ill.set()
+        assert until(lambda: states() & {"unhealthy", "mostly_unhealthy"})
+        assert {request("GET", url, {})[2] for _ in range(4)} == {b'{"from": "other"}'}
+        ill.clear()
+        assert until(lambda: states() & {"healthy"})
+        assert {request("GET", url, {})[2] for _ in range(4)} == {b'{"from": "one"}', b'{"from": "other"}'}
+
+
+def test_what_requests_meet_counts_too(gate_with_routes: GateProcess) -> None:
+    with ScriptedUpstream(json_answer(503, {})) as ill, ScriptedUpstream(json_answer(200, {})) as well:
+        checks = {
+            "active": {"type": "tcp", "healthy": {"interval": 100}, "unhealthy": {"interval": 100}},
+            "passive": {"unhealthy": {"http_statuses": [503], "http_failures": 2}},
+        }
+        nodes = {f"127.0.0.1:{ill.port}": 1, f"127.0.0.1:{well.port}": 1}
+        url = route(gate_with_routes, "/passive", nodes, checks=checks)
+        statuses = [request("GET", url, {})[0] for _ in range(10)]
+
+    assert statuses.count(503) == 2
+
+
+def test_sockets_are_not_left_open(gate_with_routes: GateProcess) -> None:
+    """A port that nobody listens on is 502 at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    status, _, body = request("GET", route(gate_with_routes, "/refused", {f"127.0.0.1:{port}": 1}), {})
+
+    assert (status, json.loads(body)["code"]) == (502, "upstream_refused")
