@@ -49,6 +49,7 @@ from tollkeeper.policies.idempotency import Idempotency
 from tollkeeper.policies.limits import Limits
 from tollkeeper.policies.rights import Rights
 from tollkeeper.routes.assembly import Routes
+from tollkeeper.routes.proposals import Proposals
 from tollkeeper.routes.registry import Registry
 from tollkeeper.sharing.receipts import Receipts
 from tollkeeper.sharing.runs import Runs
@@ -223,6 +224,9 @@ class App:
         """What is published, by name."""
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
         self.routes = self._routes(loaded, environment)
+        self.proposals = Proposals(self.routes.administration, self.new_id, time.time)
+        self.gate_url: str | None = None
+        """Where the gate's port is, once it is open: http://127.0.0.1:9080."""
         self.stopping = False
         self.refused: Counter[tuple[str, ...]] = Counter()
         """Calls that were turned away, by the error's code."""

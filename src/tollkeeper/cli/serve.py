@@ -98,8 +98,9 @@ async def _serve(
     sockets = app.loaded.config.websocket.limits
     gate = Listener(door_of(app), gate_socket, server.limits, server.shutdown_seconds, app.new_id, sockets)
     operator = Listener(operator_app(app), operator_socket, server.limits, 5.0, app.new_id)
+    app.gate_url = f"http://{_address(host or server.host)}:{gate.port}"
     about: dict[str, object] = {
-        "gate": f"http://{_address(host or server.host)}:{gate.port}",
+        "gate": app.gate_url,
         "operator": f"http://{_address(operator_host)}:{operator.port}",
         "operator_key_file": str(app.home / "operator.key"),
         "recovered": app.recovered,

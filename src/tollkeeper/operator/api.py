@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
-from tollkeeper.operator import budgets, explain, health, keys, revisions, usage, verify
+from tollkeeper.operator import budgets, explain, health, keys, proposals, revisions, usage, verify
 from tollkeeper.operator.admin import PREFIX, admin
 from tollkeeper.operator.admin_keys import AdminKeys
+from tollkeeper.operator.mcp import WRITES, mcp
 from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]
@@ -38,6 +39,9 @@ def operator_app(app: App) -> ASGIApp:
 
     async def administered(request: Request) -> Response:
         return await admin(request, app)
+
+    async def tools(request: Request) -> Response:
+        return await mcp(request, app)
 
     async def failed(request: Request, error: Exception) -> Response:
         trace = traceback.extract_tb(error.__traceback__)
@@ -67,6 +71,10 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/health", GET=health.targets),
             route("/api/explain/{id}", GET=explain.explain),
             route("/api/verify", GET=verify.verify),
+            route("/api/proposals", GET=proposals.list_all, POST=proposals.propose),
+            route("/api/proposals/{id}", GET=proposals.show, DELETE=proposals.discard),
+            route("/api/proposals/{id}/apply", POST=proposals.apply),
+            Route("/mcp", tools, methods=["GET", "POST", "DELETE"]),
         ],
         exception_handlers={
             TollkeeperError: _refused,
@@ -85,6 +93,7 @@ class _Guard:
     def __init__(self, inner: ASGIApp, operator_key: str, viewer_key: str, new_id: Callable[[], str]) -> None:
         self._inner = inner
         self._key = operator_key.encode()
+        self._viewer = viewer_key.encode()
         self._admin = AdminKeys(operator_key, viewer_key)
         self._new_id = new_id
 
@@ -99,6 +108,10 @@ class _Guard:
         if scope["type"] != "http" or scope["path"] in _OPEN or self._admits(dict(scope["headers"])):
             await self._inner(scope, receive, send)
             return
+        if scope["path"] == "/mcp" and self._views(dict(scope["headers"])):
+            scope[WRITES] = False
+            await self._inner(scope, receive, send)
+            return
         if scope["path"].startswith(PREFIX):
             refusal = self._admin.refused(scope)
             await (self._inner if refusal is None else refusal)(scope, receive, send)
@@ -107,16 +120,24 @@ class _Guard:
             "The operator key is needed, as X-API-KEY or bearer token. It is in operator.key in the gate's home.",
             status=401,
             code="invalid_api_key",
+            headers=((b"www-authenticate", b"Bearer"),),
         )
         await _rendered(error)(scope, receive, send)
 
     def _admits(self, headers: dict[bytes, bytes]) -> bool:
-        given = headers.get(b"x-api-key")
-        if given is None:
-            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-            if scheme.lower() != b"bearer":
-                given = b""
-        return hmac.compare_digest(given.strip(), self._key)
+        return hmac.compare_digest(_given(headers), self._key)
+
+    def _views(self, headers: dict[bytes, bytes]) -> bool:
+        return hmac.compare_digest(_given(headers), self._viewer)
+
+
+def _given(headers: dict[bytes, bytes]) -> bytes:
+    given = headers.get(b"x-api-key")
+    if given is None:
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer":
+            given = b""
+    return given.strip()
 
 
 async def _alive(request: Request, app: App) -> object:

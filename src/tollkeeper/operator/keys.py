@@ -1,6 +1,6 @@
 """/api/keys: make, list, show, change, revoke and rotate keys."""
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -8,14 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tollkeeper.core import budget, rate
-from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
+from tollkeeper.operator.bodies import read
 
 if TYPE_CHECKING:
     from tollkeeper.app import App
 
 _MOST_BYTES = 64 * 1024
-T = TypeVar("T")
 
 
 class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,7 +63,7 @@ def shown(key: Key) -> dict[str, Any]:
 
 async def create(request: Request, app: "App") -> object:
     """The new key with its secret, which is never shown again."""
-    wanted = await _body(request, NewKey, "a new key")
+    wanted = await read(request, NewKey, "a new key", _MOST_BYTES)
     key, secret = app.key_store.create(**msgspec.structs.asdict(wanted))
     app.keys.refresh()
     app.log.say("key_created", key=key.id, name=key.name)
@@ -83,7 +82,7 @@ async def show(request: Request, app: "App") -> object:
 
 async def change(request: Request, app: "App") -> object:
     """Other fields for the same key, from its next call on; what it has spent stays."""
-    wanted = msgspec.structs.asdict(await _body(request, Changes, "the changes of a key"))
+    wanted = msgspec.structs.asdict(await read(request, Changes, "the changes of a key", _MOST_BYTES))
     changes = {field: value for field, value in wanted.items() if value is not UNSET}
     key = app.key_store.change(request.path_params["key"], changes)
     app.keys.refresh()
@@ -105,15 +104,3 @@ async def rotate(request: Request, app: "App") -> object:
     app.keys.refresh()
     app.log.say("key_rotated", key=key.id, name=key.name)
     return {**shown(key), "key": secret}
-
-
-async def _body(request: Request, kind: type[T], called: str) -> T:
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > _MOST_BYTES:
-            raise CallerError(f"The body exceeds {_MOST_BYTES} bytes.", status=413, code="request_too_large")
-    try:
-        return msgspec.json.decode(bytes(received), type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise CallerError(f"The body is not {called}: {error}.", code="invalid_body") from None

@@ -1,0 +1,42 @@
+"""One request through the gate's own port, as a client would send it; and how the nodes of upstreams fare."""
+
+from typing import TYPE_CHECKING, Any
+
+from tollkeeper.core.account import Patience
+from tollkeeper.core.errors import CallerError
+from tollkeeper.mcp.tool import Arguments
+from tollkeeper.routes.assembly import described as described
+
+if TYPE_CHECKING:
+    from tollkeeper.app import App
+
+_PATIENCE = Patience(connect=3.0, first_byte=30.0, idle=30.0, total=45.0)
+_MOST_BYTES = 20_000
+_OURS = frozenset(("host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"))
+
+
+async def send(app: "App", given: Arguments) -> dict[str, Any]:
+    """`{"method", "path", "headers", "body"}` → `{"status", "headers", "body", "cut"}`. Raises TollkeeperError."""
+    if app.gate_url is None:
+        raise CallerError("The gate's port is not open.", status=503, code="gate_not_open")
+    path: str = given["path"]
+    headers = [(b"accept-encoding", b"identity")]
+    for name, value in given.get("headers", {}).items():
+        if name.lower() in _OURS or not name.isascii() or not f"{name}{value}".isprintable() or ":" in name:
+            raise CallerError(f"The header {name[:64]} cannot be sent.", code="invalid_value", param="headers")
+        headers.append((name.lower().encode(), value.encode("latin-1", "replace")))
+    if not (path.isascii() and path.isprintable()) or " " in path:
+        raise CallerError("The path must be percent-encoded.", code="invalid_value", param="path")
+    body = given.get("body", "").encode()
+    answer = await app.client.send(given["method"].encode(), app.gate_url + path, headers, body, _PATIENCE)
+    try:
+        await answer.head()
+        found, whole = await answer.read(_MOST_BYTES)
+    finally:
+        answer.close()
+    return {
+        "status": answer.status,
+        "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers},
+        "body": found[:_MOST_BYTES].decode("utf-8", "replace"),
+        "cut": not whole or len(found) > _MOST_BYTES,
+    }
