@@ -50,7 +50,10 @@ def test_a_proposal_changes_nothing_until_it_is_applied_and_can_be_undone(gate: 
     status, undone = _ask(gate, "POST", f"/api/routes/revisions/{revision['revision']}/undo")
     assert (status, undone["what"]) == (200, f"undo {revision['revision']}")
     assert gate.call("GET", "/hello", "")[0] != 200
-    assert [each["what"] for each in _ask(gate, "GET", "/api/routes/revisions")[1]["data"]] == [undone["what"], "a test"]
+    assert [each["what"] for each in _ask(gate, "GET", "/api/routes/revisions")[1]["data"]] == [
+        undone["what"],
+        "a test",
+    ]
 
 
 def test_steps_are_checked_together_and_what_is_wrong_is_said_word_for_word(gate: GateProcess) -> None:

@@ -26,4 +26,6 @@ def test_a_key_that_is_no_secret_and_the_name_of_one_are_shown() -> None:
 
 
 def test_a_switch_that_is_named_like_a_secret_is_shown() -> None:
-    assert shown({"plugins": {"x": {"auth": True, "token": False}}}) == {"plugins": {"x": {"auth": True, "token": False}}}
+    assert shown({"plugins": {"x": {"auth": True, "token": False}}}) == {
+        "plugins": {"x": {"auth": True, "token": False}}
+    }
