@@ -45,6 +45,7 @@ WITHOUT_A_MIRROR = {
     "config/accounts.py": "config/test_loading.py",
     "config/outside.py": "apis/test_outside.py",
     "config/tables.py": "config/test_loading.py",
+    "config/pricing.py": "test_app.py",
     "bulk/batches/anthropic.py": "cli/test_run_batch.py",
     "bulk/batches/calls.py": "cli/test_run_batch.py",
     "bulk/batches/charging.py": "cli/test_run_batch.py",

@@ -15,16 +15,16 @@ from tollkeeper import plugins
 from tollkeeper.apis.asked import Api
 from tollkeeper.apis.importing import Modules
 from tollkeeper.apis.means import Means
-from tollkeeper.apis.outside import PREFIX, Access
+from tollkeeper.apis.outside import Access
 from tollkeeper.apis.publishing import publish
 from tollkeeper.config import Loaded
+from tollkeeper.config.pricing import Pricing
 from tollkeeper.core.account import Target
 from tollkeeper.core.budget import Budget, amount_shown
 from tollkeeper.core.call import Call
 from tollkeeper.core.errors import ConfigError, GateError, TollkeeperError
-from tollkeeper.core.events import Event, Hold
+from tollkeeper.core.events import Event
 from tollkeeper.core.ids import RequestIds
-from tollkeeper.core.money import Price
 from tollkeeper.core.ports import Policy
 from tollkeeper.core.refusals import refusal
 from tollkeeper.flow.catalog import Catalog
@@ -107,7 +107,8 @@ class App:
         self.viewer_key = secret_file(home / "viewer.key", lambda: "ov-" + os.urandom(24).hex())
         """Lets somebody look at routes and change nothing."""
         self.prices = Prices()
-        self.recovered = recovery.recover(home, self._price_of_hold)
+        self.pricing = Pricing(loaded, self.prices, time.time)
+        self.recovered = recovery.recover(home, self.pricing.of_hold)
         self.ledger = SqliteLedger(home, self._ledger_trouble)
         self.upkeep = Upkeep(
             home, self.ledger, loaded.config.ledger.keep_detail_days, time.time, time.monotonic, self._upkeep_trouble
@@ -165,7 +166,7 @@ class App:
             ledger=self.ledger,
             budgets=self.budgets,
             observe=self._observe,
-            price_of=self._price_of,
+            price_of=self.pricing.of_answer,
             counting=self.counting,
             departures=self.departures,
             options=loaded.config.relay,
@@ -181,7 +182,7 @@ class App:
         self.cache = Cache(self.answers, self.runs, receipts, self._targets_of, cached_models(loaded), cache)
         self.idempotency = Idempotency(self.remembered, self.idempotent_runs, receipts, idempotency)
         policies: list[Policy] = [DryRun(), Rights(), self.limits, self.idempotency, self.cache]
-        pools = Pools(self.target_health, self._price_now)
+        pools = Pools(self.target_health, self.pricing.of_target)
         self.failover = Failover(
             self.sending,
             self.target_health,
@@ -274,7 +275,7 @@ class App:
             for problem in error.problems:
                 self.log.say("config_refused", problem=problem)
             return False
-        self.loaded = loaded
+        self.loaded = self.pricing.loaded = loaded
         self.apis = apis
         self.flow.routing = Routing(loaded.models, loaded.accounts, loaded.balancing)
         self.sending.options = loaded.config.relay
@@ -443,29 +444,6 @@ class App:
 
     def _health_changed(self, what: Change, name: str, details: dict[str, object]) -> None:
         self.log.say(what, name=name, **details)
-
-    def _price_now(self, target: Target) -> Price | None:
-        return target.price or self.prices(target, None, None, int(time.time() * 1000))
-
-    def _price_of(self, target: Target, model_used: str | None, tier: str | None, when_ms: int) -> Price | None:
-        """A look at what is stored names no model, but its answer may name one that has a price in the config."""
-        if target.model is None and model_used is not None:
-            for targets in self.loaded.models.values():
-                for each in targets:
-                    if each.price is not None and each.model == model_used and each.account.name == target.account.name:
-                        return each.price
-        return self.prices(target, model_used, tier, when_ms)
-
-    def _price_of_hold(self, hold: Hold) -> Price | None:
-        if hold.provider.startswith(PREFIX):
-            outside = self.loaded.outside.get(hold.provider.removeprefix(PREFIX))
-            return None if outside is None else outside.price
-        account = self.loaded.accounts.get(hold.provider)
-        targets = self.loaded.models.get(hold.model_asked or "", ())
-        price = next((t.price for t in targets if t.account is account and t.model == hold.model), None)
-        if price is None and account is not None:
-            price = self.prices(Target(account, hold.model), None, None, hold.started_at)
-        return price
 
 
 def open_app(
