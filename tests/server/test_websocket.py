@@ -1,5 +1,6 @@
 """The door's own WebSocket: openings, breaches, floods, slow readers, silence and the end of the gate."""
 
+import contextlib
 import json
 import signal
 import socket as sockets
@@ -207,6 +208,17 @@ def test_a_slow_reader_slows_the_upstream_and_fills_no_memory(
         while pouring.sent == last and time.monotonic() < until:
             time.sleep(0.05)
         assert pouring.sent > last
+
+
+def test_an_open_socket_takes_a_few_kilobytes(gate: GateProcess, key: str) -> None:
+    with contextlib.ExitStack() as stack:
+        first = [stack.enter_context(RawSocket(gate.port, key)) for _ in range(50)]
+        before = resident(gate.process.pid)
+        many = [stack.enter_context(RawSocket(gate.port, key)) for _ in range(500)]
+        each = (resident(gate.process.pid) - before) / len(many)
+        assert len(first) == 50
+
+    assert each < 40 * 1024
 
 
 def test_a_client_that_answers_no_ping_is_closed(quick: GateProcess) -> None:
