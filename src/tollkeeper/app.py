@@ -71,7 +71,7 @@ from tollkeeper.telemetry.watchdog import Watchdog
 from tollkeeper.upstream.client import HttpClient
 from tollkeeper.upstream.demo import DemoUpstream
 from tollkeeper.upstream.nodes import Allowed, NodeClient
-from tollkeeper.upstream.schemes import Schemes
+from tollkeeper.upstream.schemes import Guarded, Schemes
 from tollkeeper.upstream.sockets import SocketClient
 
 _WATCH = 0.3
@@ -159,7 +159,16 @@ class App:
             },
             {"ledger_sync_seconds": self.ledger.sync_seconds, "ledger_batch_rows": self.ledger.batch_rows},
         )
-        outbound = Schemes({"http": self.client, "https": self.client, "demo": DemoUpstream(time.monotonic)})
+        guarded = Guarded(self.nodes)
+        outbound = Schemes(
+            {
+                "http": self.client,
+                "https": self.client,
+                "demo": DemoUpstream(time.monotonic),
+                "node+http": guarded,
+                "node+https": guarded,
+            }
+        )
         self.target_health = Health(loaded.config.health, random, self._health_changed)
         self.sending = Sending(
             outbound=outbound,
@@ -316,6 +325,7 @@ class App:
             registry=Registry(plugins, folder),
             hops=self.nodes,
             outbound=self.nodes,
+            resolve=self.nodes.resolve,
             allowed=lambda address: self.nodes.allowed(address),
             keys=self.keys,
             handle=self.flow.handle,

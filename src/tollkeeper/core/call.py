@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Raw
 
+from tollkeeper.core.account import Balancing, Target
 from tollkeeper.core.events import Event
 from tollkeeper.core.keys import Key
 
@@ -60,6 +61,16 @@ class Upload:
     """Gives the chunks and length with another model named in the form; None where there is no such field."""
 
 
+class Destination:
+    """Targets that are in no config's routing, and how calls are shared out among them."""
+
+    __slots__ = ("__weakref__", "balancing", "targets")
+
+    def __init__(self, targets: Sequence[Target], balancing: Balancing) -> None:
+        self.targets = targets
+        self.balancing = balancing
+
+
 @dataclass(slots=True)
 class Call:
     """A request as the gate understood it. Its bytes stay the client's own until they are rendered for a provider."""
@@ -101,6 +112,8 @@ class Call:
     """Whether it may wait in order to ask a target again; other targets are asked in any case."""
     line: Line | None = None
     """What it is part of, and the only way to its provider; None: it goes wherever it is routed."""
+    destination: Destination | None = None
+    """Where it goes in place of where its model's name leads."""
     dry: bool = False
     """Only asks what would happen: rules are evaluated, nothing is taken, nothing is sent."""
     events: list[Event] = field(default_factory=list)

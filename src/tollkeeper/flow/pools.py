@@ -1,9 +1,12 @@
 """Model names to pools of targets with their states, found once and kept until the config changes."""
 
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
+
+import msgspec
 
 from tollkeeper.core.account import Balancing, Target
-from tollkeeper.core.call import Call
+from tollkeeper.core.call import Call, Destination
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.money import Price
 from tollkeeper.flow.choosing import Member, Pool
@@ -26,11 +29,14 @@ class Pools:
         self._routing: Routing | None = None
         self._named: dict[str, Pool] = {}
         self._unnamed: dict[str | None, Pool] = {}
+        self._destinations: WeakKeyDictionary[Destination, dict[str | None, Pool]] = WeakKeyDictionary()
 
     def of(self, routing: Routing, call: Call) -> Pool:
         """Where a call may go. Raises CallerError where there is no such model or provider."""
         if routing is not self._routing:
             self._begin(routing)
+        if call.destination is not None:
+            return self._given(call.destination, call.model)
         found = self._unnamed.get(call.provider) if call.model is None else self._named.get(call.model)
         return found if found is not None else self._made(routing, call)
 
@@ -53,6 +59,22 @@ class Pools:
                 param="model",
             )
         return Pool(members, pool.balancing)
+
+    def _given(self, destination: Destination, model: str | None) -> Pool:
+        """Targets without a model of their own are asked for the call's."""
+        pools = self._destinations.get(destination)
+        if pools is None:
+            pools = self._destinations[destination] = {}
+        found = pools.get(model)
+        if found is None:
+            if len(pools) >= _MOST_UNLISTED:
+                pools.clear()
+            targets = [
+                each if each.model is not None else msgspec.structs.replace(each, model=model)
+                for each in destination.targets
+            ]
+            found = pools[model] = self._pool(targets, destination.balancing)
+        return found
 
     def priced(self, pool: Pool) -> Pool:
         """The same, with what least-cost goes by looked up."""

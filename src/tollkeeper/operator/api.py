@@ -61,6 +61,7 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/routes/revisions/{number}", GET=revisions.one),
             route("/api/routes/revisions/{number}/undo", POST=revisions.undo),
             route("/v1/healthcheck", GET=revisions.checks),
+            route("/apisix/prometheus/metrics", GET=_traffic),
             Route(PREFIX + "{rest:path}", administered, methods=["GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]),
             route("/api/keys", GET=keys.list_all, POST=keys.create),
             route("/api/keys/{key}", GET=keys.show, PATCH=keys.change, DELETE=keys.revoke),
@@ -85,6 +86,9 @@ def operator_app(app: App) -> ASGIApp:
     )
     starlette.router.redirect_slashes = False
     return _Guard(starlette, app.operator_key, app.viewer_key, app.new_id)
+
+
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Guard:
@@ -154,7 +158,11 @@ async def _ready(request: Request, app: App) -> object:
 
 async def _metrics(request: Request, app: App) -> object:
     app.observe()
-    return Response(app.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(app.metrics.text() + app.routes.traffic.text(), media_type=_EXPOSITION)
+
+
+async def _traffic(request: Request, app: App) -> object:
+    return Response(app.routes.traffic.text(), media_type=_EXPOSITION)
 
 
 def _response(answer: object) -> Response:

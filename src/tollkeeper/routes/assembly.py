@@ -1,6 +1,6 @@
 """Puts the parts of this room together: one object behind the gate's door and the operators'."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ from tollkeeper.routes.plugin import Surroundings
 from tollkeeper.routes.proxying import Proxy
 from tollkeeper.routes.registry import Registry
 from tollkeeper.routes.table import Table
+from tollkeeper.routes.traffic import Traffic
 from tollkeeper.routes.upstreams import Upstream
 from tollkeeper.routes.watching import Checks
 
@@ -31,6 +32,7 @@ class Routes:
         registry: Registry,
         hops: Hops,
         outbound: Outbound,
+        resolve: Callable[[str, int], Awaitable[Sequence[str]]],
         allowed: Callable[[str], bool],
         keys: Keys,
         handle: Handler,
@@ -43,6 +45,10 @@ class Routes:
         say: Callable[..., None],
     ) -> None:
         self.registry = registry
+        self.traffic = Traffic()
+        """What requests to routes with the plugin prometheus came to."""
+        self.shared: dict[object, Any] = {Traffic: self.traffic}
+        """What plugins have in common; see `Surroundings.shared`."""
         self.table = Table(registry, random, monotonic, environment, parameters=parameters)
         self.checks = Checks(hops, say)
         self.pipeline = Pipeline(self.table, Proxy(hops, self.checks, monotonic), self._trouble)
@@ -61,6 +67,8 @@ class Routes:
             consumer=self.table.consumer,
             metadata=lambda name: self.table.resources.get("plugin_metadata", {}).get(name, {}),
             upstream=self.table.upstream,
+            resolve=resolve,
+            shared=self.shared,
             resource=lambda kind, id: self.table.resources.get(kind, {}).get(id),
         )
         self.administration.reload()

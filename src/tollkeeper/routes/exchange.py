@@ -4,7 +4,7 @@ Time in an exchange is monotonic seconds. Text of headers and paths is bytes whe
 compared.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -164,6 +164,8 @@ class Exchange:
     """Set by a plugin that authenticates."""
     upstream: "Upstream | None" = None
     """Set by a plugin in place of the route's own."""
+    serve: "Callable[[Exchange], Awaitable[Response]] | None" = None
+    """Set by a plugin that answers in place of any upstream, once rewrite and access are through."""
     host: bytes | None = None
     """Set by a plugin in place of the Host that would go upstream."""
     response: Response | None = None

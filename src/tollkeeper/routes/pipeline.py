@@ -30,6 +30,8 @@ class Pipeline:
         chain, upstream = self.table.derived(route) if route is not None else (NOTHING, None)
         try:
             response, chain = await self._admitted(exchange, rules, chain)
+            if response is None and exchange.serve is not None:
+                response = await exchange.serve(exchange)
             if response is None:
                 upstream = exchange.upstream or upstream
                 if upstream is None:

@@ -26,6 +26,9 @@ answer. `body_filter` is plain; a plugin that needs the whole body keeps the pie
 answer that has a body_filter goes out in chunks, without content-length, unless the plugin says `only_reads = True`, or
 unless it is whole already.
 
+A plugin that answers in place of the upstream, but only after all that may still refuse the request, sets
+`exchange.serve` instead of answering at once.
+
 A plugin that knows who calls sets `exchange.consumer`, found by `self.gate.consumers(NAME)`; the consumer's own plugins,
 and those of its group, join those of the route after the phase rewrite, and their rewrite phases are run then.
 
@@ -34,7 +37,7 @@ and those of its group, join those of the route after the phase rewrite, and the
 `self.gate.metadata(NAME)`.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -79,6 +82,10 @@ class Surroundings:
     """Of a plugin: what plugin_metadata says, or nothing."""
     upstream: Callable[[str | int | Conf], "Upstream | None"]
     """The upstream of that id (None where there is none), or the one that a configuration describes."""
+    resolve: Callable[[str, int], Awaitable[Sequence[str]]]
+    """The addresses of a host and port, all of which nodes may have. Raises UpstreamError."""
+    shared: dict[object, Any]
+    """What plugins of this gate have in common, each under a key of its own: a zone of a cache, a group's counters."""
     resource: Callable[[str, str], Mapping[str, Any] | None]
     """(kind, id): a stored resource, such as ("protos", "1")."""
 

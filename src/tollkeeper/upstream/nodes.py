@@ -141,16 +141,27 @@ class NodeClient(HttpClient):
             raise
         return connection
 
-    async def _connected(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> socket.socket:
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a node, for a library that connects by itself. Raises UpstreamError where one is not allowed."""
         try:
-            ipaddress.ip_address(origin.host)
-            addresses = [origin.host]
+            return await self._addresses(asyncio.get_running_loop(), host, port)
+        except OSError as error:
+            raise failures.translated(error) from error
+
+    async def _addresses(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[str]:
+        try:
+            ipaddress.ip_address(host)
+            addresses = [host]
         except ValueError:
-            found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
         for address in addresses:
             if not self.allowed(address):
                 raise forbidden()
+        return addresses
+
+    async def _connected(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> socket.socket:
+        addresses = await self._addresses(loop, origin.host, origin.port)
         trouble: OSError = ConnectionRefusedError()
         for address in addresses:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -21,3 +21,20 @@ class Schemes:
         timeouts: Patience,
     ) -> Sent:
         return await self._carriers[url.partition(":")[0]].send(method, url, headers, body, timeouts)
+
+
+class Guarded:
+    """Carries node+http:// and node+https:// URLs: by a client that reaches only what nodes may have."""
+
+    def __init__(self, nodes: Outbound) -> None:
+        self._nodes = nodes
+
+    async def send(
+        self,
+        method: bytes,
+        url: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes],
+        timeouts: Patience,
+    ) -> Sent:
+        return await self._nodes.send(method, url.removeprefix("node+"), headers, body, timeouts)

@@ -1,0 +1,134 @@
+"""jwt-auth: who calls is known by a JSON Web Token that a consumer's key signed."""
+
+import base64
+import binascii
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlencode
+
+from tollkeeper.core import signed_tokens
+from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken
+from tollkeeper.routes.authentication import as_consumer, unauthorised
+from tollkeeper.routes.consumers import Consumer
+from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.plugin import Plugin
+
+
+class JwtAuth(Plugin):
+    """A token in a header, the query or a cookie. Its claim `key` says whose it is; its consumer's algorithm counts."""
+
+    priority = 2510
+    kind = "auth"
+    schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {
+            "header": {"type": "string", "default": "authorization"},
+            "query": {"type": "string", "default": "jwt"},
+            "cookie": {"type": "string", "default": "jwt"},
+            "hide_credentials": {"type": "boolean", "default": False},
+            "key_claim_name": {"type": "string", "default": "key", "minLength": 1},
+            "store_in_ctx": {"type": "boolean", "default": False},
+            "realm": {"type": "string", "default": "jwt"},
+            "claims_to_verify": {
+                "type": "array",
+                "items": {"type": "string", "enum": ["exp", "nbf"]},
+                "uniqueItems": True,
+                "default": ["exp", "nbf"],
+            },
+            "anonymous_consumer": {"type": "string", "minLength": 1},
+        },
+    }
+    consumer_schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {
+            "key": {"type": "string", "minLength": 1},
+            "secret": {"type": "string", "minLength": 1},
+            "public_key": {"type": "string", "minLength": 1},
+            "algorithm": {"type": "string", "enum": list(ALGORITHMS), "default": "HS256"},
+            "exp": {"type": "integer", "minimum": 1, "default": 86400},
+            "base64_secret": {"type": "boolean", "default": False},
+            "lifetime_grace_period": {"type": "integer", "minimum": 0, "default": 0},
+        },
+        "required": ["key"],
+        "if": {"properties": {"algorithm": {"enum": list(SYMMETRIC)}}},
+        "then": {"required": ["secret"]},
+        "else": {"required": ["public_key"]},
+    }
+
+    def prepare(self) -> None:
+        realm = self.conf.get("realm", "jwt").replace('"', "")
+        self._challenge = f'Bearer realm="{realm}"'.encode("latin-1", "replace")
+
+    def rewrite(self, exchange: Exchange) -> Response | None:
+        token, place = self._token(exchange)
+        if not token:
+            return self._refused(exchange, "Missing JWT token in request")
+        try:
+            _, claims = signed_tokens.unverified(token)
+        except BadToken:
+            return self._refused(exchange, "JWT token invalid")
+        key = claims.get(self.conf["key_claim_name"])
+        if not key:
+            return self._refused(exchange, "missing user key in JWT token")
+        consumer = self.gate.consumers("jwt-auth").get(str(key))
+        if consumer is None:
+            return self._refused(exchange, "Invalid user key in JWT token")
+        try:
+            claims = self._verified(token, consumer)
+        except BadToken:
+            return self._refused(exchange, "failed to verify jwt")
+        if self.conf["hide_credentials"]:
+            self._hide(exchange, place)
+        if self.conf["store_in_ctx"]:
+            exchange.notes["jwt_auth_payload"] = claims
+        as_consumer(exchange, consumer)
+        return None
+
+    def _verified(self, token: str, consumer: Consumer) -> dict[str, Any]:
+        credential = consumer.credential
+        algorithm = credential.get("algorithm", "HS256")
+        secret: str | bytes = credential.get("secret" if algorithm in SYMMETRIC else "public_key", "")
+        if algorithm in SYMMETRIC and credential.get("base64_secret"):
+            secret = _decoded(str(secret))
+        claims = signed_tokens.verified(token, secret, [algorithm])
+        grace = float(credential.get("lifetime_grace_period", 0))
+        signed_tokens.check_times(claims, self.gate.now(), grace, self.conf["claims_to_verify"])
+        return claims
+
+    def _token(self, exchange: Exchange) -> tuple[str | None, str]:
+        given = exchange.request.headers.get(self.conf["header"].lower().encode("latin-1", "replace"))
+        if given is not None:
+            scheme, space, rest = given.decode("latin-1").partition(" ")
+            return (rest.strip() if space and scheme.lower() == "bearer" else given.decode("latin-1")), "header"
+        query = exchange.var("arg_" + self.conf["query"])
+        if query is not None:
+            return query, "query"
+        return exchange.var("cookie_" + self.conf["cookie"]), "cookie"
+
+    def _hide(self, exchange: Exchange, place: str) -> None:
+        request = exchange.request
+        if place == "header":
+            request.headers.remove(self.conf["header"].lower().encode("latin-1", "replace"))
+        elif place == "query":
+            pairs = parse_qsl(request.query, keep_blank_values=True)
+            request.query = urlencode([pair for pair in pairs if pair[0] != self.conf["query"]])
+        else:
+            cookies = (request.headers.get(b"cookie") or b"").decode("latin-1").split(";")
+            kept = [each.strip() for each in cookies if each.partition("=")[0].strip() != self.conf["cookie"]]
+            request.headers.remove(b"cookie")
+            if kept:
+                request.headers.set(b"cookie", "; ".join(kept).encode("latin-1", "replace"))
+
+    def _refused(self, exchange: Exchange, message: str) -> Response | None:
+        anonymous = self.gate.consumer(self.conf.get("anonymous_consumer", ""))
+        if anonymous is not None:
+            as_consumer(exchange, anonymous)
+            return None
+        return unauthorised(message, self._challenge)
+
+
+def _decoded(secret: str) -> bytes:
+    try:
+        return base64.b64decode(secret, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadToken("the secret is not in base64") from None

@@ -1,0 +1,132 @@
+"""limit-count: so many requests in a window of time, for each key."""
+
+import math
+from collections.abc import Iterable
+from typing import ClassVar
+
+from tollkeeper.core.counters import Windows
+from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.json_schema import Schema, with_defaults
+from tollkeeper.routes.limit_keys import KEY_TYPE, POLICY, REJECTION, key_of, names_any, number_of, rejected
+from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.variables import filled
+
+_NUMBER: Schema = {"oneOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}]}
+_NAMES = (
+    ("limit_header", "X-RateLimit-Limit"),
+    ("remaining_header", "X-RateLimit-Remaining"),
+    ("reset_header", "X-RateLimit-Reset"),
+)
+
+
+class LimitCount(Plugin):
+    """One count and window, or several rules of which all must hold. A group's routes share one counter."""
+
+    priority = 1002
+    schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {
+            "count": _NUMBER,
+            "time_window": _NUMBER,
+            "rules": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "count": _NUMBER,
+                        "time_window": _NUMBER,
+                        "key": {"type": "string"},
+                        "header_prefix": {"type": "string"},
+                    },
+                    "required": ["count", "time_window", "key"],
+                },
+            },
+            "window_type": {"type": "string", "enum": ["fixed", "sliding"], "default": "fixed"},
+            "group": {"type": "string"},
+            "key": {"type": "string", "default": "remote_addr"},
+            "key_type": KEY_TYPE,
+            **REJECTION,
+            "policy": POLICY,
+            "allow_degradation": {"type": "boolean", "default": False},
+            "show_limit_quota_header": {"type": "boolean", "default": True},
+        },
+        "oneOf": [{"required": ["count", "time_window"]}, {"required": ["rules"]}],
+    }
+    metadata_schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {name: {"type": "string", "minLength": 1, "default": default} for name, default in _NAMES},
+    }
+
+    @classmethod
+    def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        if "group" in conf:
+            for other in others:
+                theirs = with_defaults({name: value for name, value in other.items() if name != "_meta"}, cls.schema)
+                if other.get("group") == conf["group"] and theirs != with_defaults(dict(conf), cls.schema):
+                    raise ValueError("group conf mismatched")
+        keys: set[str] = set()
+        for rule in conf.get("rules", ()):
+            if rule["key"] in keys:
+                raise ValueError(f"duplicate key '{rule['key']}' in rules")
+            keys.add(rule["key"])
+
+    def prepare(self) -> None:
+        self._headers: dict[str, bytes] = {}
+        sliding = self.conf["window_type"] == "sliding"
+        group = self.conf.get("group")
+        if group is None:
+            self._windows = Windows(sliding=sliding)
+        else:
+            content = repr(sorted((name, value) for name, value in self.conf.items()))
+            self._windows = self.gate.shared.setdefault(("limit-count", group, content), Windows(sliding=sliding))
+
+    def access(self, exchange: Exchange) -> Response | None:
+        conf = self.conf
+        if "rules" not in conf:
+            count, window = number_of(conf["count"], exchange), number_of(conf["time_window"], exchange)
+            if count is None or window is None:
+                return None if conf["allow_degradation"] else Response(500)
+            return self._take(exchange, count, window, key_of(conf, exchange), "")
+        some = False
+        for place, rule in enumerate(conf["rules"], 1):
+            count, window = number_of(rule["count"], exchange), number_of(rule["time_window"], exchange)
+            key = filled(rule["key"], exchange)
+            if count is None or window is None or not names_any(rule["key"], exchange):
+                continue
+            some = True
+            refused = self._take(exchange, count, window, f"{place}:{key}", rule.get("header_prefix", str(place)))
+            if refused is not None:
+                return refused
+        return None if some or conf["allow_degradation"] else Response(500)
+
+    def header_filter(self, exchange: Exchange) -> None:
+        told = exchange.notes.get(self)
+        if told and exchange.response is not None:
+            # In one go: each `set` would walk the list.
+            headers = exchange.response.headers
+            names = {name for name, _ in told}
+            headers.items = [pair for pair in headers.items if pair[0] not in names] + told
+
+    def _take(self, exchange: Exchange, count: float, window: float, key: str, prefix: str) -> Response | None:
+        passes, left, reset = self._windows.take(key, int(count), window, self.gate.monotonic())
+        if self.conf["show_limit_quota_header"]:
+            told = exchange.notes.setdefault(self, [])
+            for name, value in zip(self._named(prefix), (count, left, math.ceil(reset)), strict=True):
+                told.append((name, b"%d" % value))
+        if passes:
+            return None
+        return rejected(self.conf)
+
+    def _named(self, prefix: str) -> list[bytes]:
+        metadata = self.gate.metadata("limit-count")
+        names: list[bytes] = []
+        for field, default in _NAMES:
+            name = metadata.get(field, default)
+            if prefix:
+                name = "X-" + prefix + "-" + name.removeprefix("X-").removeprefix("x-")
+            known = self._headers.get(name)
+            if known is None:
+                known = self._headers[name] = name.lower().encode("latin-1", "replace")
+            names.append(known)
+        return names

@@ -1,0 +1,94 @@
+"""request-validation: refuses requests whose headers or body are not as a JSON Schema says."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
+
+import msgspec
+
+from tollkeeper.routes import json_schema
+from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.plugin import Conf, Plugin
+
+
+class RequestValidation(Plugin):
+    """The body may be JSON or a form; what is wrong with it is said in the answer."""
+
+    priority = 2800
+    schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {
+            "header_schema": {"type": "object"},
+            "body_schema": {"type": "object"},
+            "rejected_code": {"type": "integer", "minimum": 200, "maximum": 599, "default": 400},
+            "rejected_msg": {"type": "string", "minLength": 1, "maxLength": 256},
+        },
+        "anyOf": [{"required": ["header_schema"]}, {"required": ["body_schema"]}],
+    }
+
+    @classmethod
+    def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        for name in ("header_schema", "body_schema"):
+            if name in conf:
+                _check_schema(conf[name], name)
+
+    async def rewrite(self, exchange: Exchange) -> Response | None:
+        conf, request = self.conf, exchange.request
+        if "header_schema" in conf:
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items}
+            words = json_schema.wrong(headers, conf["header_schema"])
+            if words is not None:
+                return self._refused(words)
+        if "body_schema" in conf:
+            body = await request.read()
+            if not body:
+                return self._refused("body is empty")
+            kind = (request.headers.get(b"content-type") or b"").lower()
+            value: Any
+            if kind.startswith(b"application/x-www-form-urlencoded"):
+                pairs = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+                value = {name: each[0] if len(each) == 1 else each for name, each in pairs.items()}
+            else:
+                try:
+                    value = msgspec.json.decode(body)
+                except msgspec.DecodeError as error:
+                    return self._refused(f"failed to decode the req body: {error}")
+            words = json_schema.wrong(value, conf["body_schema"])
+            if words is not None:
+                return self._refused(words)
+        return None
+
+    def _refused(self, words: str) -> Response:
+        return Response(self.conf["rejected_code"], self.conf.get("rejected_msg", words).encode())
+
+
+def _check_schema(schema: Any, place: str) -> None:
+    """Raises ValueError where it cannot be used: its patterns must compile and its branches be schemas."""
+    if isinstance(schema, bool):
+        return
+    if not isinstance(schema, dict):
+        raise ValueError(f"invalid schema at {place}: expected an object")
+    for name in ("pattern", "patternProperties"):
+        given = schema.get(name)
+        for pattern in [given] if isinstance(given, str) else list(given) if isinstance(given, dict) else []:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"invalid schema at {place}: {pattern!r}: {error}") from None
+    for name in ("properties", "patternProperties"):
+        inner = schema.get(name, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"invalid schema at {place}: {name} must be an object")
+        for key, each in inner.items():
+            _check_schema(each, f"{place}.{key}")
+    for name in ("oneOf", "anyOf", "allOf"):
+        branches = schema.get(name, [])
+        if not isinstance(branches, list):
+            raise ValueError(f"invalid schema at {place}: {name} must be an array")
+        for each in branches:
+            _check_schema(each, f"{place}.{name}")
+    for name in ("not", "if", "then", "else", "items"):
+        if name in schema and not isinstance(schema[name], list):
+            _check_schema(schema[name], f"{place}.{name}")

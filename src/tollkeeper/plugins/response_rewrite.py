@@ -1,0 +1,168 @@
+"""response-rewrite: changes what the client gets."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from tollkeeper.routes.exchange import Exchange
+from tollkeeper.routes.expressions import BadExpression, compiled
+from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.variables import filled
+
+_MOST = 64 * 1024 * 1024
+"""Bytes of a body that filters are run over; a longer one passes as it is."""
+_FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
+_GROUP = re.compile(r"\$(?:\{(\d+)\}|(\d+))")
+_VALUES: Schema = {
+    "type": "object",
+    "minProperties": 1,
+    "patternProperties": {r"^[^:]+$": {"oneOf": [{"type": "string"}, {"type": "number"}]}},
+}
+
+
+class ResponseRewrite(Plugin):
+    """Another status, other headers, another body, or replacements in it; where `vars` holds."""
+
+    priority = 899
+    schema: ClassVar[Schema] = {
+        "type": "object",
+        "properties": {
+            "headers": {
+                "anyOf": [
+                    {
+                        "type": "object",
+                        "minProperties": 1,
+                        "additionalProperties": False,
+                        "properties": {
+                            "add": {
+                                "type": "array",
+                                "minItems": 1,
+                                "items": {"type": "string", "pattern": r"^[^:]+:[^:]*[^/]$"},
+                            },
+                            "set": _VALUES,
+                            "remove": {
+                                "type": "array",
+                                "minItems": 1,
+                                "items": {"type": "string", "pattern": r"^[^:]+$"},
+                            },
+                        },
+                    },
+                    _VALUES,
+                ]
+            },
+            "body": {"type": "string"},
+            "body_base64": {"type": "boolean", "default": False},
+            "status_code": {"type": "integer", "minimum": 200, "maximum": 598},
+            "vars": {"type": "array"},
+            "filters": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "required": ["regex", "replace"],
+                    "properties": {
+                        "regex": {"type": "string", "minLength": 1},
+                        "scope": {"type": "string", "enum": ["once", "global"], "default": "once"},
+                        "replace": {"type": "string"},
+                        "options": {"type": "string", "default": "jo"},
+                    },
+                },
+            },
+        },
+        "dependencies": {"body": {"not": {"required": ["filters"]}}, "filters": {"not": {"required": ["body"]}}},
+        "minProperties": 1,
+    }
+
+    @classmethod
+    def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        if conf.get("body_base64"):
+            try:
+                base64.b64decode(conf.get("body", ""), validate=True)
+            except (binascii.Error, ValueError):
+                raise ValueError("invalid base64 content") from None
+        if "vars" in conf:
+            try:
+                compiled(conf["vars"])
+            except BadExpression as error:
+                raise ValueError(f"failed to validate the 'vars' expression: {error}") from None
+        for each in conf.get("filters", ()):
+            try:
+                re.compile(each["regex"])
+            except re.error as error:
+                raise ValueError(f'regex "{each["regex"]}" validation failed: {error}') from None
+
+    def prepare(self) -> None:
+        conf = self.conf
+        self._holds = compiled(conf["vars"]) if conf.get("vars") else None
+        self._filters = [
+            (
+                re.compile(each["regex"].encode(), sum(_FLAGS.get(option, 0) for option in set(each["options"]))),
+                each["replace"],
+                0 if each["scope"] == "global" else 1,
+            )
+            for each in conf.get("filters", ())
+        ]
+        self._body: bytes | None = None
+        if "body" in conf:
+            self._body = base64.b64decode(conf["body"]) if conf["body_base64"] else conf["body"].encode()
+        given = conf.get("headers", {})
+        nested = set(given) <= {"add", "set", "remove"} and all(
+            isinstance(each, (dict, list)) for each in given.values()
+        )
+        self._headers: Mapping[str, Any] = given if nested else {"set": given}
+
+    def header_filter(self, exchange: Exchange) -> None:
+        response = exchange.response
+        if response is None or (self._holds is not None and not self._holds(exchange)):
+            return
+        exchange.notes[self] = bytearray()
+        if "status_code" in self.conf:
+            response.status = self.conf["status_code"]
+        headers = response.headers
+        if self._body is not None or self._filters:
+            headers.remove(b"content-length", b"content-encoding", b"etag", b"last-modified")
+        for line in self._headers.get("add", ()):
+            name, _, value = line.partition(":")
+            headers.add(name.strip().lower().encode("latin-1", "replace"), _value(value.strip(), exchange))
+        for name, value in self._headers.get("set", {}).items():
+            found = _value(str(value), exchange)
+            if found:
+                headers.set(name.lower().encode("latin-1", "replace"), found)
+            else:
+                headers.remove(name.lower().encode("latin-1", "replace"))
+        headers.remove(*(name.lower().encode("latin-1", "replace") for name in self._headers.get("remove", ())))
+
+    def body_filter(self, exchange: Exchange, chunk: bytes, last: bool) -> bytes:
+        kept = exchange.notes.get(self)
+        if kept is None or (self._body is None and not self._filters):
+            return chunk
+        if self._body is not None:
+            return self._body if last else b""
+        kept += chunk
+        if len(kept) > _MOST:
+            del exchange.notes[self]
+            return bytes(kept)
+        if not last:
+            return b""
+        body = bytes(kept)
+        for pattern, replacement, count in self._filters:
+            body = pattern.sub(lambda match, text=replacement: _replaced(text, match), body, count=count)  # type: ignore[misc]
+        return body
+
+
+def _replaced(template: str, match: "re.Match[bytes]") -> bytes:
+    pieces, at = [], 0
+    for group in _GROUP.finditer(template):
+        number = int(group[1] or group[2])
+        found = match[number] if number <= len(match.groups()) else b""
+        pieces += [template[at : group.start()].encode(), found or b""]
+        at = group.end()
+    return b"".join([*pieces, template[at:].encode()])
+
+
+def _value(template: str, exchange: Exchange) -> bytes:
+    text = filled(template, exchange)
+    return "".join(each for each in text if each not in "\r\n\0").encode("latin-1", "replace")

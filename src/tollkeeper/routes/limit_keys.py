@@ -1,0 +1,53 @@
+"""What the plugins that limit have in common: whose limit it is, and how much that is where a variable says so."""
+
+import re
+from typing import Any
+
+from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.plugin import Conf
+from tollkeeper.routes.variables import filled
+
+_NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+KEY_TYPE: Schema = {"type": "string", "enum": ["var", "var_combination", "constant"], "default": "var"}
+REJECTION: Schema = {
+    "rejected_code": {"type": "integer", "minimum": 200, "maximum": 599, "default": 503},
+    "rejected_msg": {"type": "string", "minLength": 1},
+}
+POLICY: Schema = {"type": "string", "enum": ["local"], "default": "local"}
+"""Counters are this process's own."""
+
+
+def key_of(conf: Conf, exchange: Exchange) -> str:
+    """What `key` and `key_type` name in this request; the client's address where that is nothing."""
+    key: str = conf["key"]
+    kind = conf["key_type"]
+    if kind == "constant":
+        return key
+    if kind == "var":
+        return exchange.var(key) or exchange.request.client
+    return filled(key, exchange) if names_any(key, exchange) else exchange.request.client
+
+
+def names_any(template: str, exchange: Exchange) -> bool:
+    """Whether some variable in it has a value."""
+    return any(exchange.var(match[1] or match[2]) is not None for match in _NAMED.finditer(template))
+
+
+def number_of(value: Any, exchange: Exchange) -> float | None:
+    """A number above 0, or what the variables in a text make one; None where they make none."""
+    if isinstance(value, str):
+        try:
+            value = float(filled(value, exchange))
+        except ValueError:
+            return None
+    return value if 0 < value < float("inf") else None
+
+
+def rejected(conf: Conf) -> Response:
+    """The answer to a request that is over its limit."""
+    message = conf.get("rejected_msg")
+    if message is None:
+        return Response(conf["rejected_code"])
+    return Response.json(conf["rejected_code"], {"error_msg": message})

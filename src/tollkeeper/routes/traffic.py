@@ -1,0 +1,99 @@
+"""Prometheus metrics of ordinary routes, with APISIX's names and labels and a bounded number of series."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tollkeeper.core.histogram import Histogram
+
+_MILLISECONDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000)
+_PLACE = ("route", "service", "consumer", "node")
+_REQUEST = (
+    *("code", "route", "matched_uri", "matched_host", "service", "consumer", "node"),
+    *("request_type", "request_llm_model", "llm_model", "response_source"),
+)
+MOST_SERIES = 20_000
+_OTHER = "other"
+
+
+class Traffic(Collector):
+    """Adds requests up; `text` is the exposition."""
+
+    def __init__(self) -> None:
+        self._status: dict[tuple[str, ...], int] = {}
+        self._latency: dict[tuple[str, ...], Histogram] = {}
+        self._bytes: dict[tuple[str, ...], int] = {}
+        self._requests = 0
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def add(
+        self,
+        *,
+        code: str,
+        route: str,
+        uri: str,
+        host: str,
+        service: str,
+        consumer: str,
+        node: str,
+        source: str,
+        seconds: float,
+        upstream_seconds: float | None,
+        received: int,
+        sent: int,
+    ) -> None:
+        """One request that is over. Seconds and bytes."""
+        self._requests += 1
+        labels = (code, route, uri, host, service, consumer, node, "traditional_http", "", "", source)
+        if labels not in self._status and len(self._status) >= MOST_SERIES:
+            uri = host = consumer = _OTHER
+            labels = (code, _OTHER, uri, host, _OTHER, consumer, _OTHER, "traditional_http", "", "", source)
+            route = service = node = _OTHER
+        self._status[labels] = self._status.get(labels, 0) + 1
+        place = (route, service, consumer, node)
+        self._took("request", place, seconds)
+        if upstream_seconds is not None:
+            self._took("upstream", place, upstream_seconds)
+        self._took("apisix", place, max(seconds - (upstream_seconds or 0.0), 0.0))
+        for kind, size in (("ingress", received), ("egress", sent)):
+            self._bytes[kind, *place] = self._bytes.get((kind, *place), 0) + size
+
+    def _took(self, kind: str, place: tuple[str, ...], seconds: float) -> None:
+        histogram = self._latency.get((kind, *place))
+        if histogram is None:
+            histogram = self._latency[kind, *place] = Histogram(_MILLISECONDS)
+        histogram.observe(seconds * 1000)
+
+    def text(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        status = CounterMetricFamily("apisix_http_status", "HTTP status codes per route", labels=_REQUEST)
+        for labels, count in self._status.items():
+            status.add_metric(labels, count)
+        # prometheus-client would append _total; APISIX's counters are named without.
+        yield _plain(status)
+        latency = HistogramMetricFamily(
+            "apisix_http_latency", "HTTP request latency in milliseconds per route", labels=("type", *_PLACE)
+        )
+        for labels, histogram in self._latency.items():
+            latency.add_metric(labels, histogram.cumulative(), histogram.total)
+        yield latency
+        band = CounterMetricFamily("apisix_bandwidth", "Bandwidth in bytes per route", labels=("type", *_PLACE))
+        for labels, size in self._bytes.items():
+            band.add_metric(labels, size)
+        yield _plain(band)
+        requests = CounterMetricFamily("apisix_http_requests", "The total number of client requests")
+        requests.add_metric((), self._requests)
+        yield requests
+
+
+def _plain(family: CounterMetricFamily) -> Metric:
+    metric = Metric(family.name, family.documentation, "unknown")
+    for sample in family.samples:
+        metric.add_sample(family.name, sample.labels, sample.value)
+    return metric

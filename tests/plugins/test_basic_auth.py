@@ -1,0 +1,39 @@
+"""basic-auth at the gate's door."""
+
+import base64
+import json
+
+from kit.routed import Site
+
+
+def credentials(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def test_a_consumer_is_known_by_name_and_password_and_the_upstream_is_told(site: Site) -> None:
+    consumer = site.consumer({"basic-auth": {"username": "ada", "password": "s:e cret"}})
+    path = site.route({"basic-auth": {"hide_credentials": True}})
+    told = site.told(path, authorization=credentials("ada", "s:e cret"), x_consumer_username="somebody")
+    assert told["headers"]["x-consumer-username"] == consumer
+    assert "authorization" not in told["headers"]
+
+
+def test_each_mistake_has_its_words_and_a_challenge(site: Site) -> None:
+    site.consumer({"basic-auth": {"username": "bob", "password": "right"}})
+    path = site.route({"basic-auth": {"realm": "here"}})
+    for given, words in (
+        ({}, "Missing authorization in request"),
+        ({"authorization": "Basic !!"}, "Invalid authorization in request"),
+        ({"authorization": "Bearer abc"}, "Invalid authorization in request"),
+        ({"authorization": credentials("bob", "wrong")}, "Invalid user authorization"),
+        ({"authorization": credentials("nobody", "right")}, "Invalid user authorization"),
+    ):
+        status, headers, body = site.ask(path, **given)
+        assert (status, json.loads(body)) == (401, {"message": words})
+        assert headers["www-authenticate"] == 'Basic realm="here"'
+
+
+def test_an_anonymous_consumer_stands_in(site: Site) -> None:
+    anonymous = site.consumer({})
+    told = site.told(site.route({"basic-auth": {"anonymous_consumer": anonymous}}))
+    assert told["headers"]["x-consumer-username"] == anonymous

@@ -1,0 +1,82 @@
+"""limit-count at the gate's door."""
+
+import json
+
+from kit.routed import Site
+
+
+def statuses(site: Site, *paths: str, **headers: str) -> list[int]:
+    return [site.ask(path, **headers)[0] for path in paths]
+
+
+def test_so_many_pass_and_the_headers_tell_what_is_left(site: Site) -> None:
+    path = site.route({"limit-count": {"count": 2, "time_window": 600, "rejected_code": 429, "rejected_msg": "slow"}})
+    left = []
+    for _ in range(3):
+        status, headers, body = site.ask(path)
+        left.append((status, headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"]))
+        assert 0 < int(headers["x-ratelimit-reset"]) <= 600
+    assert left == [(200, "2", "1"), (200, "2", "0"), (429, "2", "0")]
+    assert json.loads(body) == {"error_msg": "slow"}
+
+
+def test_each_key_has_its_own_and_nothing_falls_back_to_the_address(site: Site) -> None:
+    path = site.route({"limit-count": {"count": 1, "time_window": 600, "key": "http_a"}})
+    assert statuses(site, path, path, a="1") == [200, 503]
+    assert statuses(site, path, path, a="2") == [200, 503]
+    assert statuses(site, path, path) == [200, 503]
+
+
+def test_a_combination_of_variables_is_one_key(site: Site) -> None:
+    conf = {"count": 1, "time_window": 600, "key": "$arg_a $arg_b", "key_type": "var_combination"}
+    path = site.route({"limit-count": conf})
+    assert statuses(site, f"{path}?a=1&b=1", f"{path}?a=1&b=2", f"{path}?b=1&a=1") == [200, 200, 503]
+
+
+def test_rules_must_all_hold_and_have_headers_of_their_own(site: Site) -> None:
+    rules = [
+        {"count": 1, "time_window": 600, "key": "$http_user", "header_prefix": "user"},
+        {"count": 2, "time_window": 600, "key": "$http_tenant"},
+    ]
+    path = site.route({"limit-count": {"rules": rules}})
+    status, headers, _ = site.ask(path, user="a", tenant="t")
+    assert (status, headers["x-user-ratelimit-remaining"], headers["x-2-ratelimit-remaining"]) == (200, "0", "1")
+    assert statuses(site, path, path, user="a", tenant="t") == [503, 503]
+    assert statuses(site, path, user="b", tenant="t") == [200]
+    assert statuses(site, path, user="c", tenant="t") == [503]
+
+
+def test_the_count_can_be_a_variable(site: Site) -> None:
+    path = site.route({"limit-count": {"count": "${http_most}", "time_window": 600}})
+    assert statuses(site, path, path, path, most="2") == [200, 200, 503]
+    assert statuses(site, path, most="many") == [500]
+
+
+def test_a_group_shares_one_counter_and_one_configuration(site: Site) -> None:
+    conf = {"count": 2, "time_window": 600, "group": "shared"}
+    one, two = site.route({"limit-count": conf}), site.route({"limit-count": conf})
+    assert statuses(site, one, two, one, two) == [200, 200, 503, 503]
+    assert site.refused({"limit-count": {**conf, "count": 3}}).endswith("group conf mismatched")
+
+
+def test_another_configuration_begins_anew(site: Site) -> None:
+    conf = {"count": 1, "time_window": 600}
+    upstream = {"nodes": {site.node: 1}, "type": "roundrobin"}
+    for count in (1, 2):
+        value = {"uri": "/anew", "plugins": {"limit-count": {**conf, "count": count}}, "upstream": upstream}
+        site.put("routes/anew", value)
+        assert statuses(site, *["/anew"] * (count + 1)) == [200] * count + [503]
+
+
+def test_metadata_renames_the_headers(site: Site) -> None:
+    site.put("plugin_metadata/limit-count", {"remaining_header": "X-Left"})
+    try:
+        path = site.route({"limit-count": {"count": 5, "time_window": 600}})
+        assert site.ask(path)[1]["x-left"] == "4"
+    finally:
+        site.gate.operator("DELETE", "/apisix/admin/plugin_metadata/limit-count")
+
+
+def test_counters_elsewhere_are_refused(site: Site) -> None:
+    words = site.refused({"limit-count": {"count": 1, "time_window": 1, "policy": "redis"}})
+    assert words.endswith('property "policy" validation failed: matches none of the enum values')

@@ -1,0 +1,84 @@
+"""http-logger and file-logger at the gate's door."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from kit.routed import Site
+from kit.scripted import Connection, Request, ScriptedUpstream, json_answer
+
+
+def until(found: Any, seconds: float = 20) -> Any:
+    """What `found` gives once it is something."""
+    end = time.monotonic() + seconds
+    while not (value := found()) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert value
+    return value
+
+
+def test_requests_are_told_in_batches_without_credentials(site: Site) -> None:
+    with ScriptedUpstream(json_answer(200, {})) as server:
+        conf = {
+            "uri": f"http://127.0.0.1:{server.port}/log",
+            "auth_header": "Basic abc",
+            "batch_max_size": 2,
+            "include_req_body": True,
+            "include_resp_body": True,
+        }
+        path = site.route({"http-logger": conf})
+        site.ask(path + "?a=1", "POST", {"x": 1}, authorization="Bearer secret-canary")
+        site.ask(path)
+        (sent,) = until(lambda: server.requests)
+        assert (sent.path, sent.headers["authorization"]) == ("/log", "Basic abc")
+        first, second = sent.json()
+        assert first["request"]["uri"] == path + "?a=1"
+        assert first["request"]["headers"]["authorization"] == "***"
+        assert json.loads(first["request"]["body"]) == {"x": 1}
+        assert json.loads(first["response"]["body"])["method"] == "POST"
+        assert (second["request"]["method"], second["response"]["status"]) == ("GET", 200)
+        assert second["upstream"] == site.node
+        assert "secret-canary" not in json.dumps(first["request"])
+
+
+def test_a_batch_that_is_refused_is_tried_again_and_fields_are_chosen(site: Site) -> None:
+    def script(asked: Request, connection: Connection) -> bool | None:
+        return json_answer(500 if len(server.requests) == 1 else 200, {})(asked, connection)
+
+    with ScriptedUpstream(script) as server:
+        conf = {
+            "uri": f"http://127.0.0.1:{server.port}/",
+            "batch_max_size": 1,
+            "max_retry_count": 1,
+            "retry_delay": 0,
+            "log_format": {"who": "$remote_addr", "in": {"status": "$status"}},
+        }
+        site.ask(site.route({"http-logger": conf}))
+        until(lambda: len(server.requests) == 2)
+        assert server.requests[1].json() == {"who": "127.0.0.1", "in": {"status": "200"}}
+
+
+def test_a_server_that_is_away_hinders_no_request(site: Site) -> None:
+    path = site.route({"http-logger": {"uri": "http://127.0.0.1:1/", "batch_max_size": 1}})
+    assert site.ask(path)[0] == 200
+    until(lambda: "plugin_log_lost" in site.gate.log())
+
+
+def test_a_file_gets_a_line_for_each_request_that_matches(site: Site) -> None:
+    conf = {
+        "path": "logs/requests.log",
+        "log_format": {"uri": "$uri", "status": "$status"},
+        "match": [[["arg_log", "==", "1"]]],
+    }
+    path = site.route({"file-logger": conf})
+    site.ask(path + "?log=0")
+    site.ask(path + "?log=1")
+    file: Path = site.gate.home / "logs" / "requests.log"
+    until(lambda: file.exists() and file.read_text().endswith("\n"))
+    assert json.loads(file.read_text()) == {"uri": path, "status": "200"}
+
+
+def test_a_file_lies_below_the_gates_home(site: Site) -> None:
+    for path in ("/etc/cron.d/x", "../x", "logs/../../x", "tollkeeper.db"):
+        assert "below the gate's home" in site.refused({"file-logger": {"path": path}})
