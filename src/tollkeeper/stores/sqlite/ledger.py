@@ -33,7 +33,7 @@ T = TypeVar("T")
 _MOST = 512
 _ENDS_WAIT = 0.005
 """Seconds that an end waits for a hold to ride with."""
-_GATHER = 0.001
+_GATHER = 0.002
 """Seconds that a hold waits for others when the last transaction had several: fewer syncs, each of more rows."""
 _NEVER = float("inf")
 _RETRY = 0.5
