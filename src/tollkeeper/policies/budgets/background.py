@@ -26,10 +26,11 @@ class Background:
 
     def __init__(self) -> None:
         self._going_on: dict[tuple[str, str], tuple[int, Releasable]] = {}
-        self._charging: dict[str, Releasable] = {}
+        self.charging: dict[str, Releasable] = {}
+        """What is held until the event of that request is spent."""
 
     def __len__(self) -> int:
-        return len(self._going_on) + len(self._charging)
+        return len(self._going_on) + len(self.charging)
 
     def keep(self, account: str, response: str, held: Releasable, at_ms: int) -> None:
         """It goes on; `at_ms` is when it began."""
@@ -45,11 +46,11 @@ class Background:
         """Its usage is known now, and that request's event will charge it."""
         found = self._going_on.pop((account, response), None)
         if found is not None:
-            self._charging[request_id] = found[1]
+            self.charging[request_id] = found[1]
 
     def charged(self, request_id: str) -> None:
         """That event has been spent."""
-        held = self._charging.pop(request_id, None)
+        held = self.charging.pop(request_id, None)
         if held is not None:
             held.release()
 

@@ -78,7 +78,7 @@ class Budgets:
     def post(self, event: Event) -> None:
         """An attempt has cost this much."""
         self._book.post(event)
-        if self._background:
+        if self._background.charging:
             self._background.charged(event.request_id)
 
     def concern(self, key: Key) -> bool:
@@ -87,14 +87,16 @@ class Budgets:
         return bool(self._lines_of(key))
 
     async def reserve(self, call: Call, target: Target, at_ms: int) -> Reservation | None:
-        book = self._book
-        asked = [(line, book.purse(line.id, line.any, at_ms)) for line in self._lines_of(call.key)]
-        for _, purse in asked:
-            if not purse.opened:
-                await book.open([purse for _, purse in asked])
-                if not call.dry:  # others may have been admitted meanwhile
-                    call.notes.append(("budgets", "read from the ledger first"))
-                break
+        book, opened = self._book, True
+        asked: list[tuple[Line, Purse]] = []
+        for line in self._lines_of(call.key):
+            purse = book.purse(line.id, line.any, at_ms)
+            asked.append((line, purse))
+            opened = opened and purse.opened
+        if not opened:
+            await book.open([purse for _, purse in asked])
+            if not call.dry:  # others may have been admitted meanwhile
+                call.notes.append(("budgets", "read from the ledger first"))
         return self._admit(call, target, at_ms, asked)
 
     async def standings(self, keys: Sequence[Key], at_ms: int) -> list[tuple[Line, Purse]]:
@@ -141,15 +143,18 @@ class Budgets:
             return self._held(call, target, at_ms, Ceiling(0, None), (), {}, headers)
         bounds, ceiling = self._bounded(call, target, price)
         output, changes = self._output(call, target, bounds, ceiling, hard, headers)
-        parts = [self._part(call, ceiling, output, budget, purse) for budget, purse in hard]
-        for (budget, purse), (held, _) in zip(hard, parts, strict=True):
-            most = ceiling.of(budget.unit, output)
-            note = ("budget", purse.id, budget.unit, budget.amount, purse.spent, purse.held, most)
-            call.notes.append((*note, held) if budget.adaptive else note)
+        parts: list[tuple[Budget, Purse, int, int]] = []
+        for budget, purse in hard:
+            held = most = ceiling.of(budget.unit, output)
+            note: tuple[object, ...] = ("budget", purse.id, budget.unit, budget.amount, purse.spent, purse.held, most)
+            if budget.adaptive:
+                held = self._part(call, ceiling, most, budget, purse)
+                note = (*note, held)
+            call.notes.append(note)
             if held > budget.amount - purse.spent - purse.held:
                 self._refuse(call, budget, purse, held)
-        taken = [] if call.dry else zip(hard, parts, strict=True)
-        shares = [Share(budget, purse, *share) for (budget, purse), share in taken]
+            parts.append((budget, purse, held, most - held))
+        shares = [] if call.dry else [Share(*part) for part in parts]
         return self._held(call, target, at_ms, ceiling, shares, changes, headers)
 
     def _held(
@@ -213,16 +218,12 @@ class Budgets:
         headers.append((b"x-tollkeeper-clamped", b"%b=%d" % (field.encode(), most)))
         return most * choices, {field: b"%d" % most}
 
-    def _part(self, call: Call, ceiling: Ceiling, output: int, budget: Budget, purse: Purse) -> tuple[int, int]:
-        """What is to be held, and what the attempt can cost beyond that."""
-        most = ceiling.of(budget.unit, output)
-        if not budget.adaptive:
-            return most, 0
+    def _part(self, call: Call, ceiling: Ceiling, most: int, budget: Budget, purse: Purse) -> int:
+        """What is to be held in an adaptive budget for an attempt that can cost `most`."""
         usual = self._history.high(call.key.id, call.model or "", budget.unit)
         if usual is None:
-            return most, 0
-        held = min(most, max(usual, ceiling.of(budget.unit, 0), most - self._spare_risk(budget, purse)))
-        return held, most - held
+            return most
+        return min(most, max(usual, ceiling.of(budget.unit, 0), most - self._spare_risk(budget, purse)))
 
     def _spare_risk(self, budget: Budget, purse: Purse) -> int:
         if not budget.adaptive:

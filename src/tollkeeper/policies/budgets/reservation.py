@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tollkeeper.core.budget import Budget
+from tollkeeper.core.budget import Budget, Unit
 from tollkeeper.core.call import Call
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.usage import Usage
@@ -70,17 +70,27 @@ class Held:
         self._overdrawn = overdrawn
         self.changes = changes
         self.headers = headers
-        self.output_tokens = min(
-            (ceiling.output_within(share.budget.unit, share.held) for share in shares), default=NO_END
-        )
+        within = NO_END
+        for share in shares:
+            room = ceiling.output_within(share.budget.unit, share.held)
+            if room < within:
+                within = room
+        self.output_tokens = within
 
     @property
     def held_nano(self) -> int | None:
-        return max((share.held for share in self._shares if share.budget.unit == "usd"), default=None)
+        return self._most("usd")
 
     @property
     def held_tokens(self) -> int | None:
-        return max((share.held for share in self._shares if share.budget.unit == "tokens"), default=None)
+        return self._most("tokens")
+
+    def _most(self, unit: Unit) -> int | None:
+        most: int | None = None
+        for share in self._shares:
+            if share.budget.unit == unit and (most is None or share.held > most):
+                most = share.held
+        return most
 
     def grow(self, output_tokens: int) -> bool:
         return self._grow(output_tokens + output_tokens // 4 + 256) or self._grow(output_tokens)
