@@ -178,11 +178,10 @@ def test_a_kill_half_a_second_after_each_start_for_minutes_loses_nothing(tmp_pat
         gate.stop()
         rounds = Rounds(gate, upstream, Count())
         until = time.monotonic() + 150
-        while time.monotonic() < until:
+        while time.monotonic() < until or len(rounds.keys) < 20:
             rounds.live(lambda gate: time.sleep(0.5))
         found = rounds.check()
 
-    assert len(rounds.keys) > 20
     print(f"{len(rounds.keys)} kills: {dict(found)}, upstream saw {len(rounds.count.seen)}")
 
 
