@@ -58,8 +58,8 @@ def test_the_stretch_around_a_step_is_disturbed(connection: sqlite3.Connection) 
     clock.put((NOW, NOW + 5000))(connection)
 
     assert clock.disturbed(connection) == [
-        (NOW - HOUR - 1000, NOW + 2 * HOUR),
-        (NOW - 1000, NOW + 10_000 + HOUR),
+        (NOW - HOUR - 60_000, NOW + 2 * HOUR),
+        (NOW - 60_000, NOW + 10_000 + HOUR),
     ]
 
 

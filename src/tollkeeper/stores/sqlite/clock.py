@@ -11,8 +11,8 @@ from tollkeeper.stores.sqlite import database
 
 _LEAST = 20
 """Milliseconds that the clock must be set by between two looks; to drift or to be slewed is not to be set."""
-_AROUND = 1000
-"""Milliseconds before that look in which it may have been."""
+_AROUND = 60_000
+"""Milliseconds before that look in which it may have been: a busy machine can be late to look by seconds."""
 _KEPT = 1000
 _CALLS_LAST = 3_600_000
 """Milliseconds: an attempt that was under way has an end that is off by as much as the clock was set."""
