@@ -53,6 +53,7 @@ WITHOUT_A_MIRROR = {
     "bulk/batches/openai.py": "cli/test_run_batch.py",
     "bulk/batches/parts.py": "cli/test_run_batch.py",
     "bulk/batches/service.py": "cli/test_run_batch.py",
+    "bulk/served.py": "server/test_batches.py",
     "bulk/engine.py": "cli/test_run.py",
     "bulk/fingerprint.py": "cli/test_run.py",
     "bulk/identifiers.py": "cli/test_run.py",

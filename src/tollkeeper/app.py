@@ -5,7 +5,7 @@ import gc
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random, random
@@ -240,6 +240,9 @@ class App:
         self.stopping = False
         self.refused: Counter[tuple[str, ...]] = Counter()
         """Calls that were turned away, by the error's code."""
+        self.on_start: list[Callable[[], None]] = []
+        """Run when it starts, and `on_close` before anything else is closed: what the doors have under way themselves."""
+        self.on_close: list[Callable[[], Awaitable[None]]] = []
         self.on_reload: list[Callable[[], None]] = []
         """Run after another config was taken: by the doors, for what they keep of it."""
         self._unseen: list[Event] = []
@@ -257,6 +260,8 @@ class App:
             reading.add_done_callback(lambda _: gc.freeze())  # they stay: no collection need look at them
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
         self.upkeep.start()
+        for begin in self.on_start:
+            begin()
         if self.damage is not None:
             self.log.say("store_damaged", tables=",".join(self.damage.tables), file=self.damage.file)
         if self.loaded.config.log.blocked:
@@ -359,6 +364,8 @@ class App:
             task.cancel()
         if self._means.tasks:
             await asyncio.wait(self._means.tasks, timeout=_LAST_WORDS)
+        for end in self.on_close:
+            await end()
         await self.idempotent_runs.finish()
         await self.runs.finish()
         await self.counting.finish()

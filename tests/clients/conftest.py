@@ -14,6 +14,7 @@ CONFIG = """
 kind = "openai"
 base_url = "{url}/v1"
 api_key = "{key}"
+batch = "openai"
 
 [providers.azure-mock]
 kind = "azure"

@@ -68,7 +68,7 @@ class OpenAIBatchProvider:
             path = request.path.removeprefix("/v1/")
             if path == "files":
                 name = f"file-{len(self.files) + 1}"
-                self.files[name] = request.body.partition(b"application/jsonl\r\n\r\n")[2].rpartition(b"\r\n--")[0]
+                self.files[name] = _content(request.body)
                 return json_answer(200, {"id": name, "object": "file"})(request, connection)
             if path == "batches" and request.method == "POST":
                 return self._begin(request, connection)
@@ -113,6 +113,11 @@ class OpenAIBatchProvider:
                 batch[field] = f"file-{len(self.files) + 1}"
                 self.files[batch[field]] = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         return batch
+
+
+def _content(form: bytes) -> bytes:
+    """The file in a form."""
+    return form.partition(b"filename=")[2].partition(b"\r\n\r\n")[2].partition(b"\r\n--")[0]
 
 
 class AnthropicBatchProvider:

@@ -33,6 +33,10 @@ class _Message(Struct):
     function_call: Raw = Raw(b"null")
 
 
+Reading = Callable[[bytes, Check | None], "Output"]
+"""(body of an answer, check) -> what the row gets of it. Raises BadAnswer."""
+
+
 class BadAnswer(ValueError):
     """An answer of status 200 that is not one, or does not follow the schema: another try may be better."""
 
@@ -70,6 +74,15 @@ def output(body: bytes, check: Check | None = None) -> Output:
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadAnswer(f"the answer is not one: {error}") from None
     return Output(body, None, usage)
+
+
+def whole(body: bytes, check: Check | None = None) -> Output:
+    """The answer itself, for those who want it as the provider gave it. Raises BadAnswer where it is no JSON object."""
+    try:
+        msgspec.json.decode(body, type=dict[str, Raw])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadAnswer(f"the answer is not one: {error}") from None
+    return Output(body.replace(b"\n", b" "), None, b"null")
 
 
 def _choice(choice: _Choice, check: Check | None) -> bytes:

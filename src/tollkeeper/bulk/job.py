@@ -90,11 +90,13 @@ class Job:
         now: Clock,
         monotonic: Clock,
         uniform: Callable[[float, float], float],
+        read: answers.Reading = answers.output,
     ) -> None:
         self.plan = plan
         self.kind = export.kind_of(plan.output, plan.output_format)
         self.at_risk = 0
         self.begun_before = 0
+        self.begun_well = 0
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="part")
         """Rows that had ended before this run."""
         _refuse_surprises(plan)
@@ -113,7 +115,9 @@ class Job:
             self.running: Running | Batching
             if plan.batch is None:
                 pace = Pace(rpm=plan.rpm, tpm=plan.tpm, now=monotonic(), uniform=uniform)
-                self.running = Running(*given, pace=pace, check=check, now=now, monotonic=monotonic, uniform=uniform)
+                self.running = Running(
+                    *given, pace=pace, check=check, now=now, monotonic=monotonic, uniform=uniform, read=read
+                )
             else:
                 parts = Parts(self.journal, plan.output)
                 self.running = Batching(
@@ -210,7 +214,8 @@ class Job:
         if plan.retry_failed:
             journal.forget_failed()
         self.at_risk = int(before.get("open", "0"))
-        self.begun_before = journal.totals().rows
+        totals = journal.totals()
+        self.begun_before, self.begun_well = totals.rows, totals.rows - totals.failed
 
     def _note(self) -> None:
         values = {name: msgspec.json.encode(value).decode() for name, value in self.plan.about.items()}

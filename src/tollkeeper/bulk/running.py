@@ -128,6 +128,7 @@ class Running:
         now: Clock,
         monotonic: Clock,
         uniform: Callable[[float, float], float],
+        read: answers.Reading = answers.output,
     ) -> None:
         self.counts = Counts()
         self.concurrency = Concurrency(limits.concurrency)
@@ -147,6 +148,7 @@ class Running:
         self._limits = limits
         self._pace = pace
         self._check = check
+        self._read = read
         self._now = now
         self._monotonic = monotonic
         self._uniform = uniform
@@ -323,7 +325,7 @@ class Running:
     def _judge(self, row: _Try, answer: Answer, sent_at: float, now: float) -> None:
         if 200 <= answer.status < 300:
             try:
-                found = answers.output(answer.body, self._check)
+                found = self._read(answer.body, self._check)
             except answers.BadAnswer as bad:
                 row.bad += 1
                 row.failure = Failure("bad_answer", answer.status, "bad_answer", str(bad)[:500], answer.request_id)

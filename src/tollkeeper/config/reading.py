@@ -14,6 +14,7 @@ from msgspec import Struct
 from tollkeeper.apis.options import ApiOptions, OutsideOptions
 from tollkeeper.config.routing import RESOURCES, RoutingOptions, plain
 from tollkeeper.config.tables import (
+    BatchesConfig,
     Config,
     LedgerConfig,
     LogConfig,
@@ -88,6 +89,7 @@ _TABLES: dict[str, type[Struct]] = {
     "websocket": SocketOptions,
     "playground": PlaygroundConfig,
     "mcp": McpOptions,
+    "batches": BatchesConfig,
 }
 _NAMED_TABLES: dict[str, type[Struct]] = {
     "providers": ProviderConfig,

@@ -109,6 +109,18 @@ class LedgerConfig(RefusalBounds, frozen=True, kw_only=True, forbid_unknown_fiel
     """Older events are deleted, their sums are not. No fewer than a month of any time zone, which a budget may be for."""
 
 
+class BatchesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[batches]: those that the gate runs itself."""
+
+    enabled: bool = True
+    concurrency: Positive = 32
+    """Calls of one batch at one time, at most."""
+    running: Positive = 4
+    """Batches that run at one time; others wait."""
+    keep_days: Positive = 30
+    """How long files and batches are kept, looked at when the gate starts."""
+
+
 class PlaygroundConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[playground]"""
 
@@ -134,6 +146,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     websocket: SocketOptions = SocketOptions()
     playground: PlaygroundConfig = PlaygroundConfig()
     mcp: McpOptions = McpOptions()
+    batches: BatchesConfig = BatchesConfig()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
     apis: dict[str, ApiOptions] = {}

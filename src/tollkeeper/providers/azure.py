@@ -14,6 +14,7 @@ PROVIDER = Provider(
     speaks={"openai_chat": HERE, "openai_responses": HERE, "openai_embeddings": HERE},
     # As with OpenAI: reasoning models take max_completion_tokens only.
     output_limit=("max_completion_tokens", "max_tokens"),
+    batch="openai",
     prices="azure",
     otel="azure.ai.openai",
     docs="https://learn.microsoft.com/azure/ai-services/openai/reference",

@@ -1,17 +1,27 @@
 """Makes the gate's door over an app, and keeps it up with the configuration."""
 
+import random
 import time
 import traceback
+from collections.abc import Awaitable
 from pathlib import Path
 
 from tollkeeper.app import App
+from tollkeeper.bulk.engine import Engine
+from tollkeeper.bulk.running import Answer
+from tollkeeper.bulk.served import Served
+from tollkeeper.bulk.shaping import Request as BulkRequest
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.keys import Key
 from tollkeeper.server import mcp
+from tollkeeper.server.batches import Batches
 from tollkeeper.server.conversing import Conversing
-from tollkeeper.server.door import Door
+from tollkeeper.server.door import Door, Taker
 from tollkeeper.server.gate import Gate
 from tollkeeper.server.pages import Pages
 from tollkeeper.server.playground import Playground
 from tollkeeper.server.published import answerer
+from tollkeeper.server.requests import Answerer
 from tollkeeper.server.routed import Routed
 from tollkeeper.server.routed_sockets import RoutedSockets
 
@@ -54,8 +64,50 @@ def door_of(app: App) -> Door:
 
     options = app.loaded.config
     routed = Routed(app.routes.pipeline, door, options.server.limits, options.routing.read_body)
-    door.first = (routed.take,)
+    door.first = (routed.take, *_batches(app, gate.answer))
     door.sockets = RoutedSockets(app.routes.pipeline, conversing.sockets, app.new_id, time.monotonic)
     place()
     app.on_reload.append(place)
     return door
+
+
+def _batches(app: App, relay: Answerer) -> list[Taker]:
+    """Who takes files and batches that are the gate's own."""
+    options = app.loaded.config.batches
+    if not options.enabled:
+        return []
+
+    def ask(key: Key, request: BulkRequest, attempt: int) -> Awaitable[Answer]:
+        engine = Engine(app.flow.handle, key, job="batch", new_id=app.new_id, now=time.time, monotonic=time.monotonic)
+        return engine(request, attempt)
+
+    def provider_of(model: str | None) -> str | None:
+        routing = app.flow.routing
+        try:
+            target = routing.unnamed(None) if model is None else routing.targets(model)[0]
+        except CallerError:
+            return None
+        return target.account.name if target.account.provider.batch == "openai" else None
+
+    served = Served(
+        app.home / "batches",
+        ask,
+        app.keys.of_id,
+        app.new_id,
+        random.uniform,
+        lambda batch, trouble: app.log.say("batch_trouble", batch=batch, reason=trouble),
+        concurrency=options.concurrency,
+        running=options.running,
+        keep_days=options.keep_days,
+    )
+    app.on_start.append(served.start)
+    app.on_close.append(served.close)
+    batches = Batches(
+        served,
+        app.keys,
+        relay,
+        lambda: app.loaded.config.server.limits,
+        provider_of,
+        lambda: all(account.provider.batch == "openai" for account in app.loaded.accounts.values()),
+    )
+    return [batches.take]

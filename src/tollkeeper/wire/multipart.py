@@ -5,6 +5,9 @@ for another. So what parsers read in different ways is refused, not guessed at.
 """
 
 import re
+from collections.abc import Iterator
+from mmap import mmap
+from typing import NamedTuple
 
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\\]+)"|([^;\s"\\]+))\s*(?:;|$)', re.IGNORECASE)
 _BOUNDARIES = re.compile(r"boundary\s*\*?=", re.IGNORECASE)
@@ -124,3 +127,35 @@ def _names(head: bytes, field: bytes) -> bool:
     if len(names) > 1 or b"name*" in dict(found) or any(b"\\" in name for name in names):
         raise BadForm("a part's name can be read in more than one way")
     return names == [field] and not {b"filename", b"filename*"} & dict(found).keys()
+
+
+class Part(NamedTuple):
+    """One part of a whole form: where its content stands."""
+
+    name: str
+    filename: str | None
+    start: int
+    end: int
+
+
+def parts(form: mmap | bytes, boundary: bytes) -> Iterator[Part]:
+    """The parts of a form that is there whole. Raises BadForm where it is none."""
+    delimiter = b"--" + boundary
+    at = form.find(delimiter)
+    if at < 0:
+        raise BadForm("its boundary is nowhere in it")
+    while True:
+        at += len(delimiter)
+        if form[at : at + 2] == b"--":
+            return
+        head_end = form.find(b"\r\n\r\n", at, at + _LONGEST_HEAD)
+        end = form.find(b"\r\n" + delimiter, head_end)
+        if head_end < 0 or end < 0:
+            raise BadForm("it ends early")
+        found: dict[str, str] = {}
+        for line in form[at:head_end].split(b"\r\n"):
+            if _DISPOSITION.match(line):
+                for name, quoted, plain in _PARAMETER.findall(line):
+                    found[name.decode("latin-1").lower()] = (quoted or plain).decode("utf-8", "replace")
+        yield Part(found.get("name", ""), found.get("filename"), head_end + 4, end)
+        at = end + 2

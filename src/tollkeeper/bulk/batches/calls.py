@@ -36,6 +36,7 @@ class HttpCalls:
     ) -> None:
         self._outbound = outbound
         self._root = account.provider.base_url
+        self._version = account.provider.api_version
         self._headers = [*headers, (b"accept-encoding", b"identity")]
         self._every = every
         self._uniform = uniform
@@ -111,6 +112,8 @@ class HttpCalls:
     def _url(self, path: str) -> str:
         """`path` is below the provider's base URL, or a whole URL of the same host: keys go nowhere else."""
         if not path.startswith(("http://", "https://")):
+            if self._version is not None:
+                path += f"{'&' if '?' in path else '?'}api-version={self._version}"
             return f"{self._root}/{path}"
         found, own = urlsplit(path), urlsplit(self._root)
         if (found.scheme, found.netloc) != (own.scheme, own.netloc):

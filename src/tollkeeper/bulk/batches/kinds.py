@@ -14,19 +14,21 @@ def service_for(kind: str, target: Target, calls: Callable[[Account, Headers], C
     """A service of that kind for the target's account."""
     make, headers = _KINDS[kind]
     account = target.account
+    return make(calls(account, headers(account)), target)
+
+
+def _openai(account: Account) -> Headers:
     secret = (account.secret or "").encode()
-    return make(calls(account, headers(secret)), target)
-
-
-def _openai(secret: bytes) -> Headers:
+    if account.provider.auth == "api-key":
+        return [(b"api-key", secret)]
     return [(b"authorization", b"Bearer " + secret)]
 
 
-def _anthropic(secret: bytes) -> Headers:
-    return [(b"x-api-key", secret), (b"anthropic-version", b"2023-06-01")]
+def _anthropic(account: Account) -> Headers:
+    return [(b"x-api-key", (account.secret or "").encode()), (b"anthropic-version", b"2023-06-01")]
 
 
-_KINDS: dict[str, tuple[Callable[[Calls, Target], Service], Callable[[bytes], Headers]]] = {
+_KINDS: dict[str, tuple[Callable[[Calls, Target], Service], Callable[[Account], Headers]]] = {
     "openai": (OpenAIBatches, _openai),
     "anthropic": (AnthropicBatches, _anthropic),
 }

@@ -143,11 +143,13 @@ class KeyRing:
         self._now = now
         self._seen: int | None = None
         self._by_digest: dict[bytes, Key] = {}
+        self._by_id: dict[str, Key] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Reads all keys again."""
         self._by_digest = {key.digest: key for key in self._store.list()}
+        self._by_id = {key.id: key for key in self._by_digest.values()}
 
     def poll(self) -> None:
         """Reads all keys again if another process may have changed them. Keeps the old ones if that fails."""
@@ -162,6 +164,11 @@ class KeyRing:
         key = self._by_digest.get(digest)
         right = hmac.compare_digest(digest, key.digest if key is not None else _NOBODY)
         return key if right and key is not None and key.usable(int(self._now() * 1000)) else None
+
+    def of_id(self, id: str) -> Key | None:
+        """The usable key of that id."""
+        key = self._by_id.get(id)
+        return key if key is not None and key.usable(int(self._now() * 1000)) else None
 
     def current(self, key: Key) -> Key | None:
         """The key as it is now; None where it can no longer be used, or has another secret."""
