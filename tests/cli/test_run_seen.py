@@ -106,3 +106,15 @@ def test_a_key_that_every_call_is_refused_with_stops_the_job_soon_and_loses_noth
         upstream.script = after(0)
         assert folder.run(*JOB, "--resume")[0] == 0
         assert all(row["error"] is None for row in folder.rows())
+
+
+def test_a_report_of_a_job_shows_what_came_of_it(tmp_path: Path) -> None:
+    with ScriptedUpstream(after(0.02)) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(60)
+        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--report", "report.html")
+    assert code == 0, err
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "<dt>answered</dt><dd>60</dd>" in text
+    assert "<dt>USD</dt><dd>0.0009</dd>" in text
+    assert "<h2>Throughput" in text

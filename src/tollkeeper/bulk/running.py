@@ -108,6 +108,8 @@ class Counts:
         self.cost_nano = 0
         self.errors: Counter[str] = Counter()
         """Failed tries by kind."""
+        self.seconds: deque[float] = deque(maxlen=256)
+        """How long the latest good answers took."""
         self.drawn = 0
         """Rows taken from the input."""
 
@@ -333,6 +335,7 @@ class Running:
                 self._again(row, Verdict.AGAIN if row.bad < self._limits.bad_answers else Verdict.ROW, now, None)
                 return
             self._pace.answered(False, now)
+            self.counts.seconds.append(now - sent_at)
             self._hopeless = 0
             self._recent.append(False)
             if row.attempts == 1:

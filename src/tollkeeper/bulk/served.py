@@ -141,6 +141,11 @@ class Served:
                 task.cancel()
             await asyncio.wait(tasks)
 
+    @property
+    def used(self) -> bool:
+        """Whether anybody has files here."""
+        return bool(self._files)
+
     # --- files ------------------------------------------------------------------------------------------------------
 
     def new_path(self) -> Path:
@@ -323,9 +328,8 @@ class Served:
         """The rows' answers and their errors, each in a file in OpenAI's form; None where there are none."""
         well, failed = self.new_path(), self.new_path()
         with well.open("wb") as answered, failed.open("wb") as refused:
-            for number, line in enumerate(_lines(job, why, self._new_id)):
-                del number
-                (answered if line[0] else refused).write(line[1])
+            for has_answer, line in _lines(job, why, self._new_id):
+                (answered if has_answer else refused).write(line)
         found = []
         for path in (well, failed):
             empty = not path.stat().st_size

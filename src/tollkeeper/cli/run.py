@@ -18,16 +18,17 @@ import fastjsonschema
 import msgspec
 import uvloop
 
-from tollkeeper.bulk import answers, connecting, progress
+from tollkeeper.bulk import answers, connecting, progress, report
 from tollkeeper.bulk.batches.kinds import KINDS
 from tollkeeper.bulk.batches.running import Batching
 from tollkeeper.bulk.caps import KeyCap, Tally
 from tollkeeper.bulk.job import Job, Outcome, Plan, journal_of
 from tollkeeper.bulk.running import Ask, Limits, Running
+from tollkeeper.bulk.samples import Sample, Samples, runs_of
 from tollkeeper.bulk.shaping import CHAT, EMBEDDINGS, Shape
 from tollkeeper.cli import forecasting
 from tollkeeper.cli.options import Common, common, print_json
-from tollkeeper.core.errors import CallerError
+from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.money import nano_from_usd, usd_from_nano
 from tollkeeper.core.template import Template
 
@@ -69,6 +70,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--batch", type=click.Choice(KINDS), help="By the provider's batch API: at half the price, within a day.")
 @click.option("--batch-rows", type=click.IntRange(1), help="Rows in one batch, at most.")
 @click.option("--batch-poll", type=_POSITIVE, default=30.0, show_default=True, help="Seconds between looks at a batch.")
+@click.option("--report", type=_PATH, help="Write an HTML page with plots of how it went.")
 @click.option("--gate", metavar="URL", help="Ask through a running gate; its key is in TOLLKEEPER_KEY.")
 @click.option("--key", "key_name", default="bulk", show_default=True, help="Whose budgets and ledger rows these are.")
 @common
@@ -114,7 +116,10 @@ def run(
             connecting.batching(app, engine, job.running, given["batch"], given["batch_poll"])
         return engine
 
-    outcome = uvloop.run(_run(plan, check, in_process if gate is None else asked_gate, options.json))
+    connect = in_process if gate is None else asked_gate
+    outcome, runs = uvloop.run(_run(plan, check, connect, options.json))
+    if given["report"] is not None:
+        _report(given["report"], plan, outcome, runs)
     _summary(options, plan, outcome)
     spent = outcome.ending == "stopped" and (outcome.why or "").startswith("budget_exceeded")
     raise SystemExit(EXIT_SPENT if spent else _EXITS[outcome.ending])
@@ -122,7 +127,7 @@ def run(
 
 async def _run(
     plan: Plan, check: answers.Check | None, connect: Callable[[AsyncExitStack, Job], Awaitable[Ask]], as_json: bool
-) -> Outcome:
+) -> tuple[Outcome, list[list[Sample]]]:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         job = Job(
@@ -154,16 +159,23 @@ async def _run(
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
-        looking = loop.create_task(_look(shown))
+        samples = Samples()
+        looking = loop.create_task(_look(shown, samples, job))
         try:
-            return await job.run()
+            outcome = await job.run()
         finally:
             looking.cancel()
             shown.end()
+        running = job.running
+        samples.look(time.time(), running.counts, running.under_way, running.concurrency, last=True)
+        samples.keep(job.journal)
+        return outcome, runs_of(job.journal)
 
 
-async def _look(shown: progress.Progress) -> None:
+async def _look(shown: progress.Progress, samples: Samples, job: Job) -> None:
+    running = job.running
     while True:
+        samples.look(time.time(), running.counts, running.under_way, running.concurrency, last=False)
         await asyncio.sleep(progress.EVERY)
         shown.look()
 
@@ -275,6 +287,27 @@ def _most(text: str | None) -> int | None:
     if most <= 0:
         raise CallerError(f"--max-cost takes an amount in USD, not '{text}'.", code="invalid_value", param="max_cost")
     return most
+
+
+def _report(path: Path, plan: Plan, outcome: Outcome, runs: list[list[Sample]]) -> None:
+    totals = outcome.totals
+    seconds = sum(run[-1].at - run[0].at for run in runs if run)
+    numbers = [
+        ("rows", f"{outcome.rows:,}"),
+        ("answered", f"{totals.rows - totals.failed:,}"),
+        ("failed", f"{totals.failed:,}"),
+        ("not run", f"{outcome.rows - totals.rows:,}"),
+        ("calls", f"{totals.attempts:,}"),
+        ("USD", usd_from_nano(totals.cost_nano)),
+        ("tokens", f"{sum(run[-1].tokens for run in runs if run):,}"),
+        ("under way", progress.span(seconds)),
+    ]
+    below = f"Model {plan.shape.model or 'named by each row'}; {outcome.ending.replace('_', ' ')}"
+    facts = report.Facts(plan.output.name, f"{below}{': ' + outcome.why if outcome.why else ''}.", numbers)
+    try:
+        report.write(path, facts, runs)
+    except OSError as error:
+        raise GateError(f"{path} cannot be written: {error.strerror}.", code="output_unwritable") from None
 
 
 def _summary(options: Common, plan: Plan, outcome: Outcome) -> None:

@@ -66,11 +66,11 @@ class Batches:
             return None
         if rest.startswith((FILE, BATCH)):
             return self._of_id(first, *rest.partition("/")[::2])
-        if rest or self._all_have_it():
+        if rest or _PROVIDER in request.named or self._all_have_it():
             return None
         if request.method == "POST":
             return self._upload if first == "files" else self._create
-        if request.method == "GET" and self._provider_of(None) is None:
+        if request.method == "GET" and self._served.used and self._provider_of(None) is None:
             return self._list(first)
         return None
 
@@ -93,9 +93,8 @@ class Batches:
                 provider = self._provider_of(form.model)
                 if provider is None:
                     return _json(_shown(self._taken(kept, form, key)))
-                if _PROVIDER not in request.named:
-                    request.headers = [*request.headers, (_PROVIDER, provider.encode())]
-                    request.named[_PROVIDER] = provider.encode()
+                request.headers = [*request.headers, (_PROVIDER, provider.encode())]
+                request.named[_PROVIDER] = provider.encode()
             with kept.open("rb") as stream:
                 request.receive = _replayed(stream.read, request.receive)
                 return await self._relay(request)
