@@ -11,6 +11,7 @@ PROVIDER = Provider(
     stream_usage="always",
     # max_tokens is deprecated (https://github.com/groq/groq-python/pull/175).
     output_limit=("max_completion_tokens", "max_tokens"),
+    batch="openai",
     prices="groq",
     otel="groq",
     docs="https://console.groq.com/docs/openai",

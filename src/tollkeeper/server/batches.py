@@ -1,11 +1,12 @@
 """/v1/files and /v1/batches, where the gate keeps and runs them itself: for models whose provider has no batch API.
 
-What goes to a provider that has one is passed on as it came. Which it is, is decided by the model that the file's first
-line names; later requests are decided by their ids.
+What goes to a provider that has one is passed on as it came. Which it is, is decided by the first model that the
+file's lines name; later requests are decided by their ids.
 """
 
 import mmap
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -34,6 +35,8 @@ from tollkeeper.wire import multipart
 
 _JSON = (b"content-type", b"application/json")
 _PIECE = 256 * 1024
+_LINES = 100
+"""Among which a file must name a model, to be more than a file."""
 _PROVIDER = b"x-tollkeeper-provider"
 
 
@@ -89,7 +92,7 @@ class Batches:
                 async for chunk in bodies.streamed(request.receive, limit):
                     stream.write(chunk)
             form = _read(kept, request.named[b"content-type"].decode("latin-1"))
-            if form is not None and form.purpose == "batch":
+            if form is not None and form.purpose == "batch" and form.model is not None:
                 provider = self._provider_of(form.model)
                 if provider is None:
                     return _json(_shown(self._taken(kept, form, key)))
@@ -173,7 +176,7 @@ class _Form(msgspec.Struct):
     end: int
     """Of the file's content in the form."""
     model: str | None
-    """As the first line names it."""
+    """The first that a line names."""
 
 
 class _Body(msgspec.Struct):
@@ -197,19 +200,28 @@ def _read(path: Path, content_type: str) -> _Form | None:
             file, purpose = parts.get("file"), parts.get("purpose")
             if file is None or purpose is None or purpose.end - purpose.start > 64:
                 return None
-            line_end = form.find(b"\n", file.start, file.end)
-            first = form[file.start : line_end if line_end >= 0 else file.end]
-            try:
-                model = msgspec.json.decode(first.removeprefix(b"\xef\xbb\xbf"), type=_Line).body.model
-            except (msgspec.DecodeError, RecursionError):
-                model = None
             return _Form(
                 form[purpose.start : purpose.end].decode("utf-8", "replace"),
                 file.filename or "batch.jsonl",
                 file.start,
                 file.end,
-                model,
+                _model(form, file.start, file.end),
             )
+
+
+def _model(form: mmap.mmap, start: int, end: int) -> str | None:
+    """The first that is named; None where it is not among the first lines."""
+    for _ in range(_LINES):
+        line_end = form.find(b"\n", start, end)
+        line = form[start : line_end if line_end >= 0 else end]
+        with suppress(msgspec.DecodeError, RecursionError):
+            found = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"), type=_Line).body.model
+            if found is not None:
+                return found
+        if line_end < 0:
+            break
+        start = line_end + 1
+    return None
 
 
 def _replayed(read: Callable[[int], bytes], then: Receive) -> Receive:
