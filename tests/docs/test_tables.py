@@ -137,7 +137,7 @@ def test_metrics_are_explained(gate: GateProcess, key: str) -> None:
 
     assert families
     assert {name for name in families if not name.endswith("_created")} == {
-        name for name in first_cells(page("operate")) if name.startswith(("gen_ai_", "tollkeeper_"))
+        name for name in first_cells(page("operate")) if name.startswith(("gen_ai_", "tollkeeper_", "apisix_"))
     }
 
 

@@ -21,7 +21,7 @@ class Prometheus(Plugin):
         route, response, request = exchange.route, exchange.response, exchange.request
         named = self.conf["prefer_name"] and route is not None and route.name
         self._traffic.add(
-            code="0" if response is None else str(response.status),
+            code=str(0 if response is None else response.status),
             route="" if route is None else str(named or route.id),
             uri=exchange.var("matched_uri") or "",
             host=(exchange.var("matched_host") or ""),

@@ -1,21 +1,10 @@
-"""http-logger and file-logger at the gate's door."""
+"""http-logger at the gate's door."""
 
 import json
-import time
-from pathlib import Path
-from typing import Any
 
 from kit.routed import Site
 from kit.scripted import Connection, Request, ScriptedUpstream, json_answer
-
-
-def until(found: Any, seconds: float = 20) -> Any:
-    """What `found` gives once it is something."""
-    end = time.monotonic() + seconds
-    while not (value := found()) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert value
-    return value
+from kit.waiting import until
 
 
 def test_requests_are_told_in_batches_without_credentials(site: Site) -> None:
@@ -63,22 +52,3 @@ def test_a_server_that_is_away_hinders_no_request(site: Site) -> None:
     path = site.route({"http-logger": {"uri": "http://127.0.0.1:1/", "batch_max_size": 1}})
     assert site.ask(path)[0] == 200
     until(lambda: "plugin_log_lost" in site.gate.log())
-
-
-def test_a_file_gets_a_line_for_each_request_that_matches(site: Site) -> None:
-    conf = {
-        "path": "logs/requests.log",
-        "log_format": {"uri": "$uri", "status": "$status"},
-        "match": [[["arg_log", "==", "1"]]],
-    }
-    path = site.route({"file-logger": conf})
-    site.ask(path + "?log=0")
-    site.ask(path + "?log=1")
-    file: Path = site.gate.home / "logs" / "requests.log"
-    until(lambda: file.exists() and file.read_text().endswith("\n"))
-    assert json.loads(file.read_text()) == {"uri": path, "status": "200"}
-
-
-def test_a_file_lies_below_the_gates_home(site: Site) -> None:
-    for path in ("/etc/cron.d/x", "../x", "logs/../../x", "tollkeeper.db"):
-        assert "below the gate's home" in site.refused({"file-logger": {"path": path}})
