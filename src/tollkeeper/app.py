@@ -18,6 +18,7 @@ from tollkeeper.apis.means import Means
 from tollkeeper.apis.outside import Access
 from tollkeeper.apis.publishing import publish
 from tollkeeper.config import Loaded
+from tollkeeper.config.models import cached_models
 from tollkeeper.config.pricing import Pricing
 from tollkeeper.core.account import Target
 from tollkeeper.core.budget import Budget, amount_shown
@@ -43,7 +44,7 @@ from tollkeeper.flow.token_counting import TokenCounting
 from tollkeeper.metering.counter import TokenCounter
 from tollkeeper.metering.prices import Prices
 from tollkeeper.policies.budgets import Budgets
-from tollkeeper.policies.cache import Cache, ModelCache
+from tollkeeper.policies.cache import Cache
 from tollkeeper.policies.dry_run import DryRun
 from tollkeeper.policies.idempotency import Idempotency
 from tollkeeper.policies.limits import Limits
@@ -55,6 +56,7 @@ from tollkeeper.sharing.receipts import Receipts
 from tollkeeper.sharing.runs import Runs
 from tollkeeper.stores.memory.answers import MemoryAnswers
 from tollkeeper.stores.memory.limits import MemoryLimiter
+from tollkeeper.stores.shared import AnyBalances, AnyKeyStore, AnyLedger, Shared
 from tollkeeper.stores.sqlite import clock, recovery
 from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.damage import mend
@@ -93,6 +95,7 @@ class App:
         environment: Mapping[str, str],
         *,
         develops: bool = False,
+        share: "Callable[[App], Shared] | None" = None,
     ) -> None:
         self.loaded = loaded
         self.develops = develops
@@ -101,7 +104,7 @@ class App:
         self.log = log
         self.damage = mend(home, time.time)
         """What was wrong with the store at the start, if anything."""
-        self.key_store = KeyStore(home, time.time, os.urandom)
+        self.key_store: AnyKeyStore = KeyStore(home, time.time, os.urandom)
         self.first_start = not (home / "operator.key").exists()
         self.operator_key = secret_file(home / "operator.key", lambda: "op-" + os.urandom(24).hex())
         self.viewer_key = secret_file(home / "viewer.key", lambda: "ov-" + os.urandom(24).hex())
@@ -109,11 +112,12 @@ class App:
         self.prices = Prices()
         self.pricing = Pricing(loaded, self.prices, time.time)
         self.recovered = recovery.recover(home, self.pricing.of_hold)
-        self.ledger = SqliteLedger(home, self._ledger_trouble)
+        self.local = SqliteLedger(home, self._ledger_trouble)
+        self.ledger: AnyLedger = self.local
         self.upkeep = Upkeep(
-            home, self.ledger, loaded.config.ledger.keep_detail_days, time.time, time.monotonic, self._upkeep_trouble
+            home, self.local, loaded.config.ledger.keep_detail_days, time.time, time.monotonic, self._upkeep_trouble
         )
-        self.refusals = Refusals(loaded.config.ledger, self.ledger.turn, time.monotonic)
+        self.refusals = Refusals(loaded.config.ledger, self.local.turn, time.monotonic)
         self.keys = KeyRing(self.key_store, time.time)
         self.new_id = RequestIds(time.time, os.urandom)
         self.departures = Departures(loaded.config.drain)
@@ -124,7 +128,10 @@ class App:
         self.socket_client = SocketClient()
         self.lines = Lines(self.socket_client)
         self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic), time.monotonic)
-        self.balances = SqliteBalances(home, self.ledger)
+        self.balances: AnyBalances = SqliteBalances(home, self.local)
+        if share is not None:
+            self.key_store, self.ledger, self.balances = share(self)
+            self.keys = KeyRing(self.key_store, time.time)
         self.budgets = Budgets(loaded.budgets, self.balances, self.prices, self._budget_spent)
         self.ledger.on_event = self.budgets.post
         self.watchdog = Watchdog(loaded.config.log.blocked, self._blocked, time.monotonic)
@@ -188,7 +195,7 @@ class App:
         self.remembered = MemoryAnswers(time.monotonic, idempotency.max_bytes, idempotency.max_answers)
         self.runs = Runs(cache.max_bytes)
         self.idempotent_runs = Runs(idempotency.max_bytes)
-        self.cache = Cache(self.answers, self.runs, receipts, self._targets_of, cached_models(loaded), cache)
+        self.cache = Cache(self.answers, self.runs, receipts, self._targets_of, cached_models(loaded.config), cache)
         self.idempotency = Idempotency(self.remembered, self.idempotent_runs, receipts, idempotency)
         policies: list[Policy] = [DryRun(), Rights(), self.limits, self.idempotency, self.cache]
         pools = Pools(self.target_health, self.pricing.of_target)
@@ -211,7 +218,7 @@ class App:
             self._ledger_refuses,
             time.time,
         )
-        self.origins = SqliteOrigins(home, self.ledger, time.time)
+        self.origins = SqliteOrigins(home, self.local, time.time)
         bonds = Bonds(self.origins)
         self.flow = Flow(
             routing, policies, pools, self.failover, rehearsal, bonds, TokenCounting(self.counting), self._refused
@@ -301,7 +308,7 @@ class App:
         self.limits.rules = loaded.limits
         self.budgets.rules = loaded.budgets
         cache, idempotency = loaded.config.cache, loaded.config.idempotency
-        self.cache.configure(cached_models(loaded), cache)
+        self.cache.configure(cached_models(loaded.config), cache)
         self.idempotency.options = idempotency
         self.answers.bound(cache.max_bytes)
         self.remembered.bound(idempotency.max_bytes, idempotency.max_answers)
@@ -371,11 +378,12 @@ class App:
         await self.counting.finish()
         await self.routes.close()
         await self.nodes.close()
+        written = self.ledger is self.local or await self.ledger.close()
         await self.client.close()
         await self.socket_client.close()
         await self.refusals.close()
         await self.upkeep.close()
-        written = await self.ledger.close()
+        written = await self.local.close() and written
         self.balances.close()
         self.origins.close()
         self.revisions.close()
@@ -405,7 +413,7 @@ class App:
             self.log.say("clock_set", by_ms=step[1] - step[0])
             self._clock_steps.append(step)
         while self._clock_steps:
-            await self.ledger.turn(clock.put(self._clock_steps[0]))
+            await self.local.turn(clock.put(self._clock_steps[0]))
             del self._clock_steps[0]
 
     def _config_mark(self) -> tuple[int, int, int] | None:
@@ -471,6 +479,7 @@ def open_app(
     demo: bool = False,
     quiet: bool = False,
     develops: bool = False,
+    share: Callable[[App], Shared] | None = None,
 ) -> App:
     """Loads the config and makes the app; a quiet one logs nothing, one that develops reads changed functions anew.
 
@@ -482,18 +491,6 @@ def open_app(
         return configuration.load(path, environment, demo=demo)
 
     loaded = reload()
-    log = Log(
-        "off" if quiet else loaded.config.log.format, time.time, lambda flush: void(loop.call_later(_OBSERVE, flush))
-    )
-    return App(
-        loaded, home or Path(loaded.config.server.home).expanduser(), reload, log, environment, develops=develops
-    )
-
-
-def cached_models(loaded: Loaded) -> dict[str, ModelCache]:
-    """The models whose answers are kept."""
-    return {name: model.cache for name, model in loaded.config.models.items() if model.cache is not None}
-
-
-def void(_: object) -> None:
-    """Takes a result that nobody needs."""
+    log = Log("off" if quiet else loaded.config.log.format, time.time, lambda flush: loop.call_later(_OBSERVE, flush))
+    at = home or Path(loaded.config.server.home).expanduser()
+    return App(loaded, at, reload, log, environment, develops=develops, share=share)

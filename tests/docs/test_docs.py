@@ -28,7 +28,12 @@ from kit.shell import Shell, matches
 from tollkeeper import config
 
 ROOT = Path(__file__).parent.parent.parent
-RUN_BY_OTHERS = {"clients": "tests/clients", "providers": "tests/providers", "performance": "whoever has the time"}
+RUN_BY_OTHERS = {
+    "clients": "tests/clients",
+    "providers": "tests/providers",
+    "performance": "whoever has the time",
+    "serverless": "tests/serverless, and whoever has an account with AWS",
+}
 WITHOUT_COMMANDS = {"dialects", "reliability"}
 PAGES = [
     "README",

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from tollkeeper.operator.keys import shown
 from tollkeeper.operator.usage import moment
 from tollkeeper.stores.sqlite.keys import KeyStore
 
+if TYPE_CHECKING:
+    from tollkeeper.stores.dynamodb.keys import DynamoKeyStore
+
 _NONE = "none"
 _SHORTHAND = {"rpm": "requests/minute", "tpm": "tokens/minute", "concurrency": "concurrent"}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -27,8 +30,15 @@ def keys() -> None:
     """Keys that callers present."""
 
 
-def _store(options: Common) -> KeyStore:
-    store = KeyStore(options.home_folder(), time.time, os.urandom)
+def _store(options: Common) -> "KeyStore | DynamoKeyStore":
+    """The home's; the table's where the environment names one, as that of gates on AWS Lambda does."""
+    store: KeyStore | DynamoKeyStore
+    if os.environ.get("TOLLKEEPER_TABLE") and options.home is None:
+        from tollkeeper.stores.dynamodb.keys import key_store
+
+        store = key_store(os.environ)
+    else:
+        store = KeyStore(options.home_folder(), time.time, os.urandom)
     click.get_current_context().call_on_close(store.close)
     return store
 

@@ -8,6 +8,7 @@ from tollkeeper.config.reading import Problem, quoted
 from tollkeeper.config.tables import Config, PriceConfig, TargetConfig
 from tollkeeper.core.account import Account, Balancing, Target
 from tollkeeper.core.money import Price, nano_from_usd
+from tollkeeper.policies.cache import ModelCache
 
 _DEMO_PRICE = Price(version="demo", input=150_000_000, output=600_000_000)
 """Nobody is charged for it; it lets a first try show a cost: 0.15 and 0.60 USD per million tokens."""
@@ -84,3 +85,8 @@ def _price(given: PriceConfig | None, dotted: str, problem: Problem) -> Price | 
         audio_output=nano(given.audio_output),
         request=nano_from_usd(given.request),
     )
+
+
+def cached_models(config: Config) -> dict[str, ModelCache]:
+    """The models whose answers are kept."""
+    return {name: model.cache for name, model in config.models.items() if model.cache is not None}

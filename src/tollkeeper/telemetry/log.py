@@ -26,7 +26,7 @@ class Log:
         self,
         format: Format,
         now: Clock,
-        schedule: Callable[[Callable[[], None]], None] | None = None,
+        schedule: Callable[[Callable[[], None]], object] | None = None,
         stream: TextIO | None = None,
     ) -> None:
         self._format = format

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.ids import Clock, Randomness
@@ -135,10 +135,20 @@ class KeyStore:
         return PREFIX + base64.urlsafe_b64encode(self._randomness(32)).rstrip(b"=").decode()
 
 
+class Kept(Protocol):
+    """Where a ring has its keys from: a `KeyStore`, or one like it elsewhere."""
+
+    def list(self) -> Sequence[Key]: ...
+
+    def digest(self, secret: bytes) -> bytes: ...
+
+    def changes(self) -> int: ...
+
+
 class KeyRing:
     """The keys in memory, for the gate. Implements `core.ports.Keys`."""
 
-    def __init__(self, store: KeyStore, now: Clock) -> None:
+    def __init__(self, store: Kept, now: Clock) -> None:
         self._store = store
         self._now = now
         self._seen: int | None = None
@@ -148,12 +158,13 @@ class KeyRing:
 
     def refresh(self) -> None:
         """Reads all keys again."""
-        self._by_digest = {key.digest: key for key in self._store.list()}
-        self._by_id = {key.id: key for key in self._by_digest.values()}
+        keys = self._store.list()
+        self._by_digest = {key.digest: key for key in keys}
+        self._by_id = {key.id: key for key in keys}
 
     def poll(self) -> None:
         """Reads all keys again if another process may have changed them. Keeps the old ones if that fails."""
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error, GateError):
             changes = self._store.changes()
             if changes != self._seen:
                 self.refresh()
@@ -169,6 +180,10 @@ class KeyRing:
         """The usable key of that id."""
         key = self._by_id.get(id)
         return key if key is not None and key.usable(int(self._now() * 1000)) else None
+
+    def of(self, key_id: str) -> Key | None:
+        """The key of that id, usable or not."""
+        return self._by_id.get(key_id)
 
     def current(self, key: Key) -> Key | None:
         """The key as it is now; None where it can no longer be used, or has another secret."""

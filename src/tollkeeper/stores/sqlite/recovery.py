@@ -29,14 +29,15 @@ def recover(home: Path, price_of: PriceOf) -> int:
     try:
         connection.execute("BEGIN IMMEDIATE")
         rows = connection.execute("SELECT detail FROM holds ORDER BY request_id, attempt").fetchall()
-        put(connection, [], [_recovered(msgspec.json.decode(detail, type=Hold), price_of) for (detail,) in rows])
+        put(connection, [], [recovered(msgspec.json.decode(detail, type=Hold), price_of) for (detail,) in rows])
         connection.execute("COMMIT")
         return len(rows)
     finally:
         connection.close()
 
 
-def _recovered(hold: Hold, price_of: PriceOf) -> Event:
+def recovered(hold: Hold, price_of: PriceOf) -> Event:
+    """The event of a hold that was found open: its input at its bound, no output."""
     usage = Usage(input_tokens=hold.input_bound)
     price = price_of(hold)
     return Event(

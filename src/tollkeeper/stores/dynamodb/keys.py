@@ -1,0 +1,142 @@
+"""Keys on DynamoDB: made, changed and revoked by anybody with rights to the table, known in memory to each gate."""
+
+import base64
+import hmac
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tollkeeper.core.errors import CallerError, ConfigError
+from tollkeeper.core.ids import Clock, Randomness
+from tollkeeper.core.keys import PREFIX, SHOWN, Key
+from tollkeeper.stores.dynamodb.table import BlockingTable, Cancelled, place_of
+from tollkeeper.stores.sqlite import key_fields
+
+_KEYS = "keys"
+_CHANGES = "changes"
+
+
+class DynamoKeyStore:
+    """As `stores.sqlite.keys.KeyStore`. What is stored of a secret is made with `pepper`, which is not in the table."""
+
+    def __init__(self, table: BlockingTable, pepper: str, now: Clock, randomness: Randomness) -> None:
+        self._table = table
+        self._pepper = pepper.encode()
+        self._now = now
+        self._randomness = randomness
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def create(
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        team: str | None = None,
+        models: Sequence[str] | None = None,
+        expires_at: int | None = None,
+        budgets: Sequence[str] = (),
+        limits: Sequence[str] = (),
+    ) -> tuple[Key, str]:
+        """A new key and its secret, which is shown this once. Raises CallerError for what a key cannot have."""
+        key_id, secret = "key_" + self._randomness(8).hex(), self._new_secret()
+        given = {"name": name, "owner": owner, "team": team, "models": models, "expires_at": expires_at}
+        now_ms = int(self._now() * 1000)
+        fields = key_fields.checked(key_id, {**given, "budgets": budgets, "limits": limits}, now_ms)
+        key = Key(id=key_id, shown=secret[:SHOWN], digest=self.digest(secret.encode()), created_at=now_ms, **fields)
+        self._put(key, None)
+        return key, secret
+
+    def change(self, reference: str, changes: Mapping[str, Any]) -> Key:
+        """Gives a key other fields. Raises CallerError (404; 409 if it is revoked; 400 for what a key cannot have)."""
+        key, seen = self._living(reference)
+        fields = key_fields.checked(key.id, changes, int(self._now() * 1000))
+        changed = msgspec.structs.replace(key, **fields)
+        self._put(changed, seen)
+        return changed
+
+    def list(self) -> list[Key]:
+        """All keys, oldest first, revoked ones too."""
+        return [key for key, _ in self._all()]
+
+    def get(self, reference: str) -> Key:
+        """The key of that id or, where only one has it, that name. Raises CallerError (404, 409)."""
+        return self._find(reference)[0]
+
+    def revoke(self, reference: str) -> Key:
+        """Ends a key for good. Raises CallerError (404)."""
+        key, seen = self._find(reference)
+        if key.revoked_at is None:
+            key = msgspec.structs.replace(key, revoked_at=int(self._now() * 1000))
+            self._put(key, seen)
+        return key
+
+    def rotate(self, reference: str) -> tuple[Key, str]:
+        """A new secret for the same key; the old one ends at once. Raises CallerError (404, or 409 if it is revoked)."""
+        key, seen = self._living(reference)
+        secret = self._new_secret()
+        key = msgspec.structs.replace(key, digest=self.digest(secret.encode()), shown=secret[:SHOWN])
+        self._put(key, seen)
+        return key, secret
+
+    def digest(self, secret: bytes) -> bytes:
+        """What is stored of a secret."""
+        return hmac.digest(self._pepper, secret, "sha256")
+
+    def changes(self) -> int:
+        """A number that differs once a key was made or changed."""
+        item = self._table.get(_CHANGES, _KEYS)
+        return 0 if item is None else int(item["n"])
+
+    def _all(self) -> Sequence[tuple[Key, int]]:
+        found = [(msgspec.json.decode(str(item["d"]), type=Key), int(item["n"])) for item in self._table.query(_KEYS)]
+        return sorted(found, key=lambda each: (each[0].created_at, each[0].id))
+
+    def _find(self, reference: str) -> tuple[Key, int]:
+        found = [each for each in self._all() if reference in (each[0].id, each[0].name)]
+        for each in found:
+            if each[0].id == reference:
+                return each
+        if not found:
+            raise CallerError(f"There is no key '{reference[:64]}'.", status=404, code="key_not_found")
+        if len(found) > 1:
+            ids = ", ".join(key.id for key, _ in found)
+            raise CallerError(
+                f"{len(found)} keys are named '{reference[:64]}'; say which by its id: {ids}.",
+                status=409,
+                code="key_ambiguous",
+            )
+        return found[0]
+
+    def _living(self, reference: str) -> tuple[Key, int]:
+        key, seen = self._find(reference)
+        if key.revoked_at is not None:
+            raise CallerError(f"The key '{key.name}' is revoked.", status=409, code="key_revoked")
+        return key, seen
+
+    def _put(self, key: Key, seen: int | None) -> None:
+        document = msgspec.json.encode(key).decode()
+        item: dict[str, str | int] = {"pk": _KEYS, "sk": key.id, "d": document, "n": 1 if seen is None else seen + 1}
+        try:
+            self._table.transact([self._table.put_part(item, seen=seen), self._table.count_part(_CHANGES, _KEYS)])
+        except Cancelled:
+            raise CallerError(
+                f"The key '{key.name}' was changed by somebody else just now: look again.",
+                status=409,
+                code="key_changed",
+            ) from None
+
+    def _new_secret(self) -> str:
+        return PREFIX + base64.urlsafe_b64encode(self._randomness(32)).rstrip(b"=").decode()
+
+
+def key_store(environment: Mapping[str, str]) -> DynamoKeyStore:
+    """That of the table which the environment names. Raises ConfigError."""
+    pepper = environment.get("TOLLKEEPER_PEPPER", "")
+    if not pepper:
+        raise ConfigError(["TOLLKEEPER_PEPPER is not set: what is stored of keys is made with it."])
+    return DynamoKeyStore(BlockingTable(place_of(environment), time.time), pepper, time.time, os.urandom)

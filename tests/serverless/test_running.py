@@ -1,0 +1,48 @@
+"""One Lambda: it says what is missing, and keys are made for it from a terminal."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tollkeeper.core.errors import ConfigError
+from tollkeeper.serverless.running import Running, seconds_left
+from tollkeeper.stores.dynamodb.keys import DynamoKeyStore
+
+
+def test_an_environment_without_a_pepper_is_refused(environment: dict[str, str]) -> None:
+    del environment["TOLLKEEPER_PEPPER"]
+
+    with pytest.raises(ConfigError, match="TOLLKEEPER_PEPPER"):
+        Running(environment)
+
+
+def test_keys_are_made_in_the_table_by_the_command(
+    environment: dict[str, str], start: Callable[[], Running], keys: DynamoKeyStore
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tollkeeper", "keys", "create", "--name", "ada", "--budget", "5 USD/month", "--json"],
+        capture_output=True,
+        env={**os.environ, **environment},
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    secret = json.loads(done.stdout)["key"]
+
+    found = start().app.keys.find(secret.encode())
+
+    assert found is not None
+    assert found == keys.get("ada")
+
+
+def test_time_is_what_lambda_says_is_left() -> None:
+    class Context:
+        @staticmethod
+        def get_remaining_time_in_millis() -> int:
+            return 2500
+
+    assert (seconds_left(Context()), seconds_left(None)) == (2.5, 29.0)
