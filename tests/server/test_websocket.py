@@ -128,6 +128,7 @@ def test_frames_that_come_with_the_opening_are_read(gate: GateProcess, key: str)
         client.read_until(b"\x81\x05short")
 
 
+@pytest.mark.row(22)
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
@@ -151,6 +152,7 @@ def test_a_breach_or_a_flood_closes_with_the_right_code(gate: GateProcess, key: 
     still_answers(gate, key)
 
 
+@pytest.mark.row(22)
 def test_a_message_of_64_megabytes_is_refused_by_its_head_and_takes_no_memory(gate: GateProcess, key: str) -> None:
     still_answers(gate, key)
     before = resident(gate.process.pid)
@@ -168,6 +170,7 @@ def test_a_message_of_64_megabytes_is_refused_by_its_head_and_takes_no_memory(ga
     still_answers(gate, key)
 
 
+@pytest.mark.row(22)
 def test_pings_of_a_client_who_never_reads_pile_up_nowhere(gate: GateProcess, key: str) -> None:
     before = resident(gate.process.pid)
     with RawSocket(gate.port, key) as client:
@@ -221,6 +224,7 @@ def test_an_open_socket_takes_a_few_kilobytes(gate: GateProcess, key: str) -> No
     assert each < 40 * 1024
 
 
+@pytest.mark.row(22)
 def test_a_client_that_answers_no_ping_is_closed(quick: GateProcess) -> None:
     with RawSocket(quick.port, quick.new_key()) as client:
         assert client.close_code() == 1011
@@ -234,6 +238,7 @@ def test_an_idle_socket_is_closed_though_it_answers_pings(quick: GateProcess) ->
     assert reason.startswith("Nothing was said")
 
 
+@pytest.mark.row(22)
 def test_a_reader_that_takes_nothing_at_all_loses_its_connection(
     quick: GateProcess, upstream: ScriptedUpstream
 ) -> None:
