@@ -38,13 +38,21 @@ class Pipeline:
                     response = await elsewhere(exchange)
                 else:
                     response = await self._proxy.serve(exchange, upstream, None if route is None else route.timeouts)
-        except ClientLeft as error:
-            exchange.error = error
-            chains.log((rules, chain), exchange, self._trouble)
-            raise
-        except TollkeeperError as error:
+        except BaseException as error:
+            if not isinstance(error, TollkeeperError) or isinstance(error, ClientLeft):
+                self._broke_off(exchange, (rules, chain), error)
+                raise
             response = refused(error)
-        return self._outgoing(exchange, response, rules, chain)
+        try:
+            return self._outgoing(exchange, response, rules, chain)
+        except BaseException as error:
+            self._broke_off(exchange, (rules, chain), error)
+            raise
+
+    def _broke_off(self, exchange: Exchange, parts: tuple[Chain, ...], error: BaseException) -> None:
+        """There is no answer, whatever the reason: plugins give back what they took."""
+        exchange.error = error
+        chains.log(parts, exchange, self._trouble)
 
     async def open(self, exchange: Exchange) -> "tuple[Outgoing | None, Duplex | None, Callable[[], None]]":
         """For a WebSocket: the answer in its place, or the upstream's socket; and what is to be run once it has ended."""
