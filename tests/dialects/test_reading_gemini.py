@@ -168,3 +168,13 @@ def test_bad_requests_are_refused_with_their_place() -> None:
         read(contents=[{"parts": [{"functionCall": {}}]}])
 
     assert refused.value.param == "contents[0].parts[0].functionCall.name"
+
+
+def test_bytes_in_the_alphabet_for_urls_are_read_as_base64() -> None:
+    found = read(contents=[{"parts": [{"inlineData": {"mimeType": "image/png", "data": "iV-_"}}]}])
+
+    assert found.turns == (Turn("user", (Image(Inline("image/png", "iV+/")),)),)
+
+
+def test_a_model_s_name_may_have_slashes_and_colons() -> None:
+    assert read("models/ollama/qwen3:8b:generateContent", contents="hi").model == "ollama/qwen3:8b"

@@ -29,12 +29,13 @@ from tollkeeper import config
 
 ROOT = Path(__file__).parent.parent.parent
 RUN_BY_OTHERS = {
+    "dialects": "test_dialects_page.py",
     "clients": "tests/clients",
     "providers": "tests/providers",
     "performance": "whoever has the time",
     "serverless": "tests/serverless, and whoever has an account with AWS",
 }
-WITHOUT_COMMANDS = {"dialects", "reliability"}
+WITHOUT_COMMANDS = {"compatibility", "reliability"}
 PAGES = [
     "README",
     *(

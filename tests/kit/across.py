@@ -19,6 +19,8 @@ PROVIDERS = {
 }
 """Kinds that play a dialect, and where their base URLs end."""
 CLIENTS = (*PROVIDERS, "ollama_generate")
+_MODELS = {"anthropic_messages": "claude-sonnet-4-5"}
+"""Whose name says what it can do."""
 _MEDIA_TYPES = {"ollama_chat": "application/x-ndjson"}
 
 
@@ -36,7 +38,7 @@ leave = "drain"
 timeouts = {{ connect = 10, first_byte = 20, idle = 20, total = 40 }}
 
 [models.{dialect}]
-targets = ["{dialect}/model-1"]
+targets = ["{dialect}/{_MODELS.get(dialect, "model-1")}"]
 price = {{ input = 1, output = 2, cached_input = 0.5 }}
 """
     return text
@@ -83,9 +85,14 @@ def spoken(provider: str, deltas: Sequence[Delta], *, stream: bool) -> bytes:
     return encoded(translator, deltas) if stream else translator.render_answer(gathered(deltas), IDENTITY)
 
 
+def media_type(provider: str, *, stream: bool) -> str:
+    """Of a provider's answers."""
+    return _MEDIA_TYPES.get(provider, "text/event-stream") if stream else "application/json"
+
+
 def plays(provider: str, body: bytes, *, stream: bool, status: int = 200) -> Script:
     """An upstream that answers with this body, of the dialect's media type."""
-    kind = _MEDIA_TYPES.get(provider, "text/event-stream") if stream else "application/json"
+    kind = media_type(provider, stream=stream)
 
     def script(request: Request, connection: Connection) -> bool:
         head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"

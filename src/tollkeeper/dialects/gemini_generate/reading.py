@@ -66,6 +66,8 @@ _HINTS = frozenset(("labels", "safetySettings"))
 _MODES = {"AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mp3": "mp3", "audio/mpeg": "mp3", "audio/flac": "flac"}
 _UNNAMED = "?"
+_STANDARD = str.maketrans("-_", "+/")
+"""Google's client for Python writes base64 in the alphabet for URLs, which other providers refuse."""
 
 
 def model_and_method(path: str) -> tuple[str, str]:
@@ -260,7 +262,7 @@ def _part(part: Fields) -> list[Block]:
     elif result is not None:
         blocks = [_result(result)]
     elif inline is not None:
-        media_type, data = inline.needed("mimeType"), inline.needed("data")
+        media_type, data = inline.needed("mimeType"), inline.needed("data").translate(_STANDARD)
         blocks = [_media(media_type, Inline(media_type, data), inline.string("displayName"), data)]
         inline.close()
     elif file is not None:
