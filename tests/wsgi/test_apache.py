@@ -91,14 +91,14 @@ class Apache:
         return (self.folder / "error.log").read_text("utf-8")[-3000:]
 
     def daemon(self) -> int:
-        """The process that owns the home."""
-        return int((self.folder / "home" / "gate.lock").read_text("ascii"))
+        """The process that owns the home; 0 while one is writing down that it does."""
+        return int((self.folder / "home" / "gate.lock").read_text("ascii") or 0)
 
     def restart(self) -> None:
         """As `apachectl graceful` does; returns when another process has the home."""
         before = self.daemon()
         self.process.send_signal(signal.SIGUSR1)
-        assert becomes(lambda: self.daemon() != before, 30), self.log()
+        assert becomes(lambda: self.daemon() not in (0, before), 30), self.log()
         assert becomes(lambda: request("GET", self.url + "/readyz", {})[0] == 200, 30), self.log()
 
 
