@@ -36,6 +36,7 @@ WITHOUT_A_MIRROR = {
     "apis/calls.py": "apis/test_functions.py",
     "apis/means.py": "apis/test_functions.py",
     "apis/openapi.py": "server/test_pages.py",
+    "testing.py": "cli/test_new.py",
     "apis/mistakes.py": "apis/test_schemas.py",
     "apis/model.py": "apis/test_functions.py",
     "apis/threads.py": "apis/test_functions.py",

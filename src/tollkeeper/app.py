@@ -223,7 +223,7 @@ class App:
         self.flow = Flow(
             routing, policies, pools, self.failover, rehearsal, bonds, TokenCounting(self.counting), self._refused
         )
-        self._means = Means(
+        self.means = Means(
             self.flow.handle,
             self.log.say,
             time.monotonic,
@@ -322,7 +322,7 @@ class App:
         """Raises ConfigError."""
         forgotten = self.modules.forget() if self.develops else None
         try:
-            return publish(loaded.config.apis, self.modules, loaded.where, self._means)
+            return publish(loaded.config.apis, self.modules, loaded.where, self.means)
         except ConfigError:
             if forgotten is not None:
                 self.modules.restore(forgotten)
@@ -367,10 +367,10 @@ class App:
         if self._watcher is not None:
             self._watcher.cancel()
         self.watchdog.stop()
-        for task in self._means.tasks:
+        for task in self.means.tasks:
             task.cancel()
-        if self._means.tasks:
-            await asyncio.wait(self._means.tasks, timeout=_LAST_WORDS)
+        if self.means.tasks:
+            await asyncio.wait(self.means.tasks, timeout=_LAST_WORDS)
         for end in self.on_close:
             await end()
         await self.idempotent_runs.finish()

@@ -43,7 +43,7 @@ def by_type(error: msgspec.ValidationError) -> CallerError:
     if named is not None and "unknown" in words:
         return unknown_field(f"{path}.{named[1]}" if path else named[1])
     where = f" at '{path}'" if path else ""
-    code = "invalid_type" if words.startswith("Expected") else "invalid_value"
+    code = "invalid_type" if ", got `" in words else "invalid_value"
     told = f"{words[:1].lower()}{words[1:]}".rstrip(".")[:_MOST_SAID]
     return CallerError(f"Invalid request: {told}{where}.", code=code, param=path or None)
 

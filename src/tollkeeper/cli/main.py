@@ -7,6 +7,7 @@ import click
 _COMMANDS = (
     "serve",
     "run",
+    "new",
     "deploy",
     "keys",
     "budgets",
