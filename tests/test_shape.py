@@ -143,7 +143,6 @@ WITHOUT_A_MIRROR = {
     "routes/consumers.py": "plugins/test_key_auth.py",
     "routes/chains.py": "routes/test_assembly.py",
     "routes/exchange.py": "routes/test_assembly.py",
-    "routes/pipeline.py": "routes/test_assembly.py",
     "routes/plugin.py": "routes/test_registry.py",
     "routes/resource_schemas.py": "routes/test_assembly.py",
     "routes/checking.py": "routes/test_administration.py",
