@@ -150,6 +150,8 @@ WITHOUT_A_MIRROR = {
     # Chat's side of the operator port, tested through it.
     "operator/abilities.py": "operator/test_mcp.py",
     "operator/bodies.py": "operator/test_keys.py",
+    "operator/origins.py": "operator/test_described.py",
+    "operator/resources.py": "operator/test_described.py",
     "operator/trying.py": "operator/test_mcp.py",
     "routes/proposals.py": "operator/test_proposals.py",
     # The rest.

@@ -10,16 +10,14 @@ import msgspec
 
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.mcp.tool import Arguments, Refused, Tool
-from tollkeeper.operator import keys, proposals, trying, usage
+from tollkeeper.operator import keys, proposals, resources, trying, usage
 from tollkeeper.routes.administration import Actor
-from tollkeeper.routes.hiding import shown
 from tollkeeper.routes.proposals import Step
 from tollkeeper.routes.resource_schemas import SCHEMAS
 
 if TYPE_CHECKING:
     from tollkeeper.app import App
 
-_PAGE = 50
 _KIND: Mapping[str, Any] = {"type": "string", "enum": sorted(SCHEMAS)}
 _ID: Mapping[str, Any] = {"type": "string", "maxLength": 256}
 _STEPS: Mapping[str, Any] = {
@@ -52,16 +50,10 @@ def _looks(app: "App") -> list[Tool]:
     administration, registry = app.routes.administration, app.routes.registry
 
     async def list_resources(given: Arguments) -> dict[str, Any]:
-        found = administration.all(given["kind"])
-        page = max(int(given.get("page", 1)), 1)
-        part = found[(page - 1) * _PAGE : page * _PAGE]
-        return {"total": len(found), "resources": [{"id": id, "value": shown(stored.value)} for id, stored in part]}
+        return resources.listed(app, given["kind"], int(given.get("page", 1)))
 
     async def get_resource(given: Arguments) -> dict[str, Any]:
-        stored = administration.get(given["kind"], given["id"])
-        if stored is None:
-            raise Refused("Key not found")
-        return {"id": given["id"], "value": shown(stored.value), "revision": stored.modified, "face": stored.face}
+        return resources.single(app, given["kind"], given["id"])
 
     async def list_plugins(given: Arguments) -> dict[str, Any]:
         return {"plugins": list(registry.all())}

@@ -17,14 +17,30 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
-from tollkeeper.operator import budgets, explain, health, keys, proposals, revisions, usage, verify
+from tollkeeper.operator import (
+    budgets,
+    described,
+    explain,
+    health,
+    keys,
+    proposals,
+    resources,
+    revisions,
+    usage,
+    verify,
+)
 from tollkeeper.operator.admin import PREFIX, admin
 from tollkeeper.operator.admin_keys import AdminKeys
 from tollkeeper.operator.mcp import WRITES, mcp
+from tollkeeper.operator.origins import Origins
 from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]
-_OPEN = ("/healthz", "/readyz")
+_OPEN = (
+    *("/healthz", "/readyz"),
+    # Documents without a secret, which chat clients import by their address.
+    *("/openapi.json", "/openapi.yaml", "/.well-known/ai-plugin.json", "/logo.png"),
+)
 _ID = "tollkeeper.request_id"
 
 
@@ -56,6 +72,10 @@ def operator_app(app: App) -> ASGIApp:
             route("/healthz", GET=_alive),
             route("/readyz", GET=_ready),
             route("/metrics", GET=_metrics),
+            route("/openapi.json", GET=_openapi),
+            route("/openapi.yaml", GET=_openapi_yaml),
+            route("/.well-known/ai-plugin.json", GET=_manifest),
+            route("/logo.png", GET=_logo),
             route("/api/routes", GET=revisions.everything, PUT=revisions.apply),
             route("/api/routes/revisions", GET=revisions.history),
             route("/api/routes/revisions/{number}", GET=revisions.one),
@@ -72,6 +92,8 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/health", GET=health.targets),
             route("/api/explain/{id}", GET=explain.explain),
             route("/api/verify", GET=verify.verify),
+            route("/api/resources/{kind}", GET=resources.list_all),
+            route("/api/resources/{kind}/{id:path}", GET=resources.one),
             route("/api/proposals", GET=proposals.list_all, POST=proposals.propose),
             route("/api/proposals/{id}", GET=proposals.show, DELETE=proposals.discard),
             route("/api/proposals/{id}/apply", POST=proposals.apply),
@@ -85,7 +107,8 @@ def operator_app(app: App) -> ASGIApp:
         },
     )
     starlette.router.redirect_slashes = False
-    return _Guard(starlette, app.operator_key, app.viewer_key, app.new_id)
+    guarded = _Guard(starlette, app.operator_key, app.viewer_key, app.new_id)
+    return Origins(guarded, lambda: app.loaded.config.mcp.origins)
 
 
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -163,6 +186,26 @@ async def _metrics(request: Request, app: App) -> object:
 
 async def _traffic(request: Request, app: App) -> object:
     return Response(app.routes.traffic.text(), media_type=_EXPOSITION)
+
+
+async def _openapi(request: Request, app: App) -> object:
+    return described.openapi(_address(request))
+
+
+async def _openapi_yaml(request: Request, app: App) -> object:
+    return Response(described.openapi_yaml(_address(request)), media_type="application/yaml")
+
+
+async def _manifest(request: Request, app: App) -> object:
+    return described.manifest(_address(request), app.loaded.config.mcp.contact)
+
+
+async def _logo(request: Request, app: App) -> object:
+    return Response(described.logo(), media_type="image/png")
+
+
+def _address(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
 
 
 def _response(answer: object) -> Response:

@@ -1,4 +1,7 @@
-"""/api/routes: everything that is configured, as one document; and its revisions: history, difference, undo."""
+"""/api/routes: everything that is configured, as one document; and its revisions: history, difference, undo.
+
+The document is whole, so that it can be applied again; what is told of revisions is without secrets.
+"""
 
 from typing import Any
 
@@ -12,6 +15,7 @@ from tollkeeper.core.revisions import Change, Revision
 from tollkeeper.routes import declared, differences
 from tollkeeper.routes.administration import Actor
 from tollkeeper.routes.assembly import described
+from tollkeeper.routes.hiding import hidden
 
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST = 500
@@ -86,12 +90,13 @@ def shown(revision: Revision) -> dict[str, Any]:
 
 def _changes(changes: "tuple[Change, ...] | list[Change]") -> list[dict[str, Any]]:
     return [
-        {"kind": change.kind, "id": change.id, "before": change.before, "after": change.after} for change in changes
+        {"kind": change.kind, "id": change.id, "before": change.before, "after": change.after}
+        for change in hidden(changes)
     ]
 
 
 def _lines(changes: "tuple[Change, ...] | list[Change]") -> str:
-    return "\n".join(differences.lines(changes))
+    return "\n".join(differences.lines(hidden(changes)))
 
 
 def _actor(request: Request) -> Actor:
