@@ -391,7 +391,7 @@ def test_a_client_that_leaves_cuts_the_function_and_its_call_is_charged_once(
 
 
 def test_a_client_that_leaves_before_a_whole_answer_is_charged_once(
-    gate: GateProcess, upstream: ScriptedUpstream, key: str
+    gate: GateProcess, upstream: ScriptedUpstream
 ) -> None:
     came, left = threading.Event(), threading.Event()
 
@@ -401,14 +401,15 @@ def test_a_client_that_leaves_before_a_whole_answer_is_charged_once(
         return json_answer(200, chat_answer("late", 4, 1))(request, connection)
 
     upstream.script = script
-    before = {event["request_id"] for event in gate.events()}
+    key = gate.new_key(name="leaves-early")
+    id = json.loads(gate.operator("GET", "/api/keys/leaves-early")[2])["id"]
     with RawClient(gate.port) as client:
         client.post("/slow_model", key, {})
         assert came.wait(20)
     wait_until_drained(gate)
     left.set()
     until = time.monotonic() + 20
-    while not (new := [e for e in gate.events() if e["request_id"] not in before]) and time.monotonic() < until:
+    while not (new := gate.events(key=id)) and time.monotonic() < until:
         time.sleep(0.05)
 
     assert [(e["outcome"], e["output_tokens"], e["quality"]) for e in new] == [("client_left", 1, "reported")]

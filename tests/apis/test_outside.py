@@ -1,6 +1,7 @@
 """Outside APIs through the real door: what is sent, what comes back, what goes wrong, and what a call costs."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -231,7 +232,9 @@ def test_a_failed_call_costs_nothing_and_every_try_is_an_event(
 
     _, headers, _ = gate.call("POST", "/paid", key, {})
 
-    events = gate.events(request_id=headers["x-request-id"])
+    until = time.monotonic() + 20
+    while len(events := gate.events(request_id=headers["x-request-id"])) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
     assert [(event["attempt"], event["cost_usd"], event["outcome"]) for event in events] == [
         (2, "0", "upstream_error"),
         (1, "0", "upstream_error"),

@@ -17,7 +17,7 @@ PRICE = Price(version="x", input=1_000_000_000)
 
 def asked(model: str | None, provider: str | None = None) -> Call:
     call: Call = Call.__new__(Call)
-    call.model, call.provider = model, provider
+    call.model, call.provider, call.destination = model, provider, None
     return call
 
 

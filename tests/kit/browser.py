@@ -49,7 +49,8 @@ class Page:
 
     def open(self, url: str) -> None:
         self.command("Page.navigate", url=url)
-        self.until("document.readyState === 'complete'")
+        # The page before it may still be there for a moment, complete.
+        self.until(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
         """What an expression is on the page."""

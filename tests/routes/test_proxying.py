@@ -204,7 +204,9 @@ def test_what_requests_meet_counts_too(gate_with_routes: GateProcess) -> None:
         url = route(gate_with_routes, "/passive", nodes, checks=checks)
         statuses = [request("GET", url, {})[0] for _ in range(10)]
 
-    assert statuses.count(503) == 2
+    # One more where the first active probe, which finds the port open, comes between the two.
+    assert statuses.count(503) in (2, 3)
+    assert statuses[-4:] == [200] * 4
 
 
 def test_sockets_are_not_left_open(gate_with_routes: GateProcess) -> None:

@@ -213,8 +213,11 @@ def test_a_slow_reader_slows_the_upstream_and_fills_no_memory(
         assert pouring.sent > last
 
 
-def test_an_open_socket_takes_a_few_kilobytes(gate: GateProcess, key: str) -> None:
-    with contextlib.ExitStack() as stack:
+def test_an_open_socket_takes_a_few_kilobytes(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """In a gate of its own: what others have left to be counted there takes memory too."""
+    config = CONFIG.format(url=upstream.url, ping=60, idle=600, write=120)
+    with running_gate(tmp_path / "gate", config) as gate, contextlib.ExitStack() as stack:
+        key = gate.new_key()
         first = [stack.enter_context(RawSocket(gate.port, key)) for _ in range(50)]
         before = resident(gate.process.pid)
         many = [stack.enter_context(RawSocket(gate.port, key)) for _ in range(500)]
