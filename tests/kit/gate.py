@@ -119,8 +119,9 @@ class GateProcess:
         return found[0]
 
     def log(self) -> str:
-        """What it has logged so far."""
-        return self.log_file.read_text("utf-8")
+        """The lines that it has logged so far: one that is just being written is not a line yet."""
+        whole, _, _ = self.log_file.read_bytes().rpartition(b"\n")
+        return whole.decode() + "\n" if whole else ""
 
 
 def request(method: str, url: str, headers: Mapping[str, str], body: Any = None) -> tuple[int, dict[str, str], bytes]:

@@ -11,8 +11,8 @@ from tollkeeper.core.account import Patience
 from tollkeeper.core.ports import Sent
 from tollkeeper.upstream.client import HttpClient
 
-BRIEF = Patience(connect=0.5, first_byte=0.4, idle=0.4, total=5.0)
-"""Short times, so that tests are."""
+BRIEF = Patience(connect=20.0, first_byte=0.4, idle=0.4, total=30.0)
+"""Short times for what a test waits for; long ones for what a busy machine may take."""
 
 
 @contextlib.asynccontextmanager

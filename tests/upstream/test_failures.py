@@ -91,7 +91,7 @@ def test_an_upgrade_that_nobody_asked_for_is_no_answer(upstream: ScriptedUpstrea
             await fetch(client, upstream.url)
         assert raised.value.code == "upstream_invalid_http"
 
-    run(test, seconds=2)
+    run(test, seconds=15)
 
 
 def test_half_a_head_is_not_waited_for(upstream: ScriptedUpstream) -> None:
@@ -99,7 +99,7 @@ def test_half_a_head_is_not_waited_for(upstream: ScriptedUpstream) -> None:
     began = time.monotonic()
 
     assert _failure(upstream.url)[0] == 504
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
 
 
 def test_a_port_where_nobody_listens(upstream: ScriptedUpstream) -> None:
@@ -125,7 +125,7 @@ def test_a_host_that_does_not_take_connections_in_time() -> None:
             one.connect_ex(("127.0.0.1", port))
         time.sleep(0.1)
 
-        assert _failure(f"http://127.0.0.1:{port}/v1")[:2] == (504, "upstream_connect_timeout")
+        assert _failure(f"http://127.0.0.1:{port}/v1", Patience(connect=0.5))[:2] == (504, "upstream_connect_timeout")
         for one in crowd:
             one.close()
 
