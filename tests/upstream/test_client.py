@@ -142,9 +142,9 @@ def test_more_requests_than_connections_wait_their_turn(upstream: ScriptedUpstre
 def test_a_turn_that_does_not_come_in_time_is_an_error_and_takes_no_other_turn(upstream: ScriptedUpstream) -> None:
     async def test(client: HttpClient) -> None:
         upstream.script = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", "silent")
-        busy = await get(client, upstream.url, Patience(connect=1, first_byte=5, idle=5, total=5))
+        busy = await get(client, upstream.url, Patience(connect=10, first_byte=30, idle=30, total=60))
         with pytest.raises(UpstreamError) as late:
-            await fetch(client, upstream.url)
+            await fetch(client, upstream.url, Patience(connect=0.5))
         assert (late.value.status, late.value.code) == (504, "upstream_connect_timeout")
         waiting = asyncio.ensure_future(fetch(client, upstream.url))
         given_up = asyncio.ensure_future(fetch(client, upstream.url))
