@@ -20,6 +20,7 @@ from tollkeeper.apis.publishing import publish
 from tollkeeper.config import Loaded
 from tollkeeper.config.models import cached_models
 from tollkeeper.config.pricing import Pricing
+from tollkeeper.config.watching import FileWatch
 from tollkeeper.core.account import Target
 from tollkeeper.core.budget import Budget, amount_shown
 from tollkeeper.core.call import Call
@@ -69,6 +70,7 @@ from tollkeeper.stores.sqlite.typical import typical_output
 from tollkeeper.stores.sqlite.upkeep import Upkeep
 from tollkeeper.telemetry.log import Log
 from tollkeeper.telemetry.metrics import Metrics
+from tollkeeper.telemetry.observing import Observing
 from tollkeeper.telemetry.watchdog import Watchdog
 from tollkeeper.upstream.client import HttpClient
 from tollkeeper.upstream.demo import DemoUpstream
@@ -166,6 +168,8 @@ class App:
             },
             {"ledger_sync_seconds": self.ledger.sync_seconds, "ledger_batch_rows": self.ledger.batch_rows},
         )
+        loop = asyncio.get_running_loop()
+        self.observing = Observing((self.metrics, log), log.flush, lambda flush: loop.call_later(_OBSERVE, flush))
         guarded = Guarded(self.nodes)
         outbound = Schemes(
             {
@@ -181,7 +185,7 @@ class App:
             outbound=outbound,
             ledger=self.ledger,
             budgets=self.budgets,
-            observe=self._observe,
+            observe=self.observing,
             price_of=self.pricing.of_answer,
             counting=self.counting,
             departures=self.departures,
@@ -189,7 +193,7 @@ class App:
             now=time.time,
             monotonic=time.monotonic,
         )
-        receipts = Receipts(self.ledger, self._observe, self._ledger_refuses, time.time, time.monotonic)
+        receipts = Receipts(self.ledger, self.observing, self._ledger_refuses, time.time, time.monotonic)
         cache, idempotency = loaded.config.cache, loaded.config.idempotency
         self.answers = MemoryAnswers(time.monotonic, cache.max_bytes)
         self.remembered = MemoryAnswers(time.monotonic, idempotency.max_bytes, idempotency.max_answers)
@@ -252,9 +256,8 @@ class App:
         self.on_close: list[Callable[[], Awaitable[None]]] = []
         self.on_reload: list[Callable[[], None]] = []
         """Run after another config was taken: by the doors, for what they keep of it."""
-        self._unseen: list[Event] = []
         self._reload = reload
-        self._config_seen = self._config_looked_at = self._config_mark()
+        self._config_file = FileWatch(lambda: self.loaded.path)
         self._watcher: asyncio.Task[None] | None = None
         self._clock = clock.ClockWatch(time.time, time.monotonic)
         set_back = clock.at_start(home, int(time.time() * 1000))
@@ -287,7 +290,7 @@ class App:
 
     def reload(self) -> bool:
         """Reads the config again and swaps it whole; a bad one changes nothing and is logged."""
-        self._config_seen = self._config_mark()
+        self._config_file.taken()
         try:
             loaded = self._reload()
             apis = self._published(loaded)
@@ -388,7 +391,7 @@ class App:
         self.origins.close()
         self.revisions.close()
         self.key_store.close()
-        self.observe()
+        self.observing.flush()
         return written
 
     async def _watch(self) -> None:
@@ -398,12 +401,8 @@ class App:
                 self.keys.poll()
                 self.routes.administration.poll()
                 await self._look_at_the_clock()
-                mark = self._config_mark()
-                if mark != self._config_seen and mark == self._config_looked_at:
-                    self.reload()  # not at the first look: whoever writes it may be in the midst of it
-                elif self.develops and self.modules.changed():
+                if self._config_file.changed() or (self.develops and self.modules.changed()):
                     self.reload()
-                self._config_looked_at = mark
             except Exception as error:  # whatever it is, a key that is revoked later must still be noticed
                 self.log.say("watch_trouble", error=type(error).__name__)
 
@@ -415,14 +414,6 @@ class App:
         while self._clock_steps:
             await self.local.turn(clock.put(self._clock_steps[0]))
             del self._clock_steps[0]
-
-    def _config_mark(self) -> tuple[int, int, int] | None:
-        path = self.loaded.path
-        try:
-            stat = path.stat() if path is not None else None
-        except OSError:
-            return None
-        return None if stat is None else (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
     def _ledger_refuses(self) -> GateError | None:
         return None if self.ledger.healthy else cannot_be_written()
@@ -439,20 +430,7 @@ class App:
     def record(self, event: Event) -> None:
         """An event of work that did not come by the flow. A second one of the same attempt is ignored."""
         self.ledger.settle(event)
-        self._observe(event)
-
-    def _observe(self, event: Event) -> None:
-        self._unseen.append(event)
-        if len(self._unseen) == 1:
-            asyncio.get_running_loop().call_later(_OBSERVE, self.observe)
-
-    def observe(self) -> None:
-        """Hands the events of the last moment to metrics and log, together: caches stay warm, calls do not wait."""
-        events, self._unseen = self._unseen, []
-        for event in events:
-            self.metrics(event)
-            self.log(event)
-        self.log.flush()
+        self.observing(event)
 
     def _budget_spent(self, budget: Budget, spent: int) -> None:
         amounts = {"amount": amount_shown(budget.amount, budget.unit), "spent": amount_shown(spent, budget.unit)}

@@ -180,7 +180,7 @@ async def _ready(request: Request, app: App) -> object:
 
 
 async def _metrics(request: Request, app: App) -> object:
-    app.observe()
+    app.observing.flush()
     return Response(app.metrics.text() + app.routes.traffic.text(), media_type=_EXPOSITION)
 
 

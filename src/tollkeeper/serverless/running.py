@@ -81,7 +81,7 @@ class Running:
             ledger = self.app.ledger
             assert isinstance(ledger, DynamoLedger)
             await ledger.settled(_LAST_WORDS / 2)
-            self.app.observe()
+            self.app.observing.flush()
 
     def close(self) -> None:
         """For those who are told of their end."""
