@@ -67,6 +67,8 @@ def test_json_rows_are_exact(home: Path, key_id: str) -> None:
         "attempts": 3,
         "input_tokens": 28,
         "cached_input_tokens": 4,
+        "cache_write_tokens": 0,
+        "cache_write_1h_tokens": 0,
         "output_tokens": 11,
         "reasoning_tokens": 2,
         "cost_usd": "123456789.000000002",

@@ -13,7 +13,7 @@ from tollkeeper.core.usage import NOTHING, Usage
 
 COUNTS = st.integers(0, 10**7)
 PRICES = st.integers(0, 10**12)
-KINDS = ("cached_input", "cache_write", "audio_input", "cached_audio_input", "audio_output")
+KINDS = ("cached_input", "cache_write", "cache_write_1h", "audio_input", "cached_audio_input", "audio_output")
 OPTIONAL = dict.fromkeys(KINDS, st.none() | PRICES)
 USAGES = st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__, COUNTS))
 
@@ -65,12 +65,13 @@ def test_half_a_nano_dollar_is_rounded_away_from_zero(usd: str, expected: int) -
 def test_a_usage_taken_apart_adds_up_to_itself(usage: Usage) -> None:
     parts = split(usage)
 
-    assert parts.plain + parts.cached + parts.written + parts.audio + parts.cached_audio == usage.input_tokens
+    assert sum(parts) - parts.spoken == usage.input_tokens
     assert min(parts) >= 0
     assert parts.spoken <= usage.output_tokens
     assert parts.cached + parts.cached_audio <= usage.cached_input_tokens
     assert parts.audio + parts.cached_audio <= usage.audio_input_tokens
-    assert parts.written <= usage.cache_write_tokens
+    assert parts.written + parts.written_1h <= usage.cache_write_tokens
+    assert parts.written_1h <= usage.cache_write_1h_tokens
 
 
 @given(USAGES, PRICES)
@@ -97,6 +98,7 @@ def test_every_token_is_charged_once_by_the_most_particular_price_there_is(usage
         parts.plain * price.input
         + parts.cached * first(price.cached_input, price.input)
         + parts.written * first(price.cache_write, price.input)
+        + parts.written_1h * first(price.cache_write_1h, price.cache_write, price.input)
         + parts.audio * first(price.audio_input, price.input)
         + parts.cached_audio * first(price.cached_audio_input, price.cached_input, price.audio_input, price.input)
         + parts.spoken * first(price.audio_output, price.output)
@@ -113,6 +115,7 @@ def test_kinds_are_taken_out_of_the_input_before_the_input_price_applies() -> No
         output=30_000_000,
         cached_input=1_000_000,
         cache_write=12_500_000,
+        cache_write_1h=20_000_000,
         audio_input=100_000_000,
         cached_audio_input=20_000_000,
         audio_output=200_000_000,
@@ -121,17 +124,17 @@ def test_kinds_are_taken_out_of_the_input_before_the_input_price_applies() -> No
         input_tokens=1000,
         cached_input_tokens=300,
         cache_write_tokens=100,
+        cache_write_1h_tokens=40,
         audio_input_tokens=200,
         cached_audio_input_tokens=50,
         output_tokens=500,
         reasoning_tokens=400,
         audio_output_tokens=100,
     )
-    plain, cached, written, audio, both = 1000 - 250 - 100 - 150 - 50, 250, 100, 150, 50
+    plain, cached, written, hour, audio, both = 1000 - 250 - 100 - 150 - 50, 250, 60, 40, 150, 50
 
-    assert (
-        price.cost(usage) == plain * 10 + cached * 1 + written * 12.5 + audio * 100 + both * 20 + 100 * 200 + 400 * 30
-    )
+    written_at = written * 12.5 + hour * 20
+    assert price.cost(usage) == plain * 10 + cached * 1 + written_at + audio * 100 + both * 20 + 100 * 200 + 400 * 30
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,7 @@ def test_kinds_are_taken_out_of_the_input_before_the_input_price_applies() -> No
     [
         Usage(input_tokens=10, cached_input_tokens=90),
         Usage(input_tokens=10, cached_input_tokens=8, cache_write_tokens=8),
+        Usage(input_tokens=10, cache_write_tokens=4, cache_write_1h_tokens=90),
         Usage(input_tokens=10, cached_input_tokens=8, audio_input_tokens=9),
         Usage(input_tokens=10, audio_input_tokens=90, cached_audio_input_tokens=90),
     ],

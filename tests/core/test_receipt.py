@@ -12,7 +12,7 @@ from tollkeeper.core.usage import NOTHING, Usage
 
 COUNTS = st.integers(0, 10**7)
 UNITS = st.integers(0, 10**12)
-KINDS = ("cached_input", "cache_write", "audio_input", "cached_audio_input", "audio_output")
+KINDS = ("cached_input", "cache_write", "cache_write_1h", "audio_input", "cached_audio_input", "audio_output")
 PRICES = st.builds(
     Price,
     version=st.just("config"),
@@ -49,6 +49,7 @@ def test_a_note_gives_the_price_back(price: Price) -> None:
         (Price(version="v", input=5), '["price",5]'),
         (Price(version="v"), '["price"]'),
         (Price(version="v", request=7), '["price",0,0,null,null,null,null,null,7]'),
+        (Price(version="v", input=1, cache_write_1h=2), '["price",1,0,null,null,null,null,null,0,2]'),
         (None, '["price",null]'),
     ],
 )
@@ -57,14 +58,22 @@ def test_a_note_has_nothing_idle(price: Price | None, expected: str) -> None:
 
 
 def test_a_kind_without_a_price_says_as_what_it_was_charged() -> None:
-    usage = Usage(input_tokens=10, cached_input_tokens=4, cache_write_tokens=1, output_tokens=2, audio_output_tokens=2)
+    usage = Usage(
+        input_tokens=10,
+        cached_input_tokens=4,
+        cache_write_tokens=3,
+        cache_write_1h_tokens=2,
+        output_tokens=2,
+        audio_output_tokens=2,
+    )
 
     lines = receipt.lines(Price(version="v", input=3, output=5), usage)
 
     assert [(line.kind, line.tokens, line.priced_as) for line in lines] == [
-        ("input", 5, None),
+        ("input", 3, None),
         ("cached_input", 4, "input"),
         ("cache_write", 1, "input"),
+        ("cache_write_1h", 2, "input"),
         ("audio_output", 2, "output"),
     ]
 
@@ -74,7 +83,9 @@ def test_what_cannot_be_told_is_not_guessed() -> None:
     assert receipt.lines(Price(version="v", input=3), NOTHING) == []
 
 
-@pytest.mark.parametrize("note", [["price", "1"], ["price", 1.5], ["price", *[1] * 9], ["cost", 1], ["price", None, 1]])
+@pytest.mark.parametrize(
+    "note", [["price", "1"], ["price", 1.5], ["price", *[1] * 10], ["cost", 1], ["price", None, 1]]
+)
 def test_a_note_that_is_none_is_refused(note: list[object]) -> None:
     with pytest.raises(ValueError, match="not a note"):
         receipt.noted(note, "v")

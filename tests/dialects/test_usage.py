@@ -25,6 +25,25 @@ from tollkeeper.dialects.anthropic_messages import usage
             ]},
             Usage(input_tokens=114, cached_input_tokens=100, output_tokens=9),
         ),
+        (
+            {"input_tokens": 5, "cache_creation_input_tokens": 30, "output_tokens": 2,
+             "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}},
+            Usage(input_tokens=35, cache_write_tokens=30, cache_write_1h_tokens=20, output_tokens=2),
+        ),
+        (
+            {"input_tokens": 5, "cache_creation_input_tokens": 0, "output_tokens": 2,
+             "cache_creation": {"ephemeral_1h_input_tokens": 20}},
+            Usage(input_tokens=5, output_tokens=2),
+        ),
+        (
+            {"input_tokens": 5, "output_tokens": 2, "iterations": [
+                {"input_tokens": 9, "cache_creation_input_tokens": 8, "output_tokens": 7,
+                 "cache_creation": {"ephemeral_1h_input_tokens": 3}},
+                {"input_tokens": 5, "cache_creation_input_tokens": 1, "output_tokens": 2,
+                 "cache_creation": {"ephemeral_1h_input_tokens": 1}},
+            ]},
+            Usage(input_tokens=23, cache_write_tokens=9, cache_write_1h_tokens=4, output_tokens=9),
+        ),
         ({"input_tokens": 5, "cache_read_input_tokens": None, "output_tokens": -1}, Usage(input_tokens=5)),
         ({"input_tokens": "5", "output_tokens": 2}, Usage(output_tokens=2)),
         ({}, None),
@@ -47,9 +66,13 @@ def test_later_figures_lie_over_earlier_ones() -> None:
     assert usage.merged(b"broken", b"{}") == b"{}"
 
 
-def test_what_is_written_is_read_again() -> None:
+@pytest.mark.parametrize(
+    "more", ["", ',"cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":1}']
+)
+def test_what_is_written_is_read_again(more: str) -> None:
     found = usage.reported(
-        b'{"input_tokens":5,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":2}'
+        b'{"input_tokens":5,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":2%b}'
+        % more.encode()
     )
 
     again = usage.reported(json.dumps(usage.rendered(found)).encode())

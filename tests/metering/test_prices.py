@@ -43,11 +43,12 @@ def models() -> Iterator[tuple[str, ModelInfo]]:
 def usage_of(chance: random.Random) -> Usage:
     """A usage whose parts fit into it."""
     most = chance.choice((10, 5_000, 400_000))
-    plain, cached, written, audio, both, spoken, thought, said = (chance.randrange(most) for _ in range(8))
+    plain, cached, written, hour, audio, both, spoken, thought, said = (chance.randrange(most) for _ in range(9))
     return Usage(
-        input_tokens=plain + cached + written + audio + both,
+        input_tokens=plain + cached + written + hour + audio + both,
         cached_input_tokens=cached + both,
-        cache_write_tokens=written,
+        cache_write_tokens=written + hour,
+        cache_write_1h_tokens=hour,
         audio_input_tokens=audio + both,
         cached_audio_input_tokens=both,
         output_tokens=spoken + thought + said,
@@ -61,6 +62,7 @@ def library_usage(usage: Usage) -> genai_prices.Usage:
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cached_input_tokens,
         cache_write_tokens=usage.cache_write_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
         input_audio_tokens=usage.audio_input_tokens,
         cache_audio_read_tokens=usage.cached_audio_input_tokens,
         output_tokens=usage.output_tokens,

@@ -17,6 +17,7 @@ PRICES = st.builds(
     output=RATES,
     cached_input=SOMETIMES,
     cache_write=SOMETIMES,
+    cache_write_1h=SOMETIMES,
     audio_input=SOMETIMES,
     cached_audio_input=SOMETIMES,
     audio_output=SOMETIMES,

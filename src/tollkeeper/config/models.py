@@ -81,6 +81,7 @@ def _price(given: PriceConfig | None, dotted: str, problem: Problem) -> Price | 
         output=nano_from_usd(given.output),
         cached_input=nano(given.cached_input),
         cache_write=nano(given.cache_write),
+        cache_write_1h=nano(given.cache_write_1h),
         audio_input=nano(given.audio_input),
         audio_output=nano(given.audio_output),
         request=nano_from_usd(given.request),

@@ -71,6 +71,7 @@ class PriceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     output: Decimal = Decimal(0)
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
     audio_input: Decimal | None = None
     audio_output: Decimal | None = None
     request: Decimal = Decimal(0)

@@ -28,7 +28,7 @@ class Price(Struct, frozen=True, kw_only=True):
     """What one provider asks for one model: nano-USD per million tokens, per kind; None where that kind has no price.
 
     Kinds are disjoint when charged (see `split`), and a kind without a price of its own is charged as the kind it is
-    part of: cached audio as cached input, everything else as plain input or output.
+    part of: cached audio as cached input, writes for an hour as other writes, everything else as plain input or output.
     """
 
     version: str
@@ -36,6 +36,7 @@ class Price(Struct, frozen=True, kw_only=True):
     output: int = 0
     cached_input: int | None = None
     cache_write: int | None = None
+    cache_write_1h: int | None = None
     audio_input: int | None = None
     cached_audio_input: int | None = None
     audio_output: int | None = None
@@ -50,6 +51,8 @@ class Price(Struct, frozen=True, kw_only=True):
             found = self.cached_input
         if self.cache_write is not None and self.cache_write > found:
             found = self.cache_write
+        if self.cache_write_1h is not None and self.cache_write_1h > found:
+            found = self.cache_write_1h
         if self.audio_input is not None and self.audio_input > found:
             found = self.audio_input
         if self.cached_audio_input is not None and self.cached_audio_input > found:
@@ -64,8 +67,10 @@ class Price(Struct, frozen=True, kw_only=True):
         cached = self.input if self.cached_input is None else self.cached_input
         audio = self.input if self.audio_input is None else self.audio_input
         total = parts.plain * self.input + parts.cached * cached
-        if parts.written:
-            total += parts.written * (self.input if self.cache_write is None else self.cache_write)
+        if parts.written or parts.written_1h:
+            written = self.input if self.cache_write is None else self.cache_write
+            total += parts.written * written
+            total += parts.written_1h * (written if self.cache_write_1h is None else self.cache_write_1h)
         if parts.audio:
             total += parts.audio * audio
         if parts.cached_audio:
@@ -93,6 +98,7 @@ _HALVED = (
     "output",
     "cached_input",
     "cache_write",
+    "cache_write_1h",
     "audio_input",
     "cached_audio_input",
     "audio_output",
@@ -101,12 +107,14 @@ _HALVED = (
 
 
 class Parts(NamedTuple):
-    """Tokens of one usage, each in one place only. The input's five add up to it."""
+    """Tokens of one usage, each in one place only. The input's six add up to it."""
 
     plain: int
     cached: int
     """Read from a cache, not audio."""
     written: int
+    """To a cache, for as long as it keeps things unasked."""
+    written_1h: int
     audio: int
     """Audio, not from a cache."""
     cached_audio: int
@@ -123,5 +131,7 @@ def split(usage: Usage) -> Parts:
     left -= cached
     written = min(usage.cache_write_tokens, left)
     left -= written
+    hour = min(usage.cache_write_1h_tokens, written)
     audio = min(usage.audio_input_tokens - both, left)
-    return Parts(left - audio, cached, written, audio, both, min(usage.audio_output_tokens, usage.output_tokens))
+    spoken = min(usage.audio_output_tokens, usage.output_tokens)
+    return Parts(left - audio, cached, written - hour, hour, audio, both, spoken)

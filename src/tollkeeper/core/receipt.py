@@ -1,8 +1,9 @@
 """How a cost came about: tokens by kind times the unit price of that kind, line by line, adding up to the cost; pure.
 
 The unit prices that were used travel with the event as one of its notes, so that the sum can be made again years later:
-["price", input, output, cached_input, cache_write, audio_input, cached_audio_input, audio_output, request], nano-USD per
-million tokens (`request`: nano-USD), null for a kind without a price of its own, what is idle at the end left out.
+["price", input, output, cached_input, cache_write, audio_input, cached_audio_input, audio_output, request,
+cache_write_1h], nano-USD per million tokens (`request`: nano-USD), null for a kind without a price of its own, what is idle
+at the end left out.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ _FIELDS = (
     "cached_audio_input",
     "audio_output",
     "request",
+    "cache_write_1h",
 )
 _IDLE: dict[str, int | None] = {"input": 0, "output": 0, "request": 0}
 UNKNOWN = '["price",null]'
@@ -78,6 +80,7 @@ def lines(price: Price, usage: Usage) -> list[Line]:
         ("input", parts.plain, ("input",)),
         ("cached_input", parts.cached, cached),
         ("cache_write", parts.written, ("cache_write", "input")),
+        ("cache_write_1h", parts.written_1h, ("cache_write_1h", "cache_write", "input")),
         ("audio_input", parts.audio, audio),
         ("cached_audio_input", parts.cached_audio, cached_audio),
         ("output", usage.output_tokens - parts.spoken, ("output",)),

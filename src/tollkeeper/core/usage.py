@@ -18,6 +18,8 @@ class Usage(Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     audio_output_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    """Those of `cache_write_tokens` that the cache keeps for an hour, where that has a price of its own."""
 
 
 NOTHING = Usage()

@@ -25,6 +25,7 @@ _FIELDS = {
     "output_mtok": "output",
     "cache_read_mtok": "cached_input",
     "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
     "input_audio_mtok": "audio_input",
     "cache_audio_read_mtok": "cached_audio_input",
     "output_audio_mtok": "audio_output",
@@ -136,7 +137,8 @@ class OddPrice(Price, frozen=True, kw_only=True):
             LibraryUsage(
                 input_tokens=usage.input_tokens,
                 cache_read_tokens=parts.cached + parts.cached_audio,
-                cache_write_tokens=parts.written,
+                cache_write_tokens=parts.written + parts.written_1h,
+                cache_write_1h_tokens=parts.written_1h,
                 input_audio_tokens=parts.audio + parts.cached_audio,
                 cache_audio_read_tokens=parts.cached_audio,
                 output_tokens=usage.output_tokens,

@@ -18,10 +18,16 @@ class _Thinking(Struct):
     thinking_tokens: int | None = None
 
 
+class _Written(Struct):
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
 class _Counts(Struct):
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+    cache_creation: _Written | None = None
     output_tokens: int | None = None
     output_tokens_details: _Thinking | None = None
 
@@ -45,6 +51,7 @@ def reported(raw: bytes) -> Reported | None:
         return None
     read = sum(_positive(part.cache_read_input_tokens) for part in counts)
     written = sum(_positive(part.cache_creation_input_tokens) for part in counts)
+    hour = sum(_hour(part) for part in counts) or _hour(found)
     output = sum(_positive(part.output_tokens) for part in counts)
     thought = found.output_tokens_details
     return Reported(
@@ -52,6 +59,7 @@ def reported(raw: bytes) -> Reported | None:
             input_tokens=sum(_positive(part.input_tokens) for part in counts) + read + written,
             cached_input_tokens=read,
             cache_write_tokens=written,
+            cache_write_1h_tokens=min(written, hour),
             output_tokens=output,
             reasoning_tokens=min(output, _positive(thought.thinking_tokens)) if thought is not None else 0,
         ),
@@ -69,6 +77,10 @@ def tier(raw: bytes) -> str | None:
 
 def _positive(count: int | None) -> int:
     return count if count is not None and 0 < count < 2**53 else 0
+
+
+def _hour(part: _Counts) -> int:
+    return 0 if part.cache_creation is None else _positive(part.cache_creation.ephemeral_1h_input_tokens)
 
 
 def _total(part: _Counts) -> int:
@@ -101,6 +113,11 @@ def rendered(reported: Reported | None) -> dict[str, Any]:
         "cache_read_input_tokens": usage.cached_input_tokens,
         "output_tokens": usage.output_tokens,
     }
+    if usage.cache_write_1h_tokens:
+        found["cache_creation"] = {
+            "ephemeral_5m_input_tokens": max(0, usage.cache_write_tokens - usage.cache_write_1h_tokens),
+            "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
+        }
     if usage.reasoning_tokens:
         found["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return found

@@ -8,7 +8,7 @@ from msgspec import Struct
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.refusals import Refusal
 from tollkeeper.stores.sqlite import refusals
-from tollkeeper.stores.sqlite.rows import event_of
+from tollkeeper.stores.sqlite.rows import EVENT_COLUMNS, event_of
 
 _MOST_CALLS = 20
 
@@ -42,7 +42,9 @@ def dossier(connection: sqlite3.Connection, request_id: str) -> Dossier:
     """Reads it, all as of one moment."""
     connection.execute("BEGIN")
     try:
-        rows = connection.execute("SELECT * FROM events WHERE request_id = ? ORDER BY attempt", (request_id,))
+        rows = connection.execute(
+            f"SELECT {EVENT_COLUMNS} FROM events WHERE request_id = ? ORDER BY attempt", (request_id,)
+        )
         events = [event_of(row) for row in rows]
         details = connection.execute("SELECT detail FROM holds WHERE request_id = ? ORDER BY attempt", (request_id,))
         holds = [msgspec.json.decode(detail, type=Hold) for (detail,) in details]

@@ -13,7 +13,7 @@ from tollkeeper.core.events import Event
 from tollkeeper.core.money import usd_from_nano
 from tollkeeper.stores.sqlite import database
 from tollkeeper.stores.sqlite.dossier import Dossier, dossier
-from tollkeeper.stores.sqlite.rows import event_of
+from tollkeeper.stores.sqlite.rows import EVENT_COLUMNS, event_of
 from tollkeeper.stores.sqlite.sums import EVER, Span, refuse_parts_of_deleted_hours, sums_query
 
 _GROUPS = {
@@ -26,7 +26,8 @@ _GROUPS = {
 }
 GROUPS = tuple(_GROUPS)
 _SHOWN = (
-    *("attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens"),
+    *("attempts", "input_tokens", "cached_input_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
+    *("output_tokens", "reasoning_tokens"),
     *("cost_nano", "unpriced", "cached", "saved_nano"),
 )
 _LONGEST_UPLOAD = 86_400_000
@@ -43,6 +44,8 @@ class UsageRow(Struct, frozen=True, kw_only=True):
     attempts: int
     input_tokens: int
     cached_input_tokens: int
+    cache_write_tokens: int
+    cache_write_1h_tokens: int
     output_tokens: int
     reasoning_tokens: int
     cost_usd: str
@@ -93,12 +96,14 @@ class Reports:
                 attempts=row[2],
                 input_tokens=row[3],
                 cached_input_tokens=row[4],
-                output_tokens=row[5],
-                reasoning_tokens=row[6],
-                cost_usd=usd_from_nano(row[7]),
-                unpriced=row[8],
-                cached_requests=row[9],
-                saved_usd=usd_from_nano(row[10]),
+                cache_write_tokens=row[5],
+                cache_write_1h_tokens=row[6],
+                output_tokens=row[7],
+                reasoning_tokens=row[8],
+                cost_usd=usd_from_nano(row[9]),
+                unpriced=row[10],
+                cached_requests=row[11],
+                saved_usd=usd_from_nano(row[12]),
             )
             for row in rows
         ]
@@ -128,7 +133,8 @@ class Reports:
             where += f"{' AND' if where else 'WHERE'} (request_id, attempt) < (?, ?)"
             values += _place(before)
         rows = self._database.execute(
-            f"SELECT * FROM events {where} ORDER BY request_id DESC, attempt DESC LIMIT ?", [*values, limit]
+            f"SELECT {EVENT_COLUMNS} FROM events {where} ORDER BY request_id DESC, attempt DESC LIMIT ?",
+            [*values, limit],
         )
         return [event_of(row) for row in rows]
 
@@ -138,7 +144,7 @@ class Reports:
 
     def every_event(self) -> Iterator[Event]:
         """All events, oldest first."""
-        for row in self._database.execute("SELECT * FROM events ORDER BY request_id, attempt"):
+        for row in self._database.execute(f"SELECT {EVENT_COLUMNS} FROM events ORDER BY request_id, attempt"):
             yield event_of(row)
 
     def open_holds(self) -> int:

@@ -27,13 +27,14 @@ _NEW_GROUPS = (
     f"INSERT INTO sum_groups (label, {_GROUP}) SELECT DISTINCT label, {_GROUP} FROM temp.batch WHERE true"
     " ON CONFLICT (label) DO NOTHING"
 )
+_COLUMNS = f"span, start, of, {', '.join(SUMS)}"
 _ADD = (
-    f"INSERT INTO sums SELECT ?, {{}} AS start, g.id, {', '.join(f'sum({name})' for name in SUMS)}"
+    f"INSERT INTO sums ({_COLUMNS}) SELECT ?, {{}} AS start, g.id, {', '.join(f'sum({name})' for name in SUMS)}"
     " FROM temp.batch b JOIN sum_groups g ON g.label = b.label GROUP BY 2, 3"
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
 )
 _ADD_TO_TOTAL = (
-    f"INSERT INTO sums SELECT ?, {{}} AS start, 0, {', '.join(f'sum({name})' for name in SUMS)}"
+    f"INSERT INTO sums ({_COLUMNS}) SELECT ?, {{}} AS start, 0, {', '.join(f'sum({name})' for name in SUMS)}"
     " FROM temp.batch b GROUP BY 2"
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
 )

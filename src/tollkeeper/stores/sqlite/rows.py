@@ -11,9 +11,14 @@ from tollkeeper.core.usage import NOTHING, Usage
 
 HoldRow = tuple[str, int, int, str]
 
+_FIELDS = Event.__struct_fields__
+_AT = _FIELDS.index("usage")
+_NAMES = (*_FIELDS[:_AT], *Usage.__struct_fields__, *_FIELDS[_AT + 1 :])
+EVENT_COLUMNS = ", ".join(_NAMES)
+"""Of the table `events`, in the order of `row_of` and `event_of`."""
 _INSERT_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?)"
 _DELETE_HOLD = "DELETE FROM holds WHERE request_id = ? AND attempt = ?"
-_INSERT_EVENT = f"INSERT OR IGNORE INTO events VALUES ({', '.join('?' * 34)})"
+_INSERT_EVENT = f"INSERT OR IGNORE INTO events ({EVENT_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
 _INSERT_ORIGIN = "INSERT OR IGNORE INTO origins VALUES (?, ?, ?)"
 MOST = 2**53
 """What a number that no column can hold is recorded as: 9 million USD, and far more tokens than any attempt has."""
@@ -94,7 +99,7 @@ def _writable(value: object) -> object:
 
 
 def row_of(event: Event) -> tuple[object, ...]:
-    """The event as a row of the table `events`, column by column."""
+    """The event as a row of the table `events`, in the order of EVENT_COLUMNS."""
     usage, cost = event.usage, event.cost_nano
     return (
         event.request_id,
@@ -122,6 +127,7 @@ def row_of(event: Event) -> tuple[object, ...]:
         usage.output_tokens,
         usage.reasoning_tokens,
         usage.audio_output_tokens,
+        usage.cache_write_1h_tokens,
         MOST if cost is not None and cost > _ABSURD else cost,
         event.price_version,
         event.usage_raw,
@@ -136,10 +142,8 @@ def row_of(event: Event) -> tuple[object, ...]:
 
 def event_of(row: tuple[object, ...]) -> Event:
     """The reverse of `row_of`."""
-    names = Event.__struct_fields__
     tokens = Usage.__struct_fields__
-    at = names.index("usage")
-    values = dict(zip(names[:at], row[:at], strict=True))
-    values["usage"] = dict(zip(tokens, row[at : at + len(tokens)], strict=True))
-    values |= dict(zip(names[at + 1 :], row[at + len(tokens) :], strict=True))
+    values = dict(zip(_FIELDS[:_AT], row[:_AT], strict=True))
+    values["usage"] = dict(zip(tokens, row[_AT : _AT + len(tokens)], strict=True))
+    values |= dict(zip(_FIELDS[_AT + 1 :], row[_AT + len(tokens) :], strict=True))
     return msgspec.convert(values, Event, strict=False)
