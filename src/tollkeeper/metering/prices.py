@@ -7,7 +7,7 @@ A price that our integers cannot express (tiers by input size, other units) is c
 import threading
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
-from importlib import metadata
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tollkeeper.core.account import Target
@@ -40,8 +40,13 @@ class Prices:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str | None, int], Price | None] = {}
-        self._version = "genai-prices " + metadata.version("genai-prices")
         self._lock = threading.Lock()
+
+    @cached_property
+    def _version(self) -> str:
+        from importlib import metadata
+
+        return "genai-prices " + metadata.version("genai-prices")
 
     @staticmethod
     def read_in() -> None:

@@ -1,12 +1,16 @@
-"""Prometheus metrics of ordinary routes, with APISIX's names and labels and a bounded number of series."""
+"""Prometheus metrics of ordinary routes, with APISIX's names and labels and a bounded number of series.
+
+prometheus-client is loaded when they are asked for: it brings an HTTP server of its own along.
+"""
 
 from collections.abc import Iterator
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, cast
 
 from tollkeeper.core.histogram import Histogram
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
 _MILLISECONDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000)
 _PLACE = ("route", "service", "consumer", "node")
@@ -18,7 +22,7 @@ MOST_SERIES = 20_000
 _OTHER = "other"
 
 
-class Traffic(Collector):
+class Traffic:
     """Adds requests up; `text` is the exposition."""
 
     def __init__(self) -> None:
@@ -26,8 +30,6 @@ class Traffic(Collector):
         self._latency: dict[tuple[str, ...], Histogram] = {}
         self._bytes: dict[tuple[str, ...], int] = {}
         self._requests = 0
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
 
     def add(
         self,
@@ -69,9 +71,16 @@ class Traffic(Collector):
 
     def text(self) -> bytes:
         """The Prometheus text format."""
-        return generate_latest(self._registry)
+        from prometheus_client import CollectorRegistry, generate_latest
 
-    def collect(self) -> Iterator[Metric]:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(cast("Collector", self))  # which is whatever can `collect`
+        return generate_latest(registry)
+
+    def collect(self) -> "Iterator[Metric]":
+        """Called by prometheus-client."""
+        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
         status = CounterMetricFamily("apisix_http_status", "HTTP status codes per route", labels=_REQUEST)
         for labels, count in self._status.items():
             status.add_metric(labels, count)
@@ -92,7 +101,9 @@ class Traffic(Collector):
         yield requests
 
 
-def _plain(family: CounterMetricFamily) -> Metric:
+def _plain(family: "Metric") -> "Metric":
+    from prometheus_client.core import Metric
+
     metric = Metric(family.name, family.documentation, "unknown")
     for sample in family.samples:
         metric.add_sample(family.name, sample.labels, sample.value)

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from jinja2 import Environment
 
 from tollkeeper.apis import openapi
 from tollkeeper.apis.asked import Api, Description
 from tollkeeper.core.call import Reply
 from tollkeeper.core.version import __version__
 from tollkeeper.server.requests import Answerer, Request, method_not_allowed
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 PATHS = ("/", "/docs", "/openapi.json")
 _READS = frozenset(("GET", "HEAD"))
@@ -28,14 +31,19 @@ class Pages:
     """Made for one configuration: what is shown changes with it, whole."""
 
     def __init__(self, apis: Iterable[Api], *, playground: bool) -> None:
-        folder = files("tollkeeper.server").joinpath("docs_page")
-        environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        self._page = environment.from_string(folder.joinpath("page.html").read_text("utf-8"))
-        self._style = folder.joinpath("docs.css").read_bytes()
+        self._folder = files("tollkeeper.server").joinpath("docs_page")
+        self._style = self._folder.joinpath("docs.css").read_bytes()
         self._playground = playground
         described = list(apis)
         self._apis = [api.description for api in described]
         self._document = msgspec.json.encode(openapi.document(described))
+
+    @cached_property
+    def _page(self) -> "Template":
+        from jinja2 import Environment  # when somebody looks: it takes longer than the rest of a gate's pages
+
+        environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        return environment.from_string(self._folder.joinpath("page.html").read_text("utf-8"))
 
     def places(self) -> dict[bytes, Answerer]:
         """By path."""

@@ -1,13 +1,17 @@
 """What a gate keeps for itself or shares with others, by the one type that either has."""
 
-from tollkeeper.stores.dynamodb.balances import DynamoBalances
-from tollkeeper.stores.dynamodb.keys import DynamoKeyStore
-from tollkeeper.stores.dynamodb.ledger import DynamoLedger
+from typing import TYPE_CHECKING, TypeAlias, Union
+
 from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.keys import KeyStore
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 
-AnyKeyStore = KeyStore | DynamoKeyStore
-AnyLedger = SqliteLedger | DynamoLedger
-AnyBalances = SqliteBalances | DynamoBalances
-Shared = tuple[DynamoKeyStore, DynamoLedger, DynamoBalances]
+if TYPE_CHECKING:  # it brings an HTTP client along, and few share
+    from tollkeeper.stores.dynamodb.balances import DynamoBalances
+    from tollkeeper.stores.dynamodb.keys import DynamoKeyStore
+    from tollkeeper.stores.dynamodb.ledger import DynamoLedger
+
+AnyKeyStore: TypeAlias = Union[KeyStore, "DynamoKeyStore"]
+AnyLedger: TypeAlias = Union[SqliteLedger, "DynamoLedger"]
+AnyBalances: TypeAlias = Union[SqliteBalances, "DynamoBalances"]
+Shared: TypeAlias = "tuple[DynamoKeyStore, DynamoLedger, DynamoBalances]"

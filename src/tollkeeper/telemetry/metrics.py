@@ -2,16 +2,18 @@
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/. Numbers are added up in plain dictionaries and turned
 into prometheus-client's families when they are asked for: its own counters cost a lock and a lookup for each number.
+It is loaded then, too: it brings an HTTP server of its own along.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, cast
 
 from tollkeeper.core.events import Event
 from tollkeeper.core.histogram import Histogram
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _OVERHEAD = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -35,7 +37,7 @@ class _Series:
         self.input = self.output = self.cost_nano = self.unpriced = 0
 
 
-class Metrics(Collector):
+class Metrics:
     """Adds events up; `text` is the exposition."""
 
     def __init__(
@@ -50,8 +52,6 @@ class Metrics(Collector):
         self._gauges = gauges
         self._counters = counters
         self._histograms = histograms
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
 
     def __call__(self, event: Event) -> None:
         """Adds one attempt."""
@@ -89,10 +89,16 @@ class Metrics(Collector):
 
     def text(self) -> bytes:
         """The Prometheus text format."""
-        return generate_latest(self._registry)
+        from prometheus_client import CollectorRegistry, generate_latest
 
-    def collect(self) -> Iterator[Metric]:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(cast("Collector", self))  # which is whatever can `collect`
+        return generate_latest(registry)
+
+    def collect(self) -> "Iterator[Metric]":
         """Called by prometheus-client."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
         duration = HistogramMetricFamily("gen_ai_server_request_duration_seconds", "Whole attempts.", labels=_CALL)
         first = HistogramMetricFamily(
             "gen_ai_server_time_to_first_token_seconds", "From sending to the provider's first byte.", labels=_CALL
