@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
@@ -29,6 +30,12 @@ class Heard:
         """The gate's next message."""
         found: dict[str, Any] = json.loads(self._connection.recv(timeout))
         return found
+
+    def ended(self) -> None:
+        """Returns once the gate has closed it; what it says until then is passed over."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                self._connection.recv(30)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         self._connection.close(code, reason)

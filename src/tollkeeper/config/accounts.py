@@ -73,6 +73,7 @@ def _provider(
         changes["models"] = ()  # another server behind the same dialect: the kind's own model names are not its own
         if given.base_url.rstrip("/") != provider.base_url:
             changes["prices"] = changes["batch"] = None
+            changes["sockets"] = ()
     if given.api_version is not None:
         changes["api_version"] = given.api_version
     if given.stream_usage is not None:
@@ -86,6 +87,10 @@ def _provider(
         if unknown or not given.speaks:
             problem(f"{dotted}.speaks", f"expected some of: {', '.join(sorted(TRANSLATED))}")
         changes["speaks"] = {name: provider.speaks.get(name, HERE) for name in given.speaks}
+    if given.sockets is not None:
+        if any(name != "openai_responses" for name in given.sockets):
+            problem(f"{dotted}.sockets", "expected openai_responses, the only dialect that has sockets, or nothing")
+        changes["sockets"] = tuple(given.sockets)
     return msgspec.structs.replace(provider, **changes)
 
 

@@ -60,6 +60,8 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch: Literal["openai", "anthropic", "none"] | None = None
     speaks: list[str] | None = None
     """Dialects, the one to translate to first."""
+    sockets: list[str] | None = None
+    """Those of them that are spoken over a WebSocket too."""
     leave: Leave = "drain"
     timeouts: Patience = Patience()
 

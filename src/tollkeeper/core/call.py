@@ -15,7 +15,7 @@ from tollkeeper.core.keys import Key
 if TYPE_CHECKING:
     from tollkeeper.core.conversation import Conversation
     from tollkeeper.core.embedding import Texts
-    from tollkeeper.core.ports import Dialect, Line
+    from tollkeeper.core.ports import Dialect, Line, Ways
 
 
 class Presence:
@@ -112,6 +112,8 @@ class Call:
     """Whether it may wait in order to ask a target again; other targets are asked in any case."""
     line: Line | None = None
     """What it is part of, and the only way to its provider; None: it goes wherever it is routed."""
+    ways: Ways | None = None
+    """Other ways out than the usual one."""
     destination: Destination | None = None
     """Where it goes in place of where its model's name leads."""
     dry: bool = False

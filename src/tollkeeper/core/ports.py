@@ -356,6 +356,17 @@ class Line(Outbound, Protocol):
     def target(self) -> Target: ...
 
 
+class Ways(Protocol):
+    """What knows of other ways out than the usual one, for one call."""
+
+    def out(self, target: Target, usual: Outbound, relayed: bool) -> Outbound:
+        """The way to `target`. `relayed`: the provider speaks the call's dialect.
+
+        Raises CallerError where there is none.
+        """
+        ...
+
+
 class Duplex(Protocol):
     """An open WebSocket to a provider."""
 

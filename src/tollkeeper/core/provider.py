@@ -49,6 +49,8 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """ask: reports a stream's usage if stream_options.include_usage is set; always: without being asked; never."""
     output_limit: tuple[str, ...] = ("max_tokens",)
     """The members of a chat request that limit its output here; the first one is the one to send."""
+    sockets: tuple[str, ...] = ()
+    """Those of its dialects that it also speaks over a WebSocket, at the same path."""
     batch: Literal["openai", "anthropic"] | None = None
     """Whose batch API it has, if any."""
     models: tuple[str, ...] = ()

@@ -66,6 +66,9 @@ class Sending:
         call, target = attempt.call, attempt.target
         try:
             passed = passage(call, target, self._now()) if needed(call, target) else None
+            way: Outbound = call.line or self._outbound
+            if call.ways is not None:
+                way = call.ways.out(target, way, passed is None)
             if self._budgets.concern(call.key):
                 asked = call if passed is None else passed.call
                 reservation = await self._budgets.reserve(asked, target, attempt.hold.started_at)
@@ -81,9 +84,7 @@ class Sending:
             raise
         attempt.dispatch()
         try:
-            answer = await (call.line or self._outbound).send(
-                outgoing.method, outgoing.url, outgoing.headers, outgoing.body, attempt.timeouts
-            )
+            answer = await way.send(outgoing.method, outgoing.url, outgoing.headers, outgoing.body, attempt.timeouts)
         except TollkeeperError as error:
             attempt.settle("upstream_error", error.code)
             raise

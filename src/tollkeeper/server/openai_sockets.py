@@ -32,6 +32,7 @@ def openings(app: App, lobby: Lobby, on_error: Callable[[str, BaseException], No
                 close,
                 headers=headers,
                 most=lobby.options.limits.answers,
+                connector=app.socket_client,
                 new_id=lobby.new_id,
                 monotonic=time.monotonic,
                 on_error=on_error,

@@ -17,9 +17,6 @@ from tollkeeper.core.ports import Headers
 class Turn:
     """Implements `core.ports.Line` for its one call, and the `core.ports.Sent` that it answers with."""
 
-    reused = False
-    status = 200
-
     def __init__(
         self,
         target: Target,
@@ -30,6 +27,8 @@ class Turn:
         event_id: str | None = None,
     ) -> None:
         self.target = target
+        self.reused = False
+        self.status = 200
         self.id: str | None = None
         """The response's, once it is known."""
         self.event_id = event_id
@@ -50,6 +49,8 @@ class Turn:
         self._taken: asyncio.Future[None] | None = None
         self._pouring = False
         self._timer: asyncio.TimerHandle | None = None
+        self._quiet: asyncio.TimerHandle | None = None
+        self._patience = Patience()
 
     # --- core.ports.Outbound ----------------------------------------------------------------------------------------
 
@@ -63,7 +64,10 @@ class Turn:
     ) -> "Turn":
         """What the client said goes to the provider now; a response that the provider began is only followed."""
         self.sent_at = self._monotonic()
+        self._patience = timeouts
         self.limit_to(timeouts.total)
+        if self._say is not None:
+            self._look_later(timeouts.first_byte)
         if self._say is not None:
             self._say()
         self.said.set()
@@ -92,6 +96,15 @@ class Turn:
             self._taken = asyncio.get_running_loop().create_future()
             await self._taken
 
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Its whole answer is no stream, but this JSON."""
+        self.status = status
+        self.headers = [(b"content-type", b"application/json"), *headers]
+        self.first_byte_at = self.last_byte_at = self._monotonic()
+        self._parts.append(body)
+        self._complete = True
+        self._wake()
+
     def fail(self, error: TollkeeperError) -> None:
         """Nothing more will come."""
         if self._error is None and not self._complete:
@@ -101,8 +114,9 @@ class Turn:
     def end(self) -> None:
         """Its call is over: whatever still comes of it is nobody's."""
         self.over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._quiet):
+            if timer is not None:
+                timer.cancel()
         self.said.set()
         self._let_on()
 
@@ -170,6 +184,22 @@ class Turn:
             self._timer.cancel()
         late = UpstreamError(f"The response took over {seconds:g} s.", status=504, code="upstream_deadline")
         self._timer = asyncio.get_running_loop().call_later(seconds, self.fail, late)
+
+    def _look_later(self, seconds: float) -> None:
+        self._quiet = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Whether the provider has been silent for too long."""
+        begun = self.last_byte_at > self.sent_at
+        most = self._patience.idle if begun else self._patience.first_byte
+        left = most - (self._monotonic() - max(self.last_byte_at, self.sent_at))
+        if left > 0:
+            self._look_later(left)
+        elif begun:
+            self.fail(UpstreamError(f"The response stalled for {most:g} s.", status=504, code="upstream_stalled"))
+        else:
+            words = f"The provider did not answer within {most:g} s."
+            self.fail(UpstreamError(words, status=504, code="upstream_timeout"))
 
     def _take(self) -> bytes:
         data = b"".join(self._parts)

@@ -34,6 +34,7 @@ _ELSEWHERE = (
     "web_search_options",
     "plugins",
     "store",
+    "generate",
 )
 _HARMLESS_TOOLS = frozenset(("function", "custom"))
 _decode_tools = msgspec.json.Decoder(list[dict[str, Any]]).decode
