@@ -118,9 +118,15 @@ def _talking(upstream: SpeakingUpstream, plain: ScriptedUpstream) -> None:
     plain.requests.clear()
 
 
-@pytest.fixture(scope="module")
-def key(gate: GateProcess) -> str:
-    return gate.new_key()
+@pytest.fixture
+def owner(request: pytest.FixtureRequest) -> str:
+    """Whose events a test looks at: its own."""
+    return str(request.node.name)
+
+
+@pytest.fixture
+def key(gate: GateProcess, owner: str) -> str:
+    return gate.new_key(owner=owner)
 
 
 def create(model: str = "m", **more: Any) -> str:
@@ -134,20 +140,25 @@ def until(socket: Any, *kinds: str) -> list[dict[str, Any]]:
     return found
 
 
-def new_events(gate: GateProcess, before: int, count: int) -> list[dict[str, Any]]:
-    found = gate.events_once(before + count)
-    assert len(found) == before + count
-    return found[:count]
+def written(gate: GateProcess, owner: str, count: int) -> list[dict[str, Any]]:
+    """The owner's events, once there are so many."""
+
+    def own() -> list[dict[str, Any]]:
+        return [each for each in gate.events() if each["owner"] == owner]
+
+    waited_for(lambda: len(own()) >= count)
+    found = own()
+    assert len(found) == count
+    return found
 
 
 @pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarning")  # the client's own use of websockets
 def test_openais_own_client_speaks_with_the_providers_socket_and_each_response_is_one_event(
-    gate: GateProcess, upstream: SpeakingUpstream, monkeypatch: pytest.MonkeyPatch
+    gate: GateProcess, upstream: SpeakingUpstream, monkeypatch: pytest.MonkeyPatch, key: str, owner: str
 ) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    before, opened_before = len(gate.events()), len(upstream.opened)
-    key = gate.new_key(name="sdk")
+    opened_before = len(upstream.opened)
     with openai.OpenAI(base_url=f"{gate.url}/v1", api_key=key) as client, client.responses.connect() as connection:
         for _ in range(2):
             said = ""
@@ -159,7 +170,7 @@ def test_openais_own_client_speaks_with_the_providers_socket_and_each_response_i
                     break
             assert said == "Hello"
 
-    for each in new_events(gate, before, 2):
+    for each in written(gate, owner, 2):
         assert (each["outcome"], each["quality"], each["cost_usd"]) == ("ok", "reported", COST)
         assert (each["model_asked"], each["provider"], each["model"]) == ("m", "up", "real")
     (socket,) = upstream.opened[opened_before:]
@@ -169,7 +180,7 @@ def test_openais_own_client_speaks_with_the_providers_socket_and_each_response_i
 
 
 def test_lanes_share_the_providers_socket_and_their_events_stay_apart(
-    gate: GateProcess, upstream: SpeakingUpstream, key: str
+    gate: GateProcess, upstream: SpeakingUpstream, key: str, owner: str
 ) -> None:
     def crossed(heard: Heard) -> None:
         """The second is answered first, inside the first."""
@@ -181,7 +192,6 @@ def test_lanes_share_the_providers_socket_and_their_events_stay_apart(
         heard.hear()
 
     upstream.script = crossed
-    before = len(gate.events())
     with opened(gate, key, PATH) as socket:
         socket.send(create(stream_id="a"))
         socket.send(create("other", stream_id="b"))
@@ -189,7 +199,7 @@ def test_lanes_share_the_providers_socket_and_their_events_stay_apart(
 
     words = [(each["stream_id"], each["delta"]) for each in found if "delta" in each]
     assert sorted(words) == [("a", "slow"), ("b", "quick")]
-    assert {each["model"] for each in new_events(gate, before, 2)} == {"real", "other"}
+    assert {each["model"] for each in written(gate, owner, 2)} == {"real", "other"}
 
 
 def test_what_the_provider_prepares_for_its_socket_is_passed_on(gate: GateProcess, key: str) -> None:
@@ -205,7 +215,7 @@ def test_what_the_provider_prepares_for_its_socket_is_passed_on(gate: GateProces
 
 
 def test_a_response_that_follows_on_steering_is_a_call_of_its_own(
-    gate: GateProcess, upstream: SpeakingUpstream, key: str
+    gate: GateProcess, upstream: SpeakingUpstream, key: str, owner: str
 ) -> None:
     def steered(heard: Heard) -> None:
         heard.hear()
@@ -217,13 +227,12 @@ def test_a_response_that_follows_on_steering_is_a_call_of_its_own(
         heard.hear()
 
     upstream.script = steered
-    before = len(gate.events())
     with opened(gate, key, PATH) as socket:
         socket.send(create(stream_id="l"))
         until(socket, "response.created")
         socket.send(json.dumps({"type": "response.steer", "previous_response_id": "resp_1", "input": "left"}))
         found = until(socket, "response.completed")
-        events = new_events(gate, before, 2)
+        events = written(gate, owner, 2)
 
     assert heard_so_far[0]["input"] == "left"
     assert [each["type"] for each in found] == [
@@ -283,7 +292,7 @@ def test_a_providers_refusal_is_passed_on_with_its_status_and_the_next_request_g
 
 
 def test_a_socket_that_ends_inside_a_response_is_an_error_and_the_next_request_opens_another(
-    gate: GateProcess, upstream: SpeakingUpstream, key: str
+    gate: GateProcess, upstream: SpeakingUpstream, key: str, owner: str
 ) -> None:
     def cuts(heard: Heard) -> None:
         upstream.script = talking
@@ -293,7 +302,6 @@ def test_a_socket_that_ends_inside_a_response_is_an_error_and_the_next_request_o
         heard.cut()
 
     upstream.script = cuts
-    before = len(gate.events())
     with opened(gate, key, PATH) as socket:
         socket.send(create())
         found = until(socket, "error", "response.completed")
@@ -301,12 +309,12 @@ def test_a_socket_that_ends_inside_a_response_is_an_error_and_the_next_request_o
         socket.send(create())
         assert until(socket, "response.completed")[-1]["response"]["usage"]["total_tokens"] == 7
 
-    found_out = {(each["outcome"], each["quality"]) for each in new_events(gate, before, 2)}
+    found_out = {(each["outcome"], each["quality"]) for each in written(gate, owner, 2)}
     assert found_out == {("upstream_cut", "counted"), ("ok", "reported")}
 
 
 def test_a_client_that_leaves_midway_is_charged_once_and_the_provider_is_let_go(
-    gate: GateProcess, upstream: SpeakingUpstream, key: str
+    gate: GateProcess, upstream: SpeakingUpstream, key: str, owner: str
 ) -> None:
     def begins(heard: Heard) -> None:
         heard.hear()
@@ -315,12 +323,11 @@ def test_a_client_that_leaves_midway_is_charged_once_and_the_provider_is_let_go(
         heard.hear()
 
     upstream.script = begins
-    before = len(gate.events())
     with opened(gate, key, PATH) as socket:
         socket.send(create())
         until(socket, "response.output_text.delta")
 
-    (event,) = new_events(gate, before, 1)
+    (event,) = written(gate, owner, 1)
     assert (event["outcome"], event["quality"]) == ("client_left", "counted")
 
 
@@ -338,7 +345,7 @@ def test_where_the_provider_opens_no_socket_a_request_goes_over_http(
 
 
 def test_another_target_is_asked_where_a_provider_is_overloaded(
-    gate: GateProcess, upstream: SpeakingUpstream, key: str
+    gate: GateProcess, upstream: SpeakingUpstream, key: str, owner: str
 ) -> None:
     def overloaded(heard: Heard) -> None:
         heard.hear()
@@ -346,10 +353,9 @@ def test_another_target_is_asked_where_a_provider_is_overloaded(
         heard.hear()
 
     upstream.script = overloaded
-    before = len(gate.events())
     with opened(gate, key, PATH) as socket:
         socket.send(create("either", stream_id="l"))
         (said,) = until(socket, "response.completed", "error")
 
     assert (said["type"], said["stream_id"]) == ("response.completed", "l")
-    assert {each["provider"] for each in new_events(gate, before, 2)} == {"plain", "up"}
+    assert {each["provider"] for each in written(gate, owner, 2)} == {"plain", "up"}
