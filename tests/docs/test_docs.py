@@ -31,6 +31,7 @@ ROOT = Path(__file__).parent.parent.parent
 RUN_BY_OTHERS = {
     "dialects": "test_dialects_page.py",
     "clients": "tests/clients",
+    "conference": "test_conference_page.py",
     "providers": "tests/providers",
     "performance": "whoever has the time",
     "serverless": "tests/serverless, and whoever has an account with AWS",

@@ -45,10 +45,29 @@ def test_what_an_upstream_or_service_is_changed_under_is_told() -> None:
     ]
 
 
+def test_a_route_that_comes_with_its_upstream_is_told_once_and_its_shares_too() -> None:
+    draft = Draft({}, 0)
+    split = {"weighted_upstreams": [{"weight": 9}, {"upstream_id": "v2", "weight": 1}]}
+    draft.set("upstreams", "v1", {"nodes": {"10.0.0.1:80": 1}})
+    draft.set("upstreams", "v2", {"nodes": {"10.0.0.2:80": 1}})
+    plugins = {"traffic-split": {"rules": [split]}}
+    draft.set("routes", "r", {"uri": "/a", "upstream_id": "v1", "plugins": plugins})
+
+    told = ["Requests to /a meet traffic-split and go to 10.0.0.1:80, 1 in 10 to 10.0.0.2:80."]
+    assert list(effects(draft.changes(), draft)) == told
+
+    plugins["traffic-split"] = {"rules": [{"match": [{"vars": [["arg_v", "==", "2"]]}], **split}]}
+    draft.set("routes", "r", {"uri": "/a", "upstream_id": "v1", "plugins": plugins})
+    assert next(effects(draft.changes(), draft)).endswith("1 in 10 of those that fit its rule to 10.0.0.2:80.")
+
+
 def test_rules_and_consumers_are_told() -> None:
     assert _told({}, "global_rules", "1", {"plugins": {"cors": {}}}) == ["All requests meet cors."]
     assert _told({}, "consumers", "jack", {"plugins": {"key-auth": {"key": "x"}}}) == [
         "The consumer jack may come in by key-auth."
+    ]
+    assert _told({}, "consumers", "ada", {}) == [
+        "The consumer ada may come in by a key of the gate with this name or owner."
     ]
     assert _told({"routes": {"r": {"uri": "/a"}}}, "routes", "r", {"uri": "/a", "status": 0}) == [
         "Requests to /a are not taken: the route is switched off."

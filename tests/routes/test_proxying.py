@@ -216,3 +216,15 @@ def test_sockets_are_not_left_open(gate_with_routes: GateProcess) -> None:
     status, _, body = request("GET", route(gate_with_routes, "/refused", {f"127.0.0.1:{port}": 1}), {})
 
     assert (status, json.loads(body)["code"]) == (502, "upstream_refused")
+
+
+def test_an_answer_is_dated_once(gate_with_routes: GateProcess) -> None:
+    with ScriptedUpstream(json_answer(200, {}, "date: Thu, 01 Jan 1970 00:00:00 GMT")) as up:
+        url = route(gate_with_routes, "/dated", {f"127.0.0.1:{up.port}": 1})
+        connection = HTTPConnection("127.0.0.1", gate_with_routes.port, timeout=30)
+        connection.request("GET", url.removeprefix(gate_with_routes.url))
+        dates = [value for name, value in connection.getresponse().getheaders() if name.lower() == "date"]
+        connection.close()
+
+    assert len(dates) == 1
+    assert "1970" not in dates[0]

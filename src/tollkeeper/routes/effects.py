@@ -17,10 +17,9 @@ _MOST = 20
 
 def effects(changes: Sequence[Change], view: View) -> Iterator[str]:
     """One line for each route that is changed, and for each that what it refers to is changed under. `view` is after."""
-    told: set[str] = set()
+    told = {change.id for change in changes if change.kind == "routes"}
     for change in changes:
         if change.kind == "routes":
-            told.add(change.id)
             if change.after is None:
                 yield f"{_requests(change.before or {}, view)} are no longer taken by route {change.id}."
             else:
@@ -76,11 +75,22 @@ def _meet(route: Mapping[str, Any], view: View) -> str:
         plugins = {**rule.get("plugins", {}), **plugins}
     names = [name for name, conf in plugins.items() if not conf.get("_meta", {}).get("disable")]
     met = f"meet {', '.join(sorted(names))} and " if names else ""
-    return f"{met}go to {_nodes(route, service, view)}"
+    shares = "".join(_shares(plugins["traffic-split"], view)) if "traffic-split" in names else ""
+    return f"{met}go to {_nodes((route, service), view)}{shares}"
 
 
-def _nodes(route: Mapping[str, Any], service: Mapping[str, Any], view: View) -> str:
-    for value in (route, service):
+def _shares(split: Mapping[str, Any], view: View) -> Iterator[str]:
+    for rule in split.get("rules", ()):
+        shares = rule.get("weighted_upstreams", ())
+        whole = sum(share.get("weight", 1) for share in shares)
+        for share in shares:
+            if ("upstream" in share or "upstream_id" in share) and share.get("weight", 1) > 0:
+                fitting = " of those that fit its rule" if rule.get("match") else ""
+                yield f", {share.get('weight', 1)} in {whole}{fitting} to {_nodes((share,), view)}"
+
+
+def _nodes(owners: Iterable[Mapping[str, Any]], view: View) -> str:
+    for value in owners:
         upstream = value.get("upstream") or _named(view, "upstreams", value.get("upstream_id"))
         if upstream:
             nodes = upstream.get("nodes") or {}
@@ -95,7 +105,7 @@ def _first(names: Iterable[str], most: int = 4) -> list[str]:
 
 
 def _ways(consumer: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(consumer.get("plugins", {}))) or "no plugin yet"
+    return ", ".join(sorted(consumer.get("plugins", {}))) or "a key of the gate with this name or owner"
 
 
 def _named(view: View, kind: str, id: Any) -> Mapping[str, Any]:

@@ -24,7 +24,8 @@ _THIS_HOP = frozenset(
 """What is not passed on as it came: for one connection only (RFC 9110, 7.6.1), or written by us."""
 _ANSWER_OF_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"upgrade")
-) | {b"transfer-encoding"}
+) | {b"transfer-encoding", b"date"}
+"""Not passed on. The gate dates its answers itself, as nginx does: two dates are one too many (RFC 9110, 5.3)."""
 _SAFE_TO_REPEAT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 """Methods that a node may have begun to carry out twice (RFC 9110, 9.2.2)."""
 _BODILESS = (204, 304)
