@@ -155,6 +155,14 @@ WITHOUT_A_MIRROR = {
     "operator/resources.py": "operator/test_described.py",
     "operator/trying.py": "operator/test_mcp.py",
     "routes/proposals.py": "operator/test_proposals.py",
+    # The assistant, tested at a terminal.
+    "assistant/agreement.py": "cli/test_chat.py",
+    "assistant/events.py": "cli/test_chat.py",
+    "assistant/model.py": "cli/test_chat.py",
+    "assistant/options.py": "cli/test_chat.py",
+    "assistant/over_mcp.py": "cli/test_chat.py",
+    "assistant/using.py": "cli/test_chat.py",
+    "cli/serving.py": "cli/test_chat.py",
     # The rest.
     "stores/sqlite/rows.py": "stores/test_reports.py",
     "stores/sqlite/writer.py": "stores/test_ledger_trouble.py",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.assisting import Shown, applies, proposes, says
 from kit.gate import running_gate
 from kit.scripted import (
     Connection,
@@ -58,12 +59,23 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
+def greeter(shown: Shown) -> bytes:
+    """What a model does with the gate that docs/chat.md asks for a greeting."""
+    results = shown.results()
+    if not results:
+        value = {"uri": "/greeting", "plugins": {"mocking": {"response_example": "hi"}}}
+        return proposes({"do": "put", "kind": "routes", "id": "greeting", "value": value}, what="a greeting")
+    return applies(shown) if len(results) == 1 else says("Requests to /greeting are answered with hi now.")
+
+
 def hello(request: Request, connection: Connection) -> bool | None:
-    """A provider that says hello in nine tokens and two."""
+    """A provider that says hello in nine tokens and two, and runs the gate where it is given tools."""
     if request.path.endswith("/models"):
         return json_answer(200, {"object": "list", "data": [{"id": "gpt-4o-mini", "object": "model"}]})(
             request, connection
         )
+    if request.json().get("tools"):
+        return event_stream(greeter(Shown(request.json())))(request, connection)
     if request.json().get("stream"):
         return event_stream(b"".join(chat_events(["Hel", "lo!"], usage_of(9, 2))))(request, connection)
     return json_answer(200, chat_answer("Hello!", 9, 2))(request, connection)

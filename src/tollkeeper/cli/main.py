@@ -15,6 +15,7 @@ _COMMANDS = (
     "events",
     "explain",
     "routes",
+    "chat",
     "check",
     "verify",
     "version",

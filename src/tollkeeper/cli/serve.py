@@ -15,6 +15,7 @@ import uvloop
 
 from tollkeeper import config as configuration
 from tollkeeper.app import App, open_app
+from tollkeeper.cli import serving
 from tollkeeper.cli.options import Common, common
 from tollkeeper.operator.api import operator_app
 from tollkeeper.server.listener import Listener, allow_many_files, bind
@@ -99,9 +100,11 @@ async def _serve(
     gate = Listener(door_of(app), gate_socket, server.limits, server.shutdown_seconds, app.new_id, sockets)
     operator = Listener(operator_app(app), operator_socket, server.limits, 5.0, app.new_id)
     app.gate_url = f"http://{_address(host or server.host)}:{gate.port}"
+    operator_url = f"http://{_address(operator_host)}:{operator.port}"
+    serving.write(app.home, serving.Serving(app.gate_url, operator_url))
     about: dict[str, object] = {
         "gate": app.gate_url,
-        "operator": f"http://{_address(operator_host)}:{operator.port}",
+        "operator": operator_url,
         "operator_key_file": str(app.home / "operator.key"),
         "recovered": app.recovered,
         "providers": list(app.loaded.accounts),

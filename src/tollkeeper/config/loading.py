@@ -88,6 +88,12 @@ def routing_of(path: Path | None) -> tuple[RoutingOptions, Path]:
     return reading.parsed(text, str(path)).routing, Path.cwd() if path is None else path.absolute().parent
 
 
+def config_of(path: Path | None) -> Config:
+    """The tables as they are written, for commands that need no provider's key. Raises ConfigError."""
+    path, text = reading.read(path)
+    return reading.parsed(text, str(path))
+
+
 def budget_rules(path: Path | None) -> BudgetRules:
     """The budgets that a config sets: for commands that need nothing else of it. Raises ConfigError."""
     path, text = reading.read(path)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tollkeeper.apis.options import ApiOptions, OutsideOptions
+from tollkeeper.assistant.options import AssistantOptions
 from tollkeeper.config.routing import RESOURCES, RoutingOptions, plain
 from tollkeeper.config.tables import (
     BatchesConfig,
@@ -89,6 +90,7 @@ _TABLES: dict[str, type[Struct]] = {
     "websocket": SocketOptions,
     "playground": PlaygroundConfig,
     "mcp": McpOptions,
+    "assistant": AssistantOptions,
     "batches": BatchesConfig,
 }
 _NAMED_TABLES: dict[str, type[Struct]] = {

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from tollkeeper.apis.options import ApiOptions, OutsideOptions
+from tollkeeper.assistant.options import AssistantOptions
 from tollkeeper.config.routing import RoutingOptions
 from tollkeeper.core.account import Beyond, Leave, Patience, Strategy
 from tollkeeper.core.limits import DoorLimits, Positive
@@ -149,6 +150,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     websocket: SocketOptions = SocketOptions()
     playground: PlaygroundConfig = PlaygroundConfig()
     mcp: McpOptions = McpOptions()
+    assistant: AssistantOptions = AssistantOptions()
     batches: BatchesConfig = BatchesConfig()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}
