@@ -71,6 +71,7 @@ def test_json_rows_are_exact(home: Path, key_id: str) -> None:
         "cache_write_1h_tokens": 0,
         "output_tokens": 11,
         "reasoning_tokens": 2,
+        "web_searches": 0,
         "cost_usd": "123456789.000000002",
         "unpriced": 1,
         "cached_requests": 0,

@@ -120,6 +120,36 @@ def test_a_key_from_the_environment_goes_to_no_other_server(tmp_path: Path) -> N
     assert (local.provider.models, local.provider.prices, local.provider.stream_usage) == ((), None, "never")
 
 
+def test_prices_are_those_of_the_kind_at_its_own_address_and_elsewhere_those_that_are_named(tmp_path: Path) -> None:
+    text = """
+[providers.mine]
+kind = "vertex"
+base_url = "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1/endpoints/openapi"
+api_key = "k"
+[providers.proxied]
+kind = "anthropic"
+base_url = "https://proxy.example.com/v1"
+api_key = "k"
+prices = "anthropic"
+[providers.free]
+kind = "groq"
+api_key = "k"
+prices = "none"
+"""
+    accounts = loaded(tmp_path, text).accounts
+
+    assert {name: accounts[name].provider.prices for name in ("mine", "proxied", "free")} == {
+        "mine": "google",
+        "proxied": "anthropic",
+        "free": None,
+    }
+
+
+def test_prices_of_nobody_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"providers\.groq\.prices: expected none or one of: .*anthropic"):
+        loaded(tmp_path, "[providers.groq]\napi_key = 'k'\nprices = 'nobody'\n")
+
+
 def test_a_server_on_this_machine_needs_a_table_and_no_key(tmp_path: Path) -> None:
     found = loaded(tmp_path, "[providers.ollama]\n[models.small]\ntargets = ['ollama/qwen3']\n")
 

@@ -153,6 +153,11 @@ def test_parts_greater_than_the_whole_are_not_charged_beyond_it(usage: Usage) ->
     assert price.cost(usage) == 10
 
 
+def test_a_search_is_charged_by_itself() -> None:
+    assert Price(version="v", web_search=10_000_000).cost(Usage(web_searches=3)) == 30_000_000
+    assert Price(version="v", input=1).cost(Usage(web_searches=3)) == 0
+
+
 def test_a_price_for_each_call_is_charged_even_for_nothing() -> None:
     assert Price(version="v", request=5_000_000).cost(NOTHING) == 5_000_000
     assert Price(version="v", input=1).cost(NOTHING) == 0

@@ -19,6 +19,7 @@ PRICES = st.builds(
     input=UNITS,
     output=UNITS,
     request=UNITS,
+    web_search=UNITS,
     **dict.fromkeys(KINDS, st.none() | UNITS),
 )
 USAGES = st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__, COUNTS))
@@ -30,7 +31,7 @@ def test_the_lines_add_up_to_the_cost(price: Price, usage: Usage) -> None:
     lines = receipt.lines(price, usage)
 
     assert receipt.rounded(lines) == price.cost(usage)
-    assert all(line.amount_femto == line.tokens * line.unit_nano for line in lines if line.kind != "request")
+    assert all(line.amount_femto == line.tokens * line.unit_nano for line in lines if line.kind not in receipt.EACH)
 
 
 @given(PRICES)
@@ -50,6 +51,7 @@ def test_a_note_gives_the_price_back(price: Price) -> None:
         (Price(version="v"), '["price"]'),
         (Price(version="v", request=7), '["price",0,0,null,null,null,null,null,7]'),
         (Price(version="v", input=1, cache_write_1h=2), '["price",1,0,null,null,null,null,null,0,2]'),
+        (Price(version="v", web_search=2), '["price",0,0,null,null,null,null,null,0,null,2]'),
         (None, '["price",null]'),
     ],
 )
@@ -84,7 +86,7 @@ def test_what_cannot_be_told_is_not_guessed() -> None:
 
 
 @pytest.mark.parametrize(
-    "note", [["price", "1"], ["price", 1.5], ["price", *[1] * 10], ["cost", 1], ["price", None, 1]]
+    "note", [["price", "1"], ["price", 1.5], ["price", *[1] * 11], ["cost", 1], ["price", None, 1]]
 )
 def test_a_note_that_is_none_is_refused(note: list[object]) -> None:
     with pytest.raises(ValueError, match="not a note"):

@@ -31,6 +31,10 @@ from tollkeeper.dialects.anthropic_messages import usage
             Usage(input_tokens=35, cache_write_tokens=30, cache_write_1h_tokens=20, output_tokens=2),
         ),
         (
+            {"input_tokens": 5, "output_tokens": 2, "server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 1}},
+            Usage(input_tokens=5, output_tokens=2, web_searches=3),
+        ),
+        (
             {"input_tokens": 5, "cache_creation_input_tokens": 0, "output_tokens": 2,
              "cache_creation": {"ephemeral_1h_input_tokens": 20}},
             Usage(input_tokens=5, output_tokens=2),
@@ -67,7 +71,12 @@ def test_later_figures_lie_over_earlier_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", ["", ',"cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":1}']
+    "more",
+    [
+        "",
+        ',"cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":1}',
+        ',"server_tool_use":{"web_search_requests":2}',
+    ],
 )
 def test_what_is_written_is_read_again(more: str) -> None:
     found = usage.reported(

@@ -53,8 +53,8 @@ class Says(NamedTuple):
     """Whether a token with its probability has its bytes as well."""
     cache_writes: bool = True
     """Whether usage tells what was written to a cache."""
-    hour_writes: bool = False
-    """Whether it tells those that are kept for an hour from others."""
+    hours_and_searches: bool = False
+    """Whether it tells those that are kept for an hour from others, and the provider's own searches."""
     error_status: bool = True
     """Whether an error in a stream has a status."""
     ids: bool = True
@@ -122,7 +122,7 @@ SAYS = {
     ),
     "ollama_chat": _ollama(OLLAMA),
     "ollama_generate": _ollama(OLLAMA_GENERATE),
-    "anthropic_messages": Says(ANTHROPIC, "messages", {"filter": "refusal"}, sequence=True, hour_writes=True),
+    "anthropic_messages": Says(ANTHROPIC, "messages", {"filter": "refusal"}, sequence=True, hours_and_searches=True),
 }
 ALL = tuple(says.translator for says in SAYS.values())
 
@@ -191,8 +191,9 @@ def _reported(reported: Reported | None, says: Says) -> Reported | None:
         return Reported(Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), reported.raw)
     usage = reported.usage
     written = usage.cache_write_tokens if says.cache_writes else 0
-    hour = usage.cache_write_1h_tokens if says.hour_writes else 0
-    usage = msgspec.structs.replace(usage, cache_write_tokens=written, cache_write_1h_tokens=hour)
+    usage = msgspec.structs.replace(usage, cache_write_tokens=written)
+    if not says.hours_and_searches:
+        usage = msgspec.structs.replace(usage, cache_write_1h_tokens=0, web_searches=0)
     return Reported(usage, reported.raw)
 
 

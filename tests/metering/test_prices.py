@@ -54,6 +54,7 @@ def usage_of(chance: random.Random) -> Usage:
         output_tokens=spoken + thought + said,
         reasoning_tokens=thought,
         audio_output_tokens=spoken,
+        web_searches=chance.randrange(4),
     )
 
 
@@ -68,6 +69,7 @@ def library_usage(usage: Usage) -> genai_prices.Usage:
         output_tokens=usage.output_tokens,
         output_audio_tokens=usage.audio_output_tokens,
         output_reasoning_tokens=usage.reasoning_tokens,
+        web_searches=usage.web_searches,
     )
 
 

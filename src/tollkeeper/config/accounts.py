@@ -71,7 +71,7 @@ def _provider(
     changes: dict[str, Any] = {"base_url": base_url}
     if given.base_url is not None and given.kind is not None:
         changes["models"] = ()  # another server behind the same dialect: the kind's own model names are not its own
-        if given.base_url.rstrip("/") != provider.base_url:
+        if provider.base_url and given.base_url.rstrip("/") != provider.base_url:
             changes["prices"] = changes["batch"] = None
             changes["sockets"] = ()
     if given.api_version is not None:
@@ -82,6 +82,11 @@ def _provider(
         changes["output_limit"] = (given.output_limit,)
     if given.batch is not None:
         changes["batch"] = None if given.batch == "none" else given.batch
+    if given.prices is not None:
+        known = {each.prices for each in PROVIDERS.values() if each.prices}
+        if given.prices not in known | {"none"}:
+            problem(f"{dotted}.prices", f"expected none or one of: {', '.join(sorted(known))}")
+        changes["prices"] = None if given.prices == "none" else given.prices
     if given.speaks is not None:
         unknown = [name for name in given.speaks if name not in TRANSLATED]
         if unknown or not given.speaks:

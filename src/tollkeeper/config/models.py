@@ -85,6 +85,7 @@ def _price(given: PriceConfig | None, dotted: str, problem: Problem) -> Price | 
         audio_input=nano(given.audio_input),
         audio_output=nano(given.audio_output),
         request=nano_from_usd(given.request),
+        web_search=nano_from_usd(given.web_search),
     )
 
 

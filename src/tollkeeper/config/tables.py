@@ -59,6 +59,8 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stream_usage: Literal["ask", "always", "never"] | None = None
     output_limit: Literal["max_tokens", "max_completion_tokens"] | None = None
     batch: Literal["openai", "anthropic", "none"] | None = None
+    prices: str | None = None
+    """An id of genai-prices, or "none"."""
     speaks: list[str] | None = None
     """Dialects, the one to translate to first."""
     sockets: list[str] | None = None
@@ -79,6 +81,8 @@ class PriceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     audio_output: Decimal | None = None
     request: Decimal = Decimal(0)
     """USD a request."""
+    web_search: Decimal = Decimal(0)
+    """USD a search that the provider makes."""
 
 
 class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -41,6 +41,8 @@ class Price(Struct, frozen=True, kw_only=True):
     cached_audio_input: int | None = None
     audio_output: int | None = None
     request: int = 0
+    web_search: int = 0
+    """Nano-USD for each search that the provider makes, as `request` is for each request."""
     context: int | None = None
     """Tokens that the model takes in and gives out together, where that is known."""
 
@@ -78,7 +80,7 @@ class Price(Struct, frozen=True, kw_only=True):
             total += parts.cached_audio * (fallback if self.cached_audio_input is None else self.cached_audio_input)
         total += parts.spoken * (self.output if self.audio_output is None else self.audio_output)
         total += (usage.output_tokens - parts.spoken) * self.output
-        return (total + MILLION // 2) // MILLION + self.request
+        return (total + MILLION // 2) // MILLION + self.request + usage.web_searches * self.web_search
 
     def halved(self) -> "Price":
         """Half of it, each part rounded up to a whole nano-dollar; the price itself where it cannot be taken in half."""

@@ -2,8 +2,8 @@
 
 The unit prices that were used travel with the event as one of its notes, so that the sum can be made again years later:
 ["price", input, output, cached_input, cache_write, audio_input, cached_audio_input, audio_output, request,
-cache_write_1h], nano-USD per million tokens (`request`: nano-USD), null for a kind without a price of its own, what is idle
-at the end left out.
+cache_write_1h, web_search], nano-USD per million tokens (`request`, `web_search`: nano-USD), null for a kind without a
+price of its own, what is idle at the end left out.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,11 @@ _FIELDS = (
     "audio_output",
     "request",
     "cache_write_1h",
+    "web_search",
 )
-_IDLE: dict[str, int | None] = {"input": 0, "output": 0, "request": 0}
+_IDLE: dict[str, int | None] = {"input": 0, "output": 0, "request": 0, "web_search": 0}
+EACH = frozenset(("request", "web_search"))
+"""Kinds that are charged one by one, not by tokens."""
 UNKNOWN = '["price",null]'
 """Noted where tokens times unit prices do not give what was charged: the price has units that no token count shows."""
 
@@ -37,9 +40,9 @@ class Line(Struct, frozen=True):
 
     kind: str
     tokens: int
-    """For the kind `request`: requests."""
+    """For a kind in EACH: how many."""
     unit_nano: int
-    """Nano-USD per million tokens; for the kind `request`: nano-USD."""
+    """Nano-USD per million tokens; for a kind in EACH: nano-USD."""
     priced_as: str | None
     """The kind whose price was taken, where this one has none of its own."""
     amount_femto: int
@@ -92,8 +95,10 @@ def lines(price: Price, usage: Usage) -> list[Line]:
             taken = next(field for field in order if getattr(price, field) is not None)
             unit = getattr(price, taken)
             found.append(Line(kind, tokens, unit, None if taken == kind else taken, tokens * unit))
-    if price.request:
-        found.append(Line("request", 1, price.request, None, price.request * MILLION))
+    for kind, count in (("request", 1), ("web_search", usage.web_searches)):
+        unit = getattr(price, kind)
+        if count and unit:
+            found.append(Line(kind, count, unit, None, count * unit * MILLION))
     return found
 
 

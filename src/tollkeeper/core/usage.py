@@ -1,4 +1,4 @@
-"""What a call consumed: tokens by kind, in one normal form for every provider."""
+"""What a call consumed: tokens by kind, and searches, in one normal form for every provider."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     """Tokens of one attempt.
 
     `input_tokens` includes cached, cache-write and audio input; `output_tokens` includes reasoning and audio output
-    (OpenTelemetry GenAI counts the same way). The other fields are subsets of those two.
+    (OpenTelemetry GenAI counts the same way). The other tokens are subsets of those two.
     """
 
     input_tokens: int = 0
@@ -20,6 +20,8 @@ class Usage(Struct, frozen=True, kw_only=True):
     audio_output_tokens: int = 0
     cache_write_1h_tokens: int = 0
     """Those of `cache_write_tokens` that the cache keeps for an hour, where that has a price of its own."""
+    web_searches: int = 0
+    """Searches that the provider made and charges one by one; no tokens."""
 
 
 NOTHING = Usage()

@@ -14,8 +14,8 @@ def reported(raw: bytes) -> Reported | None:
     """Usage of a raw usage object; None where it holds no numbers we know (null, a duration).
 
     Fields: https://platform.openai.com/docs/api-reference/chat/object and …/responses/object. Beside them: DeepSeek's
-    prompt_cache_hit_tokens, Moonshot's cached_tokens, and the completion_tokens of xAI and Gemini, which leave thoughts
-    out though total_tokens has them (https://discuss.ai.google.dev/t/127400).
+    prompt_cache_hit_tokens, Moonshot's cached_tokens, Perplexity's num_search_queries, and the completion_tokens of xAI and
+    Gemini, which leave thoughts out though total_tokens has them (https://discuss.ai.google.dev/t/127400).
     """
     try:
         return _plain(_decode_plainly(raw), raw)
@@ -111,6 +111,7 @@ def _odd(raw: bytes) -> Reported | None:
             output_tokens=output,
             reasoning_tokens=reasoning,
             audio_output_tokens=_first(outside, "audio_tokens") or 0,
+            web_searches=_first(usage, "num_search_queries") or 0,
         ),
         raw,
     )

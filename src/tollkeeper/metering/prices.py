@@ -30,8 +30,8 @@ _FIELDS = {
     "cache_audio_read_mtok": "cached_audio_input",
     "output_audio_mtok": "audio_output",
 }
-_PER_THOUSAND_CALLS = "requests_kcount"
-_BESIDE = frozenset(("web_searches_kcount", "storage_searches_kcount"))
+_PER_THOUSAND = {"requests_kcount": "request", "web_searches_kcount": "web_search"}
+_BESIDE = frozenset(("storage_searches_kcount",))
 """Priced apart from tokens; no provider's usage object reports them as tokens."""
 
 
@@ -97,8 +97,8 @@ class Prices:
         if not any(name.endswith("_mtok") for name in priced):
             return None  # hours, pages, characters: no usage object tells them, and unknown is not zero
         for name, value in priced.items():
-            if isinstance(value, Decimal) and name == _PER_THOUSAND_CALLS:
-                field, value = "request", value / 1000
+            if isinstance(value, Decimal) and name in _PER_THOUSAND:
+                field, value = _PER_THOUSAND[name], value / 1000
             else:
                 field = _FIELDS.get(name, "")
             if not field or not isinstance(value, Decimal) or value * NANO % 1:
@@ -121,7 +121,10 @@ def _odd(version: str, info: "ModelInfo", prices: "ModelPrice") -> "OddPrice":
         context=info.context_window,
         input=_rounded_up(dearest["input"]),
         output=_rounded_up(dearest["output"]),
-        request=_rounded_up((prices.__dict__.get(_PER_THOUSAND_CALLS) or Decimal(0)) / 1000),
+        **{
+            field: _rounded_up((prices.__dict__.get(name) or Decimal(0)) / 1000)
+            for name, field in _PER_THOUSAND.items()
+        },
     )
 
 
@@ -148,6 +151,7 @@ class OddPrice(Price, frozen=True, kw_only=True):
                 cache_audio_read_tokens=parts.cached_audio,
                 output_tokens=usage.output_tokens,
                 output_audio_tokens=parts.spoken,
+                web_searches=usage.web_searches,
                 output_reasoning_tokens=min(usage.reasoning_tokens, usage.output_tokens - parts.spoken),
             )
         )
@@ -164,10 +168,10 @@ class OddPrice(Price, frozen=True, kw_only=True):
             unit = _tier(value, usage.input_tokens)
             if unit is None or name in _BESIDE:
                 continue
-            field = _FIELDS.get(name) or ("request" if name == _PER_THOUSAND_CALLS else None)
+            field = _FIELDS.get(name) or _PER_THOUSAND.get(name)
             if field is None or unit * NANO % 1:
                 continue  # where it matters the costs differ below
-            found[field] = nano_from_usd(unit / 1000 if field == "request" else unit)
+            found[field] = nano_from_usd(unit / 1000 if name in _PER_THOUSAND else unit)
         price = Price(version=self.version, **found)
         return price if price.cost(usage) == self.cost(usage) else None
 

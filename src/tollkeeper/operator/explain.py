@@ -169,7 +169,7 @@ def cost(event: Event) -> dict[str, Any]:
 
 
 def _line(line: receipt.Line) -> dict[str, Any]:
-    per = "usd_each" if line.kind == "request" else "usd_per_million"
+    per = "usd_each" if line.kind in receipt.EACH else "usd_per_million"
     told: dict[str, Any] = {"kind": line.kind, "count": line.tokens, per: usd_from_nano(line.unit_nano)}
     if line.priced_as is not None:
         told["priced_as"] = line.priced_as

@@ -32,7 +32,12 @@ class _Counts(Struct):
     output_tokens_details: _Thinking | None = None
 
 
+class _Tools(Struct):
+    web_search_requests: int | None = None
+
+
 class _Usage(_Counts):
+    server_tool_use: _Tools | None = None
     iterations: list[_Counts] | None = None
     service_tier: str | None = None
 
@@ -53,7 +58,7 @@ def reported(raw: bytes) -> Reported | None:
     written = sum(_positive(part.cache_creation_input_tokens) for part in counts)
     hour = sum(_hour(part) for part in counts) or _hour(found)
     output = sum(_positive(part.output_tokens) for part in counts)
-    thought = found.output_tokens_details
+    thought, searched = found.output_tokens_details, found.server_tool_use
     return Reported(
         Usage(
             input_tokens=sum(_positive(part.input_tokens) for part in counts) + read + written,
@@ -62,6 +67,7 @@ def reported(raw: bytes) -> Reported | None:
             cache_write_1h_tokens=min(written, hour),
             output_tokens=output,
             reasoning_tokens=min(output, _positive(thought.thinking_tokens)) if thought is not None else 0,
+            web_searches=_positive(searched.web_search_requests) if searched is not None else 0,
         ),
         raw,
     )
@@ -120,4 +126,6 @@ def rendered(reported: Reported | None) -> dict[str, Any]:
         }
     if usage.reasoning_tokens:
         found["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    if usage.web_searches:
+        found["server_tool_use"] = {"web_search_requests": usage.web_searches, "web_fetch_requests": 0}
     return found

@@ -27,7 +27,7 @@ _GROUPS = {
 GROUPS = tuple(_GROUPS)
 _SHOWN = (
     *("attempts", "input_tokens", "cached_input_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
-    *("output_tokens", "reasoning_tokens"),
+    *("output_tokens", "reasoning_tokens", "web_searches"),
     *("cost_nano", "unpriced", "cached", "saved_nano"),
 )
 _LONGEST_UPLOAD = 86_400_000
@@ -48,6 +48,7 @@ class UsageRow(Struct, frozen=True, kw_only=True):
     cache_write_1h_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    web_searches: int
     cost_usd: str
     """Exact decimal; of the priced attempts."""
     unpriced: int
@@ -100,10 +101,11 @@ class Reports:
                 cache_write_1h_tokens=row[6],
                 output_tokens=row[7],
                 reasoning_tokens=row[8],
-                cost_usd=usd_from_nano(row[9]),
-                unpriced=row[10],
-                cached_requests=row[11],
-                saved_usd=usd_from_nano(row[12]),
+                web_searches=row[9],
+                cost_usd=usd_from_nano(row[10]),
+                unpriced=row[11],
+                cached_requests=row[12],
+                saved_usd=usd_from_nano(row[13]),
             )
             for row in rows
         ]

@@ -128,6 +128,7 @@ def row_of(event: Event) -> tuple[object, ...]:
         usage.reasoning_tokens,
         usage.audio_output_tokens,
         usage.cache_write_1h_tokens,
+        usage.web_searches,
         MOST if cost is not None and cost > _ABSURD else cost,
         event.price_version,
         event.usage_raw,
