@@ -7,6 +7,7 @@ import pytest
 from tollkeeper import config
 from tollkeeper.config import Config, Loaded
 from tollkeeper.core.account import Patience
+from tollkeeper.core.errors import ConfigError
 from tollkeeper.core.money import Price
 from tollkeeper.providers import PROVIDERS
 
