@@ -11,10 +11,8 @@ import jwt
 from jwt.api_jwk import PyJWK
 
 SYMMETRIC = ("HS256", "HS384", "HS512")
-ALGORITHMS = (
-    *SYMMETRIC,
-    *("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"),
-)
+ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA")
+ALGORITHMS = (*SYMMETRIC, *ASYMMETRIC)
 LONGEST = 16 * 1024
 """Characters of a token that is looked at."""
 _UNTIMED = {

@@ -4,7 +4,7 @@ One POST is one request and one JSON answer: no session, no stream, so any gate 
 them. Whoever it is that calls has been made sure of before.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +21,7 @@ from tollkeeper.mcp.errors import (
     PARSE_ERROR,
     RpcError,
 )
-from tollkeeper.mcp.tool import Refused, Tool
+from tollkeeper.mcp.tool import Refused, Tool, Withheld
 
 _JSON = (b"content-type", b"application/json")
 _MOST_BATCHED = 20
@@ -52,15 +52,19 @@ async def serve(
     body: bytes,
     tools: Sequence[Tool],
     on_error: Callable[[str, Exception], None],
+    withheld: Collection[str] = (),
 ) -> Told:
-    """The answer to one HTTP request; header names in lower case. `on_error` hears of a tool that broke: (name, error)."""
+    """The answer to one HTTP request; header names in lower case. `on_error` hears of a tool that broke: (name, error).
+
+    Raises Withheld where one of the tools that are named so is called.
+    """
     if method != "POST":
         return Told(405, headers=((b"allow", b"POST"),))
     try:
         message = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return _failed(None, RpcError(PARSE_ERROR, "The body is not JSON."), False)
-    caller = _Caller(server, {tool.name: tool for tool in tools}, on_error)
+    caller = _Caller(server, {tool.name: tool for tool in tools}, on_error, withheld)
     if isinstance(message, list):  # only 2025-03-26 has batches
         return await _batch(caller, headers, message)
     modern = isinstance(message, dict) and revisions.is_modern(headers, message)
@@ -103,7 +107,14 @@ async def _single(caller: "_Caller", headers: Mapping[bytes, bytes], message: An
 class _Caller:
     """The requests that there are, for one caller."""
 
-    def __init__(self, server: Server, tools: Mapping[str, Tool], on_error: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        tools: Mapping[str, Tool],
+        on_error: Callable[[str, Exception], None],
+        withheld: Collection[str],
+    ) -> None:
+        self._withheld = withheld
         self._server = server
         self._tools = tools
         self._on_error = on_error
@@ -150,10 +161,13 @@ class _Caller:
         return {"tools": [tool.described() for tool in self._tools.values()]}
 
     async def _call(self, params: dict[str, Any]) -> dict[str, Any]:
-        tool = self._tools.get(params.get("name", ""))
+        name = params.get("name")
+        tool = self._tools.get(name) if isinstance(name, str) else None
         arguments = params.get("arguments", {})
         if tool is None:
-            raise RpcError(INVALID_PARAMS, f"Unknown tool: {str(params.get('name'))[:64]}")
+            if name in self._withheld:
+                raise Withheld(name)
+            raise RpcError(INVALID_PARAMS, f"Unknown tool: {str(name)[:64]}")
         if not isinstance(arguments, dict):
             raise RpcError(INVALID_PARAMS, "arguments is an object.")
         try:

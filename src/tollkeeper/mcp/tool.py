@@ -12,6 +12,10 @@ class Refused(Exception):
     """The tool did not do it, for a reason that its caller can act on: shown word for word to the model."""
 
 
+class Withheld(Exception):
+    """A tool that is there, but not for what its caller has shown: with more, it would be."""
+
+
 class Tool(Struct, frozen=True, kw_only=True):
     """One tool, bound to whoever called for it."""
 

@@ -40,9 +40,9 @@ _STEPS: Mapping[str, Any] = {
 }
 
 
-def abilities(app: "App", actor: Actor, *, writes: bool) -> list[Tool]:
-    """The tools for one caller; without `writes`, those that change nothing."""
-    found = [tool for tool in (*_looks(app), *_changes(app, actor), *_keys(app)) if tool.reads or writes]
+def abilities(app: "App", actor: Actor) -> list[Tool]:
+    """All the tools, for one caller."""
+    found = (*_looks(app), *_changes(app, actor), *_keys(app))
     return [msgspec.structs.replace(tool, run=_telling(tool.run)) for tool in found]
 
 

@@ -2,6 +2,7 @@
 
 import hmac
 import sqlite3
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from tollkeeper.operator import (
     budgets,
     described,
     explain,
+    exposure,
     health,
     keys,
     proposals,
@@ -31,7 +33,8 @@ from tollkeeper.operator import (
 )
 from tollkeeper.operator.admin import PREFIX, admin
 from tollkeeper.operator.admin_keys import AdminKeys
-from tollkeeper.operator.mcp import WRITES, mcp
+from tollkeeper.operator.mcp import CALLER, mcp
+from tollkeeper.operator.oauth import WELL_KNOWN, Caller, OAuth, key_needed, unavailable
 from tollkeeper.operator.origins import Origins
 from tollkeeper.stores.sqlite.reports import raised
 
@@ -45,7 +48,10 @@ _ID = "tollkeeper.request_id"
 
 
 def operator_app(app: App) -> ASGIApp:
-    """The routes over `app`, guarded."""
+    """The routes over `app`, guarded. Raises GateError where the port may not be opened as it is configured."""
+    keys_by_file = {app.home / "operator.key": app.operator_key, app.home / "viewer.key": app.viewer_key}
+    exposure.check(app.loaded.config.server.operator_host, keys_by_file)
+    oauth = OAuth(lambda: app.loaded.config.mcp.oauth, app.client, time.time, time.monotonic)
 
     def route(path: str, **by_method: Endpoint) -> Route:
         async def answer(request: Request) -> Response:
@@ -58,6 +64,12 @@ def operator_app(app: App) -> ASGIApp:
 
     async def tools(request: Request) -> Response:
         return await mcp(request, app)
+
+    async def protected(request: Request) -> Response:
+        document = oauth.metadata(request.path_params["path"])
+        if document is None:
+            raise HTTPException(404)
+        return _response(document)
 
     async def failed(request: Request, error: Exception) -> Response:
         trace = traceback.extract_tb(error.__traceback__)
@@ -98,6 +110,7 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/proposals/{id}", GET=proposals.show, DELETE=proposals.discard),
             route("/api/proposals/{id}/apply", POST=proposals.apply),
             Route("/mcp", tools, methods=["GET", "POST", "DELETE"]),
+            Route(WELL_KNOWN + "{path:path}", protected, methods=["GET"]),
         ],
         exception_handlers={
             TollkeeperError: _refused,
@@ -107,7 +120,7 @@ def operator_app(app: App) -> ASGIApp:
         },
     )
     starlette.router.redirect_slashes = False
-    guarded = _Guard(starlette, app.operator_key, app.viewer_key, app.new_id)
+    guarded = _Guard(starlette, app, oauth)
     return Origins(guarded, lambda: app.loaded.config.mcp.origins)
 
 
@@ -115,14 +128,16 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Guard:
-    """Lets nobody through without the operator key, but for the two probes; gives every request an id."""
+    """Lets nobody through without a key, or to /mcp a token, but for what is open; gives every request an id."""
 
-    def __init__(self, inner: ASGIApp, operator_key: str, viewer_key: str, new_id: Callable[[], str]) -> None:
+    def __init__(self, inner: ASGIApp, app: App, oauth: OAuth) -> None:
         self._inner = inner
-        self._key = operator_key.encode()
-        self._viewer = viewer_key.encode()
-        self._admin = AdminKeys(operator_key, viewer_key)
-        self._new_id = new_id
+        self._key = app.operator_key.encode()
+        self._viewer = app.viewer_key.encode()
+        self._admin = AdminKeys(app.operator_key, app.viewer_key)
+        self._new_id = app.new_id
+        self._oauth = oauth
+        self._log = app.log
 
     async def __call__(self, scope: Scope, receive: Receive, send_on: Send) -> None:
         request_id = scope[_ID] = self._new_id()
@@ -132,24 +147,34 @@ class _Guard:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send_on(message)
 
-        if scope["type"] != "http" or scope["path"] in _OPEN or self._admits(dict(scope["headers"])):
+        if scope["type"] != "http" or _is_open(scope["path"]) or self._admits(dict(scope["headers"])):
             await self._inner(scope, receive, send)
             return
-        if scope["path"] == "/mcp" and self._views(dict(scope["headers"])):
-            scope[WRITES] = False
-            await self._inner(scope, receive, send)
+        if scope["path"] == "/mcp":
+            try:
+                scope[CALLER] = await self._caller(dict(scope["headers"]))
+            except TollkeeperError as error:
+                await _rendered(error)(scope, receive, send)
+            else:
+                await self._inner(scope, receive, send)
             return
         if scope["path"].startswith(PREFIX):
             refusal = self._admin.refused(scope)
             await (self._inner if refusal is None else refusal)(scope, receive, send)
             return
-        error = CallerError(
-            "The operator key is needed, as X-API-KEY or bearer token. It is in operator.key in the gate's home.",
-            status=401,
-            code="invalid_api_key",
-            headers=((b"www-authenticate", b"Bearer"),),
-        )
-        await _rendered(error)(scope, receive, send)
+        await _rendered(key_needed())(scope, receive, send)
+
+    async def _caller(self, headers: dict[bytes, bytes]) -> Caller:
+        """Who comes to /mcp without the operator key. Raises TollkeeperError."""
+        if self._views(headers):
+            return Caller(False)
+        try:
+            return await self._oauth.caller(_bearer(headers))
+        except CallerError:
+            raise
+        except TollkeeperError as error:
+            self._log.say("issuer_trouble", reason=error.message)
+            raise unavailable(error) from None
 
     def _admits(self, headers: dict[bytes, bytes]) -> bool:
         return hmac.compare_digest(_given(headers), self._key)
@@ -160,11 +185,16 @@ class _Guard:
 
 def _given(headers: dict[bytes, bytes]) -> bytes:
     given = headers.get(b"x-api-key")
-    if given is None:
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer":
-            given = b""
-    return given.strip()
+    return _bearer(headers) if given is None else given.strip()
+
+
+def _bearer(headers: dict[bytes, bytes]) -> bytes:
+    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    return given.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN or path == WELL_KNOWN or path.startswith(WELL_KNOWN + "/")
 
 
 async def _alive(request: Request, app: App) -> object:

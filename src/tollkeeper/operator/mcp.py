@@ -1,7 +1,7 @@
 """/mcp on the operator port: the gate's administration as tools of the Model Context Protocol, for chat clients.
 
-Whoever shows the operator key has all tools; the viewer key, those that change nothing. The guard in api.py lets nobody
-else in.
+Whoever shows the operator key has all tools; the viewer key, those that change nothing; an access token, those of its
+scopes. The guard in api.py lets nobody else in.
 """
 
 from typing import TYPE_CHECKING
@@ -11,16 +11,19 @@ from starlette.responses import Response
 
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.version import __version__
+from tollkeeper.mcp.origins import may_call
 from tollkeeper.mcp.serving import Server, serve
+from tollkeeper.mcp.tool import Withheld
 from tollkeeper.operator.abilities import abilities
 from tollkeeper.operator.bodies import raw
+from tollkeeper.operator.oauth import Caller
 from tollkeeper.routes.administration import Actor
 
 if TYPE_CHECKING:
     from tollkeeper.app import App
 
-WRITES = "tollkeeper.writes"
-"""In the ASGI scope: whether the caller may change anything. Set by the guard."""
+CALLER = "tollkeeper.caller"
+"""In the ASGI scope: the oauth.Caller that the guard has let in; whoever has the operator key is not named there."""
 _SERVER = Server(
     name="tollkeeper-admin",
     title="Tollkeeper administration",
@@ -35,20 +38,22 @@ _SERVER = Server(
 async def mcp(request: Request, app: "App") -> Response:
     """Raises CallerError."""
     origin, own = request.headers.get("origin", ""), request.headers.get("host", "")
-    if origin and origin.partition("://")[2] != own and origin not in app.loaded.config.mcp.origins:
+    if not may_call(origin, own, app.loaded.config.mcp.origins):
         raise CallerError("This origin may not call here.", status=403, code="origin_not_allowed")
     body = await raw(request)
-    actor = Actor(request.headers.get("x-tollkeeper-who", "operator")[:128], "mcp")
+    caller: Caller = request.scope.get(CALLER, Caller())
+    actor = Actor(caller.who or request.headers.get("x-tollkeeper-who", "operator")[:128], "mcp")
+    tools = abilities(app, actor)
+    allowed = [tool for tool in tools if tool.reads or caller.writes]
+    withheld = {tool.name for tool in tools} - {tool.name for tool in allowed} if caller.wider is not None else set()
 
     def failed(name: str, error: Exception) -> None:
         app.log.say("tool_failed", tool=name, error=type(error).__name__)
 
-    told = await serve(
-        _SERVER,
-        request.method,
-        dict(request.scope["headers"]),
-        body,
-        abilities(app, actor, writes=request.scope.get(WRITES, True)),
-        failed,
-    )
+    headers = dict(request.scope["headers"])
+    try:
+        told = await serve(_SERVER, request.method, headers, body, allowed, failed, withheld)
+    except Withheld:
+        assert caller.wider is not None
+        raise caller.wider from None
     return Response(told.body, told.status, {name.decode(): value.decode() for name, value in told.headers})

@@ -1,6 +1,5 @@
 """openid-connect: a bearer token is checked with the provider that issued it, or by its published keys."""
 
-import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -11,16 +10,14 @@ import msgspec
 
 from tollkeeper.core import signed_tokens
 from tollkeeper.core.errors import TollkeeperError
-from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken, KeySet
-from tollkeeper.routes.asking import ask
+from tollkeeper.core.signed_tokens import ALGORITHMS, ASYMMETRIC, SYMMETRIC, BadToken
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.issuer import Issuer
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 
 _TOLD = (b"x-access-token", b"x-id-token", b"x-userinfo", b"x-refresh-token")
 _MOST_TOKENS = 10_000
-_LOOK_AGAIN = 10.0
-"""Seconds between two looks for a key that the set did not have."""
 _URL: Schema = {"type": "string", "pattern": r"^https?://"}
 
 
@@ -94,9 +91,14 @@ class OpenidConnect(Plugin):
             raise ValueError("token_signing_alg_values_expected must be of public keys")
 
     def prepare(self) -> None:
-        self._lock = asyncio.Lock()
-        self._document: tuple[float, Mapping[str, Any]] | None = None
-        self._keys: tuple[float, KeySet] | None = None
+        conf, gate = self.conf, self.gate
+        self._issuer = Issuer(
+            gate.outbound,
+            [conf["discovery"]],
+            gate.monotonic,
+            keep=float(conf["jwk_expires_in"]),
+            seconds=float(conf["timeout"]),
+        )
         self._introspected: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
@@ -142,18 +144,9 @@ class OpenidConnect(Plugin):
             return self._timed(signed_tokens.verified(token, self.conf["public_key"], [algorithm]))
         if not self.conf["use_jwks"]:
             return await self._introspect(token)
-        header, _ = signed_tokens.unverified(token)
         expected = self.conf.get("token_signing_alg_values_expected")
-        algorithm = str(header.get("alg"))
-        if algorithm in SYMMETRIC or algorithm not in ALGORITHMS or (expected is not None and algorithm != expected):
-            raise BadToken("token is signed by an algorithm that is not expected")
-        key = (await self._key_set()).find(header.get("kid"), algorithm)
-        if key is None:
-            key = (await self._key_set(again=True)).find(header.get("kid"), algorithm)
-        if key is None:
-            raise BadToken("token is signed by an unknown key")
-        claims = self._timed(signed_tokens.verified(token, key, [algorithm]))
-        issuer = (await self._discovered()).get("issuer")
+        claims = self._timed(await self._issuer.verified(token, ASYMMETRIC if expected is None else (expected,)))
+        issuer = (await self._issuer.document()).get("issuer")
         if issuer is not None and "issuer" not in self.conf.get("claim_validator", {}) and claims.get("iss") != issuer:
             raise BadToken("token is of another issuer")
         return claims
@@ -183,7 +176,9 @@ class OpenidConnect(Plugin):
         known = self._introspected.get(token)
         if known is not None and now < known[0]:
             return self._timed(dict(known[1]))
-        endpoint = self.conf.get("introspection_endpoint") or (await self._discovered()).get("introspection_endpoint")
+        endpoint = self.conf.get("introspection_endpoint") or (await self._issuer.document()).get(
+            "introspection_endpoint"
+        )
         if not isinstance(endpoint, str):
             raise TollkeeperError("The identity provider has no introspection endpoint.", status=503)
         form = {"token": token, "token_type_hint": "access_token"}
@@ -193,7 +188,7 @@ class OpenidConnect(Plugin):
         else:  # RFC 6749, 2.3.1: both are form-encoded first
             pair = f"{quote_plus(self.conf['client_id'])}:{quote_plus(self.conf['client_secret'])}"
             headers.append((b"authorization", b"Basic " + base64.b64encode(pair.encode())))
-        claims = await self._fetched("POST", endpoint, headers, urlencode(form).encode())
+        claims = await self._issuer.fetch("POST", endpoint, headers, urlencode(form).encode())
         if claims.get("active") is not True:
             raise BadToken("token is not active")
         self._timed(dict(claims))
@@ -202,34 +197,3 @@ class OpenidConnect(Plugin):
             if len(self._introspected) > _MOST_TOKENS:
                 self._introspected.popitem(last=False)
         return claims
-
-    async def _discovered(self) -> Mapping[str, Any]:
-        if self._document is None or self.gate.monotonic() >= self._document[0]:
-            document = await self._fetched("GET", self.conf["discovery"])
-            self._document = (self.gate.monotonic() + self.conf["jwk_expires_in"], document)
-        return self._document[1]
-
-    async def _key_set(self, *, again: bool = False) -> KeySet:
-        async with self._lock:
-            now = self.gate.monotonic()
-            known = self._keys
-            age = now - known[0] if known is not None else 0.0
-            if known is None or age >= self.conf["jwk_expires_in"] or (again and age >= _LOOK_AGAIN):
-                uri = (await self._discovered()).get("jwks_uri")
-                if not isinstance(uri, str):
-                    raise TollkeeperError("The identity provider publishes no keys.", status=503)
-                known = self._keys = (now, KeySet(await self._fetched("GET", uri)))
-            return known[1]
-
-    async def _fetched(
-        self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b""
-    ) -> Mapping[str, Any]:
-        seconds = float(self.conf["timeout"])
-        status, _, found = await ask(self.gate.outbound, method, url, list(headers), body, seconds=seconds)
-        try:
-            value = msgspec.json.decode(found)
-        except msgspec.DecodeError:
-            value = None
-        if status != 200 or not isinstance(value, dict):
-            raise TollkeeperError(f"{urlsplit(url).hostname} answered {status}.", status=503)
-        return value

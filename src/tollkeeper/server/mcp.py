@@ -18,6 +18,7 @@ from tollkeeper.core.ports import Keys
 from tollkeeper.core.version import __version__
 from tollkeeper.dialects import openai_chat
 from tollkeeper.mcp.options import McpOptions
+from tollkeeper.mcp.origins import may_call
 from tollkeeper.mcp.serving import Server, serve
 from tollkeeper.mcp.tool import Arguments, Refused, Tool
 from tollkeeper.server.requests import Answerer, Request, call_of, check_framing, json_body, key_of
@@ -73,7 +74,7 @@ def check_origin(request: Request, allowed: list[str]) -> None:
     """
     origin = request.named.get(b"origin", b"").decode("latin-1")
     own = request.named.get(b"host", b"").decode("latin-1")
-    if origin and origin.partition("://")[2] != own and origin not in allowed:
+    if not may_call(origin, own, allowed):
         raise CallerError("This origin may not call here.", status=403, code="origin_not_allowed")
 
 
