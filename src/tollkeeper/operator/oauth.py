@@ -3,21 +3,23 @@
 The gate is a resource server and nothing else: it issues no tokens and passes none on. RFC 9728 (metadata), RFC 6750
 (bearer tokens), RFC 8707 (a token is for one resource), RFC 9068 (claims);
 https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
+
+What checks signatures is loaded with the first token: most gates see none.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from tollkeeper.core import signed_tokens
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.ports import Outbound
-from tollkeeper.core.signed_tokens import BadToken
 from tollkeeper.mcp.options import OAuthOptions
-from tollkeeper.routes.issuer import Issuer
+
+if TYPE_CHECKING:
+    from tollkeeper.routes.issuer import Issuer
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 _NAME = "Tollkeeper administration"
@@ -82,11 +84,13 @@ class OAuth:
             raise self.refusal()
         try:
             claims = await self._claims(token.decode("ascii", "replace"), options)
-        except BadToken as error:
+        except ValueError as error:  # signed_tokens.BadToken
             raise self.refusal(str(error)) from None
         return _of_claims(claims, options)
 
     async def _claims(self, token: str, options: OAuthOptions) -> Mapping[str, Any]:
+        from tollkeeper.core import signed_tokens
+
         # What anybody can read in it is looked at first: what is not for here makes nobody ask the issuer for keys.
         _, unproved = signed_tokens.unverified(token)
         self._check(unproved, options)
@@ -95,7 +99,8 @@ class OAuth:
         return claims
 
     def _check(self, claims: Mapping[str, Any], options: OAuthOptions) -> None:
-        """Raises BadToken."""
+        from tollkeeper.core.signed_tokens import BadToken, check_times
+
         if claims.get("iss") != options.issuer:
             raise BadToken("it is of another issuer")
         audience = claims.get("aud")
@@ -104,9 +109,11 @@ class OAuth:
             raise BadToken("it is for another audience")
         if "exp" not in claims:
             raise BadToken("it does not say when it ends")
-        signed_tokens.check_times(claims, self._now(), options.leeway_seconds)
+        check_times(claims, self._now(), options.leeway_seconds)
 
-    def _issuer(self, options: OAuthOptions) -> Issuer:
+    def _issuer(self, options: OAuthOptions) -> "Issuer":
+        from tollkeeper.routes.issuer import Issuer
+
         if self._known is None or self._known[0] != options:
             issuer = Issuer(
                 self._outbound,
