@@ -13,6 +13,8 @@ import pytest
 HERE = Path(__file__).parent
 CLIENTS = HERE.parent.parent / ".clients"
 OPENAI028 = CLIENTS / "openai028" / "bin" / "python"
+OPERATORS = CLIENTS / "operators" / "bin" / "python"
+MCP1 = CLIENTS / "mcp1" / "bin" / "python"
 NODE_MODULES = CLIENTS / "node" / "node_modules"
 AIMOCK = NODE_MODULES / "@copilotkit" / "aimock" / "dist" / "cli.js"
 
@@ -23,6 +25,10 @@ needs_node = pytest.mark.skipif(not HAS_NODE, reason=NO_NODE)
 needs_openai028 = pytest.mark.skipif(
     not OPENAI028.exists(), reason="scripts/setup-clients has not run: .clients/openai028 is missing"
 )
+needs_operators = pytest.mark.skipif(
+    not OPERATORS.exists(), reason="scripts/setup-clients has not run: .clients/operators is missing"
+)
+needs_mcp1 = pytest.mark.skipif(not MCP1.exists(), reason="scripts/setup-clients has not run: .clients/mcp1 is missing")
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 
 
