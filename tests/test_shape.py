@@ -139,6 +139,7 @@ WITHOUT_A_MIRROR = {
     "routes/grpc_calls.py": "plugins/test_grpc_transcode.py",
     "routes/limit_keys.py": "plugins/test_limit_count.py",
     "routes/model_work.py": "plugins/test_ai_proxy.py",
+    "routes/google_tokens.py": "plugins/test_ai_proxy.py",
     "routes/records.py": "plugins/test_http_logger.py",
     "routes/traffic.py": "plugins/test_prometheus.py",
     "routes/consumers.py": "plugins/test_key_auth.py",

@@ -41,8 +41,9 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url_path: str = ""
     """What follows such an endpoint: /openai"""
     auth: Auth = "bearer"
-    paths: Literal["openai", "azure"] = "openai"
-    """azure: /openai/deployments/{model}/… for calls that name a model, /openai/… for the others."""
+    paths: Literal["openai", "azure", "none"] = "openai"
+    """azure: /openai/deployments/{model}/… for calls that name a model, /openai/… for the others;
+    none: `base_url` is the whole URL."""
     api_version: str | None = None
     """Sent as the query's api-version."""
     stream_usage: Literal["ask", "always", "never"] = "ask"

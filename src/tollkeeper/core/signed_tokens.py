@@ -53,6 +53,14 @@ def verified(token: str, key: Any, algorithms: Sequence[str]) -> dict[str, Any]:
     return claims
 
 
+def signed(claims: Mapping[str, Any], key: str, algorithm: str) -> str:
+    """A token. Raises ValueError where `key` is no key for `algorithm`."""
+    try:
+        return jwt.encode(dict(claims), key, algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        raise ValueError(f"the key signs nothing by {algorithm}") from None
+
+
 def check_times(
     claims: Mapping[str, Any], now: float, grace: float = 0.0, names: Sequence[str] = ("exp", "nbf")
 ) -> None:

@@ -152,7 +152,7 @@ class _Rescue:
                     continue
                 self._made = attempt.hold.attempt
                 verdict = self._judge(attempt, member, end)
-                if verdict.next == "answer" or call.presence.gone:
+                if verdict.next == "answer" or call.presence.gone or not self._falls_back(attempt, end):
                     return self._answer(end)
                 if self._best is None or not isinstance(self._best, Reply) or isinstance(end, Reply):
                     self._best = end
@@ -179,6 +179,20 @@ class _Rescue:
         finally:
             self._best = None
             del end  # see above
+
+    def _falls_back(self, attempt: Attempt, end: Reply | TollkeeperError) -> bool:
+        """Whether the pool's own rule, where it has one, lets another target be asked."""
+        rule = self._pool.balancing.fallback
+        if rule is None:
+            return True
+        if rule.attempts is not None and self._made >= rule.attempts:
+            return False
+        if rule.within is not None and self._failover._monotonic() - self._call.accepted_at > rule.within:
+            return False
+        answered = attempt.answer.status if attempt.answer is not None else 0
+        if 400 <= answered < 500:
+            return answered == 429 and "http_429" in rule.after
+        return ("http_429" if attempt.stream_error == "429" else "http_5xx") in rule.after
 
     def _other(self, member: Member, end: Reply | TollkeeperError) -> Member | None:
         """Who is asked in place of a target that could not be: a budget refused it for its price, which of another may be
@@ -227,7 +241,7 @@ class _Rescue:
                 return member, 0.0
             if state.account.budget.take(now, options.least):
                 return member, 0.0
-        if self._again >= options.retries or not self._call.patient:
+        if self._again >= options.retries or not self._call.patient or pool.balancing.fallback is not None:
             return None
         for member in order:
             verdict = self._asked.get(member)

@@ -261,4 +261,8 @@ class Health:
 
 
 def _same(one: Account, other: Account) -> bool:
-    return one is other or (one.secret == other.secret and one.provider.base_url == other.provider.base_url)
+    return one is other or (_reached_by(one) == _reached_by(other))
+
+
+def _reached_by(account: Account) -> tuple[object, ...]:
+    return account.provider.base_url, account.secret, account.headers, account.query

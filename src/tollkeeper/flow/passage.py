@@ -15,7 +15,6 @@ from tollkeeper.dialects.crossing import Crossing, EmbeddingCrossing
 from tollkeeper.dialects.embedders import EMBEDDERS
 from tollkeeper.dialects.paths import RELAYED
 from tollkeeper.dialects.translators import TRANSLATORS
-from tollkeeper.flow.render import Outgoing, render
 from tollkeeper.wire import json_text
 
 _JSON = (b"content-type", b"application/json")
@@ -38,17 +37,12 @@ def needed(call: Call, target: Target) -> bool:
 class Passage:
     """One attempt's."""
 
-    def __init__(self, call: Call, target: Target, dropped: tuple[str, ...], crossing: Crossing | EmbeddingCrossing):
+    def __init__(self, call: Call, dropped: tuple[str, ...], crossing: Crossing | EmbeddingCrossing):
         self.call = call
         """As it is sent: in the provider's dialect."""
         self.crossing = crossing
         self.dropped = dropped
         """What was left out, as the client calls it."""
-        self._target = target
-
-    def outgoing(self, limits: Mapping[str, bytes]) -> Outgoing:
-        """What is sent, its members changed to what `limits` says."""
-        return render(self.call, self._target, limits)
 
 
 def passage(call: Call, target: Target, now: float) -> Passage:
@@ -78,7 +72,7 @@ def passage(call: Call, target: Target, now: float) -> Passage:
         asked=asked,
     )
     crossing = Crossing(client, provider, sitting, identity)
-    return Passage(_sent(call, provider.name, rendered), target, rendered.dropped, crossing)
+    return Passage(_sent(call, provider.name, rendered), rendered.dropped, crossing)
 
 
 def _embeddings(call: Call, target: Target) -> Passage:
@@ -89,7 +83,7 @@ def _embeddings(call: Call, target: Target) -> Passage:
         asked = call.conversation = client.read_request(_bytes(call), _path(call))
     rendered = provider.render_request(asked, _terms(target))
     crossing = EmbeddingCrossing(client, provider, asked, call.model or "")
-    return Passage(_sent(call, provider.name, rendered), target, rendered.dropped, crossing)
+    return Passage(_sent(call, provider.name, rendered), rendered.dropped, crossing)
 
 
 _WHOLE = {"openai_responses": ("responses",), "openai_chat": ("chat/completions",)}

@@ -1,6 +1,7 @@
 """A call becomes one provider's request: URL, headers, and the client's own bytes but for what must differ."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -77,6 +78,7 @@ def render(call: Call, target: Target, limits: Mapping[str, bytes] = _NOTHING) -
     secret = credentials(account, surface)
     if secret is not None:
         headers.append(secret)
+    headers += account.headers
     hide_usage = False
     body: bytes | AsyncIterator[bytes]
     if isinstance(call.body, Upload):
@@ -127,6 +129,17 @@ def nested(members: Mapping[str, Raw], limits: Mapping[str, bytes]) -> Mapping[s
     return changes
 
 
+def amended(call: Call, target: Target) -> Call:
+    """A call in the target's dialect with what the target changes in every request."""
+    if target.amend is None or not call.members or not isinstance(call.body, bytes):
+        return call
+    changes = target.amend(call.dialect.name, call.members)
+    if not changes:
+        return call
+    body = json_text.replaced(call.body, dict(call.members), changes)
+    return replace(call, body=body, members=json_text.members(body))
+
+
 def credentials(account: Account, surface: Surface) -> tuple[bytes, bytes] | None:
     """The one header that carries our key; None where there is none."""
     auth = surface.auth or account.provider.auth
@@ -145,10 +158,12 @@ def _url(call: Call, target: Target, surface: Surface) -> str:
     if provider.paths == "azure" and target.model is not None:
         # https://learn.microsoft.com/azure/ai-services/openai/reference: the deployment is in the path.
         path = f"deployments/{quote(target.model, safe='')}/{path}"
-    url = f"{provider.root(surface)}/{path}"
+    url = provider.base_url if provider.paths == "none" else f"{provider.root(surface)}/{path}"
     query = call.query.decode("ascii", "ignore")
     if query:
         query = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _OUR_QUERY)
     if provider.api_version is not None:
         query = f"{query}&" * bool(query) + f"api-version={quote(provider.api_version, safe='')}"
+    if target.account.query:
+        query = f"{query}&" * bool(query) + target.account.query
     return f"{url}?{query}" if query else url

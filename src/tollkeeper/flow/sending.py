@@ -10,7 +10,7 @@ from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures
 from tollkeeper.flow.passage import needed, passage
 from tollkeeper.flow.relay import Relay, RelayOptions
-from tollkeeper.flow.render import render
+from tollkeeper.flow.render import amended, render
 from tollkeeper.flow.translated_relay import TranslatedRelay
 
 
@@ -69,12 +69,12 @@ class Sending:
             way: Outbound = call.line or self._outbound
             if call.ways is not None:
                 way = call.ways.out(target, way, passed is None)
+            asked = amended(call if passed is None else passed.call, target)
             if self._budgets.concern(call.key):
-                asked = call if passed is None else passed.call
                 reservation = await self._budgets.reserve(asked, target, attempt.hold.started_at)
                 if reservation is not None:
                     attempt.reserve(reservation)
-            outgoing = render(call, target, attempt.limits) if passed is None else passed.outgoing(attempt.limits)
+            outgoing = render(asked, target, attempt.limits)
             await self._ledger.hold(attempt.hold)
             if call.presence.gone:
                 self._ledger.release(call.request_id, attempt.hold.attempt)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
-from tollkeeper.core.account import Balancing
-from tollkeeper.routes import model_work
+from tollkeeper.routes import model_instances
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.model_work import MOST_BODY, Choice, Work
 from tollkeeper.routes.plugin import Conf, Plugin
 
 
@@ -17,12 +17,11 @@ class AiProxy(Plugin):
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {
-            "provider": model_work.PROVIDER,
-            "auth": model_work.AUTH,
-            "options": model_work.OPTIONS,
-            "override": model_work.OVERRIDE,
-            "timeout": model_work.TIMEOUT,
-            "max_req_body_size": model_work.MOST_BODY,
+            **model_instances.FIELDS,
+            "timeout": model_instances.TIMEOUT,
+            "max_stream_duration_ms": model_instances.LONGEST_STREAM,
+            "max_req_body_size": MOST_BODY,
+            "ssl_verify": model_instances.VERIFIED,
         },
         "required": ["provider", "auth"],
         "additionalProperties": False,
@@ -30,13 +29,13 @@ class AiProxy(Plugin):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
-        model_work.check(conf)
+        model_instances.check(conf)
 
     def prepare(self) -> None:
-        target = model_work.target(self.conf["provider"], self.conf, self.conf["timeout"])
-        destination = model_work.destination([target], Balancing())
-        self._work = model_work.Work(destination, [self.conf], self.conf["max_req_body_size"])
+        self._name: str = self.conf["provider"]
+        self._work = Work(self.gate, self.conf, {self._name: self.conf})
 
     def access(self, exchange: Exchange) -> None:
+        exchange.notes[Choice] = Choice([self._name], prefix="ai-proxy-")
         # Answered after the rest of this phase: limits and restrictions of a lower priority come first.
-        exchange.serve = self._work.served_by(self.gate.handle)
+        exchange.serve = self._work.serve

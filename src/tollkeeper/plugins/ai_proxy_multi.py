@@ -1,17 +1,23 @@
-"""ai-proxy-multi: the route is answered by one of several models, by weight or in order, the next where one fails."""
+"""ai-proxy-multi: the route is answered by one of several models, by weight, hash or in order, the next where one fails."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from tollkeeper.core.account import Balancing
-from tollkeeper.routes import model_work
+from tollkeeper.core.account import Fallback
+from tollkeeper.routes import model_instances
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.model_balancing import Balancer
+from tollkeeper.routes.model_work import MOST_BODY, Choice, Work
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.resource_schemas import ACTIVE_CHECKS
+
+_ANSWERED = {"http_429", "http_5xx"}
+_CAUSES = ["rate_limiting", *sorted(_ANSWERED)]
 
 
 class AiProxyMulti(Plugin):
-    """Of the instances with the highest priority, by weight. Where one fails, the gate's own rules for retries apply."""
+    """Instances of the highest priority first. Who is asked after a failure says `fallback_strategy`, else `[retry]`."""
 
     priority = 1041
     schema: ClassVar[Schema] = {
@@ -24,12 +30,15 @@ class AiProxyMulti(Plugin):
                     "type": "object",
                     "properties": {
                         "name": {"type": "string", "minLength": 1, "maxLength": 100},
-                        "provider": model_work.PROVIDER,
                         "priority": {"type": "integer", "default": 0},
                         "weight": {"type": "integer", "minimum": 0},
-                        "auth": model_work.AUTH,
-                        "options": model_work.OPTIONS,
-                        "override": model_work.OVERRIDE,
+                        "checks": {
+                            "type": "object",
+                            "properties": {"active": ACTIVE_CHECKS},
+                            "required": ["active"],
+                            "additionalProperties": False,
+                        },
+                        **model_instances.FIELDS,
                     },
                     "required": ["name", "provider", "auth", "weight"],
                     "additionalProperties": False,
@@ -37,11 +46,29 @@ class AiProxyMulti(Plugin):
             },
             "balancer": {
                 "type": "object",
-                "properties": {"algorithm": {"type": "string", "enum": ["roundrobin"], "default": "roundrobin"}},
+                "properties": {
+                    "algorithm": {"type": "string", "enum": ["roundrobin", "chash"], "default": "roundrobin"},
+                    "hash_on": {
+                        "type": "string",
+                        "enum": ["vars", "header", "cookie", "consumer", "vars_combinations"],
+                        "default": "vars",
+                    },
+                    "key": {"type": "string", "minLength": 1},
+                },
                 "additionalProperties": False,
             },
-            "timeout": model_work.TIMEOUT,
-            "max_req_body_size": model_work.MOST_BODY,
+            "fallback_strategy": {
+                "anyOf": [
+                    {"type": "string", "enum": ["instance_health_and_rate_limiting", *_CAUSES[1:]]},
+                    {"type": "array", "minItems": 1, "items": {"type": "string", "enum": _CAUSES}},
+                ]
+            },
+            "max_retries": {"type": "integer", "minimum": 0},
+            "retry_on_failure_within_ms": {"type": "integer", "minimum": 1},
+            "timeout": model_instances.TIMEOUT,
+            "max_stream_duration_ms": model_instances.LONGEST_STREAM,
+            "max_req_body_size": MOST_BODY,
+            "ssl_verify": model_instances.VERIFIED,
         },
         "required": ["instances"],
         "additionalProperties": False,
@@ -51,22 +78,39 @@ class AiProxyMulti(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         names = set()
         for instance in conf["instances"]:
-            model_work.check(instance)
+            model_instances.check(instance)
             if instance["name"] in names:
                 raise ValueError(f"there are two instances named {instance['name']}")
             names.add(instance["name"])
         if not any(instance["weight"] for instance in conf["instances"]):
             raise ValueError("every instance has the weight 0")
+        balancer = conf.get("balancer", {})
+        if balancer.get("algorithm") == "chash" and balancer.get("hash_on") != "consumer" and "key" not in balancer:
+            raise ValueError("balancer.key is required for chash unless hash_on is consumer")
+        for name in ("max_retries", "retry_on_failure_within_ms"):
+            if name in conf and "fallback_strategy" not in conf:
+                raise ValueError(f"{name} needs a fallback_strategy")
 
     def prepare(self) -> None:
         usable: list[dict[str, Any]] = [each for each in self.conf["instances"] if each["weight"]]
-        usable.sort(key=lambda each: -int(each.get("priority", 0)))
-        tiers = len({each.get("priority", 0) for each in usable})
-        targets = [model_work.target(each["name"], each, self.conf["timeout"]) for each in usable]
-        # With several priorities the order decides; with one, the weights.
-        destination = model_work.destination(targets, Balancing(strategy="ordered" if tiers > 1 else "weighted"))
-        self._work = model_work.Work(destination, usable, self.conf["max_req_body_size"])
+        given = self.conf.get("fallback_strategy")
+        causes: set[Any] = {given.removeprefix("instance_health_and_")} if isinstance(given, str) else set(given or ())
+        self._past_limits = "rate_limiting" in causes
+        fallback = None
+        if given is not None:
+            retries, within = self.conf.get("max_retries"), self.conf.get("retry_on_failure_within_ms")
+            fallback = Fallback(
+                after=frozenset(causes & _ANSWERED),
+                attempts=None if retries is None else retries + 1,
+                within=None if within is None else within / 1000,
+            )
+        by_name = {each["name"]: each for each in usable}
+        self._balancer = Balancer(
+            usable, self.conf.get("balancer", {}), self.gate.watch, self.gate.random, self.gate.monotonic
+        )
+        self._work = Work(self.gate, self.conf, by_name, fallback)
 
     def access(self, exchange: Exchange) -> None:
+        exchange.notes[Choice] = Choice(self._balancer.order(exchange), past_limits=self._past_limits)
         # Answered after the rest of this phase: limits and restrictions of a lower priority come first.
-        exchange.serve = self._work.served_by(self.gate.handle)
+        exchange.serve = self._work.serve

@@ -1,50 +1,84 @@
 """ai-rate-limiting: so many tokens in a window of time, on routes that models answer."""
 
 import math
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
 
 from tollkeeper.core.call import Call
 from tollkeeper.core.counters import Windows
+from tollkeeper.core.events import Event
+from tollkeeper.routes import cost_expressions
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.limit_keys import rejected
-from tollkeeper.routes.model_work import ON_END
+from tollkeeper.routes.limit_keys import NUMBER, POLICY, REJECTION, names_any, number_of, rejected
+from tollkeeper.routes.model_work import ON_END, Choice
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.variables import filled
 
-_LIMIT: Schema = {"type": "integer", "minimum": 1}
-_NAME = "ai-proxy"
+
+class _Limit(NamedTuple):
+    """One that a request meets: which counter, how much of it, in how many seconds, and what follows X- in its headers."""
+
+    key: str
+    most: int
+    window: float
+    headers: str
 
 
 class AiRateLimiting(Plugin):
-    """Looked at before a call, charged after its answer: a burst of calls can overshoot by what they take."""
+    """Looked at before a call, charged after its answer: a burst of calls can overshoot by what they take.
+
+    An instance of ai-proxy-multi with a limit of its own has that, every other one a share in the common one.
+    """
 
     priority = 1030
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {
-            "limit": _LIMIT,
-            "time_window": _LIMIT,
+            "limit": NUMBER,
+            "time_window": NUMBER,
             "show_limit_quota_header": {"type": "boolean", "default": True},
             "limit_strategy": {
                 "type": "string",
-                "enum": ["total_tokens", "prompt_tokens", "completion_tokens"],
+                "enum": ["total_tokens", "prompt_tokens", "completion_tokens", "expression"],
                 "default": "total_tokens",
             },
+            "cost_expr": {"type": "string", "minLength": 1},
             "instances": {
                 "type": "array",
                 "minItems": 1,
                 "items": {
                     "type": "object",
-                    "properties": {"name": {"type": "string"}, "limit": _LIMIT, "time_window": _LIMIT},
+                    "properties": {"name": {"type": "string"}, "limit": NUMBER, "time_window": NUMBER},
                     "required": ["name", "limit", "time_window"],
                 },
             },
-            "rejected_code": {"type": "integer", "minimum": 200, "maximum": 599, "default": 503},
-            "rejected_msg": {"type": "string", "minLength": 1},
+            "rules": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "count": NUMBER,
+                        "time_window": NUMBER,
+                        "key": {"type": "string"},
+                        "header_prefix": {"type": "string"},
+                    },
+                    "required": ["count", "time_window", "key"],
+                },
+            },
+            **REJECTION,
+            "policy": POLICY,
+            "allow_degradation": {"type": "boolean", "default": False},
         },
         "dependencies": {"limit": ["time_window"], "time_window": ["limit"]},
-        "anyOf": [{"required": ["limit", "time_window"]}, {"required": ["instances"]}],
+        "oneOf": [
+            {"anyOf": [{"required": ["limit", "time_window"]}, {"required": ["instances"]}]},
+            {"required": ["rules"]},
+        ],
         "additionalProperties": False,
     }
 
@@ -53,32 +87,42 @@ class AiRateLimiting(Plugin):
         names = [each["name"] for each in conf.get("instances", ())]
         if len(names) != len(set(names)):
             raise ValueError("there are two limits for one instance")
+        if conf["limit_strategy"] == "expression":
+            if "cost_expr" not in conf:
+                raise ValueError("cost_expr is required when limit_strategy is 'expression'")
+            cost_expressions.compiled(conf["cost_expr"])
 
     def prepare(self) -> None:
         self._windows = Windows()
-        self._limits: dict[str, tuple[int, int]] = {
-            each["name"]: (each["limit"], each["time_window"]) for each in self.conf.get("instances", ())
-        }
-        if "limit" in self.conf:
-            self._limits[""] = (self.conf["limit"], self.conf["time_window"])
+        self._own: dict[str, Mapping[str, Any]] = {each["name"]: each for each in self.conf.get("instances", ())}
+        strategy = self.conf["limit_strategy"]
+        self._cost = cost_expressions.compiled(self.conf["cost_expr"]) if strategy == "expression" else None
 
     def access(self, exchange: Exchange) -> Response | None:
+        choice: Choice | None = exchange.notes.get(Choice)
+        if choice is None:
+            return None
         now = self.gate.monotonic()
+        if "rules" in self.conf:
+            limits = self._rules(exchange)
+            charged = dict.fromkeys(choice.names, limits)
+        else:
+            charged = {name: self._of(choice.called(name), exchange) for name in choice.names}
+            if choice.past_limits:
+                left = [name for name in choice.names if not any(self._over(each, now) for each in charged[name])]
+                choice.names = left or choice.names
+            limits = charged[choice.names[0]]
+        over = False
         told: list[tuple[bytes, bytes]] = []
-        over: list[str] = []
-        for name, (limit, window) in self._limits.items():
-            left, reset = self._windows.look(name, limit, window, now)
-            if left <= 0:
-                over.append(name)
-            shown = (name or _NAME).encode("latin-1", "replace").lower()
-            for what, value in ((b"limit", limit), (b"remaining", left), (b"reset", math.ceil(reset))):
-                told.append((b"x-ai-ratelimit-" + what + b"-" + shown, b"%d" % value))
+        for each in limits:
+            left_over, reset = self._windows.look(each.key, each.most, each.window, now)
+            over = over or left_over <= 0
+            told += _headers(each, left_over, reset)
         if self.conf["show_limit_quota_header"]:
             exchange.notes[self] = told
-        # A limit of one instance alone leaves the others; only where all of them are used up is there nobody to ask.
-        if "" in over or len(over) == len(self._limits):
+        if over:
             return rejected(self.conf)
-        exchange.notes.setdefault(ON_END, []).append(self._charge)
+        exchange.notes.setdefault(ON_END, []).append(partial(self._charge, charged))
         return None
 
     def header_filter(self, exchange: Exchange) -> None:
@@ -86,18 +130,54 @@ class AiRateLimiting(Plugin):
             for name, value in exchange.notes.get(self, ()):
                 exchange.response.headers.set(name, value)
 
-    def _charge(self, call: Call) -> None:
+    def _of(self, name: str, exchange: Exchange) -> Sequence[_Limit]:
+        """What holds for one instance: nothing, where its numbers are none."""
+        own = self._own.get(name)
+        conf = self.conf if own is None else own
+        if "limit" not in conf:
+            return ()
+        count, window = number_of(conf["limit"], exchange), number_of(conf["time_window"], exchange)
+        if count is None or window is None:
+            return ()
+        return (_Limit("" if own is None else f"instance {name}", int(count), window, f"AI-RateLimit-{{}}-{name}"),)
+
+    def _rules(self, exchange: Exchange) -> Sequence[_Limit]:
+        found = []
+        for place, rule in enumerate(self.conf["rules"], 1):
+            count, window = number_of(rule["count"], exchange), number_of(rule["time_window"], exchange)
+            if count is None or window is None or ("$" in rule["key"] and not names_any(rule["key"], exchange)):
+                continue
+            headers = f"{rule.get('header_prefix', place)}-AI-RateLimit-{{}}"
+            found.append(_Limit(f"{place}:{filled(rule['key'], exchange)}", int(count), window, headers))
+        return found
+
+    def _over(self, limit: _Limit, now: float) -> bool:
+        return self._windows.look(limit.key, limit.most, limit.window, now)[0] <= 0
+
+    def _charge(self, charged: Mapping[str, Sequence[_Limit]], call: Call) -> None:
         now = self.gate.monotonic()
         for event in call.events:
-            for name in ("", event.provider):
-                limit = self._limits.get(name)
-                if limit is not None:
-                    self._windows.add(name, limit[1], now, self._tokens(event.usage))
+            tokens = self._tokens(event)
+            for each in charged.get(event.provider, ()):
+                self._windows.add(each.key, each.window, now, tokens)
 
-    def _tokens(self, usage: Any) -> int:
+    def _tokens(self, event: Event) -> int:
+        usage = event.usage
+        if self._cost is not None:
+            try:
+                raw = msgspec.json.decode(event.usage_raw or "{}")
+                return math.floor(self._cost(raw if isinstance(raw, dict) else {}) + 0.5)
+            except (msgspec.DecodeError, ValueError) as error:
+                self.gate.say("ai_rate_limiting_failed", reason=str(error))
+                return 0
         kinds = {
             "prompt_tokens": usage.input_tokens,
             "completion_tokens": usage.output_tokens,
             "total_tokens": usage.input_tokens + usage.output_tokens,
         }
         return int(kinds[self.conf["limit_strategy"]])
+
+
+def _headers(limit: _Limit, left: int, reset: float) -> Iterable[tuple[bytes, bytes]]:
+    for what, value in (("Limit", limit.most), ("Remaining", max(left, 0)), ("Reset", math.ceil(reset))):
+        yield f"x-{limit.headers.format(what)}".lower().encode("latin-1", "replace"), b"%d" % value

@@ -7,11 +7,10 @@ from typing import ClassVar
 from tollkeeper.core.counters import Windows
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema, with_defaults
-from tollkeeper.routes.limit_keys import KEY_TYPE, POLICY, REJECTION, key_of, names_any, number_of, rejected
+from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, POLICY, REJECTION, key_of, names_any, number_of, rejected
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
 
-_NUMBER: Schema = {"oneOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}]}
 _NAMES = (
     ("limit_header", "X-RateLimit-Limit"),
     ("remaining_header", "X-RateLimit-Remaining"),
@@ -26,16 +25,16 @@ class LimitCount(Plugin):
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {
-            "count": _NUMBER,
-            "time_window": _NUMBER,
+            "count": NUMBER,
+            "time_window": NUMBER,
             "rules": {
                 "type": "array",
                 "minItems": 1,
                 "items": {
                     "type": "object",
                     "properties": {
-                        "count": _NUMBER,
-                        "time_window": _NUMBER,
+                        "count": NUMBER,
+                        "time_window": NUMBER,
                         "key": {"type": "string"},
                         "header_prefix": {"type": "string"},
                     },

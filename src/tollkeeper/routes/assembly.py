@@ -67,6 +67,7 @@ class Routes:
             consumer=self.table.consumer,
             metadata=lambda name: self.table.resources.get("plugin_metadata", {}).get(name, {}),
             upstream=self.table.upstream,
+            watch=self.checks.begin,
             resolve=resolve,
             shared=self.shared,
             resource=lambda kind, id: self.table.resources.get(kind, {}).get(id),

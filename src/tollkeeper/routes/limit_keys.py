@@ -10,6 +10,8 @@ from tollkeeper.routes.variables import filled
 
 _NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
+NUMBER: Schema = {"oneOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}]}
+"""Or a text with variables in it that make one; see `number_of`."""
 KEY_TYPE: Schema = {"type": "string", "enum": ["var", "var_combination", "constant"], "default": "var"}
 REJECTION: Schema = {
     "rejected_code": {"type": "integer", "minimum": 200, "maximum": 599, "default": 503},

@@ -4,111 +4,45 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from tollkeeper.core.account import Account, Balancing, Patience, Target
+from tollkeeper.core.account import Balancing, Fallback, Target
 from tollkeeper.core.call import Call, Destination, Reply
-from tollkeeper.core.errors import UpstreamError
+from tollkeeper.core.errors import ClientLeft, TollkeeperError, UpstreamError
 from tollkeeper.core.keys import Key
 from tollkeeper.core.ports import Handler
-from tollkeeper.core.provider import Provider
-from tollkeeper.dialects.openai_paths import Endpoint, endpoint
-from tollkeeper.providers import PROVIDERS
+from tollkeeper.dialects.openai_paths import Endpoint
+from tollkeeper.dialects.paths import endpoint
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.google_tokens import GoogleTokens
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.model_instances import patience, target
+from tollkeeper.routes.plugin import Surroundings
 from tollkeeper.wire import json_text
 
-_NAMED = {"azure-openai": "azure", "openai-compatible": "openai"}
-PROVIDER: Schema = {
-    "type": "string",
-    "enum": sorted({*(name for name in PROVIDERS if name not in ("demo", "azure")), *_NAMED}),
-}
-AUTH: Schema = {
-    "type": "object",
-    "properties": {"header": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}}},
-    "required": ["header"],
-    "additionalProperties": False,
-}
-OPTIONS: Schema = {"type": "object", "properties": {"model": {"type": "string", "minLength": 1}}}
-OVERRIDE: Schema = {
-    "type": "object",
-    "properties": {
-        "endpoint": {"type": "string", "pattern": r"^https?://"},
-        "llm_options": {"type": "object", "properties": {"max_tokens": {"type": "integer", "minimum": 1}}},
-        "request_body": {"type": "object"},
-        "request_body_force_override": {"type": "boolean", "default": False},
-    },
-}
-TIMEOUT: Schema = {"type": "integer", "minimum": 1, "maximum": 600000, "default": 30000}
 MOST_BODY: Schema = {"type": "integer", "minimum": 1, "default": 64 * 1024 * 1024}
-_SUFFIXES = ("/chat/completions", "/responses", "/embeddings", "/completions")
 ON_END = "model_work.on_end"
 """Where an exchange's notes have those who are told when the call is over."""
-_PASSED_ON = frozenset((b"accept", b"content-type", b"user-agent", b"openai-beta"))
+_PASSED_ON = frozenset(
+    (b"accept", b"content-type", b"user-agent", b"openai-beta", b"anthropic-version", b"anthropic-beta")
+)
 """Of the client's headers: what others say is between it and this gate, its key above all."""
-GUARDED = "node+"
-"""Before the scheme of a URL that a plugin names: its address must be one that nodes may have."""
+_LONGEST_PATH = 3
+"""Segments that a path of a known endpoint has."""
+_MOST_ORDERS = 64
 
 
-def check(instance: Mapping[str, Any]) -> None:
-    """Raises ValueError with what is wrong with one provider's settings that no schema can say."""
-    for name, value in instance["auth"]["header"].items():
-        if name.lower() == "authorization":
-            if not value.lower().startswith(("bearer ", "$")):
-                raise ValueError("auth.header.Authorization must be a bearer token")
-        elif name.lower() not in ("api-key", "x-api-key"):
-            raise ValueError(f"auth.header.{name} is not taken: Authorization or api-key")
-    where = instance.get("override", {}).get("endpoint")
-    if where is None and instance["provider"] in _NAMED:
-        raise ValueError(f"override.endpoint is required for {instance['provider']} provider")
-    if where is not None and not urlsplit(where).hostname:
-        raise ValueError(f"override.endpoint has no host: {where}")
-
-
-def target(name: str, instance: Mapping[str, Any], milliseconds: int) -> Target:
-    """Where a call goes for one provider's settings, checked before."""
-    provider = PROVIDERS[_NAMED.get(instance["provider"], instance["provider"])]
-    secret, auth = None, "none"
-    for header, value in instance["auth"]["header"].items():
-        auth = "bearer" if header.lower() == "authorization" else "api-key"
-        secret = value.partition(" ")[2].strip() if auth == "bearer" else value
-    changes: dict[str, Any] = {"auth": auth, "models": (), "name": instance["provider"]}
-    where = instance.get("override", {}).get("endpoint")
-    if where is not None:
-        changes["base_url"] = GUARDED + _base(where)
-    seconds = milliseconds / 1000
-    return Target(
-        Account(
-            name=name,
-            provider=_changed(provider, changes),
-            secret=secret,
-            timeouts=Patience(connect=min(seconds, 10.0), first_byte=seconds, idle=seconds),
-        ),
-        instance.get("options", {}).get("model"),
-        weight=float(instance.get("weight", 1)),
-    )
-
-
-def _changed(provider: Provider, changes: Mapping[str, Any]) -> Provider:
-    return msgspec.structs.replace(provider, **changes)
-
-
-def _base(where: str) -> str:
-    """What comes before the endpoint's own path; with /v1 where only a host is given."""
-    parts = urlsplit(where)
-    path = parts.path.rstrip("/")
-    for suffix in _SUFFIXES:
-        path = path.removesuffix(suffix)
-    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
-
-
-def asked(exchange: Exchange) -> Endpoint:
-    """Which endpoint a request means: what its path ends in, chat where that is none."""
-    path = exchange.request.path.rstrip("/")
-    return endpoint(next((each[1:] for each in _SUFFIXES if path.endswith(each)), "chat/completions"), "POST")
+def asked(path: str, body: Mapping[str, Any]) -> Endpoint:
+    """Which endpoint a request means: what its path ends in, else what its body looks like."""
+    parts = path.strip("/").split("/")
+    for length in range(min(_LONGEST_PATH, len(parts)), 0, -1):
+        found = endpoint("/".join(parts[-length:]), "POST")
+        if found.takes == "json" and found.metered and found.dialect.needs_model:
+            return found
+    embedding = "input" in body and "messages" not in body
+    return endpoint("embeddings" if embedding else "chat/completions", "POST")
 
 
 def refused(status: int, message: str) -> Response:
@@ -116,26 +50,55 @@ def refused(status: int, message: str) -> Response:
     return Response.json(status, {"message": message})
 
 
+class Choice:
+    """Which of the instances a request may go to, the best first; in its exchange's notes under this class."""
+
+    __slots__ = ("_prefix", "names", "past_limits")
+
+    def __init__(self, names: Sequence[str], *, past_limits: bool = False, prefix: str = "") -> None:
+        self.names = list(names)
+        self.past_limits = past_limits
+        """Whether an instance whose limit of tokens is used up is left out, instead of the request being refused."""
+        self._prefix = prefix
+
+    def called(self, name: str) -> str:
+        """What limits and their headers call an instance: ai-proxy's has none of its own and is ai-proxy-PROVIDER."""
+        return self._prefix + name
+
+
 class Work:
-    """What a plugin does with a request: its options put in, handed to the engine, the answer made a response."""
+    """What a plugin does with a request: handed to the engine, the answer made a response.
 
-    def __init__(self, destination: Destination, instances: Sequence[Mapping[str, Any]], most: int) -> None:
-        self._destination = destination
-        self._options: dict[str, Any] = dict(instances[0].get("options", {}))
-        self._override: Mapping[str, Any] = instances[0].get("override", {})
-        self._most = most
+    `instances` are one provider's settings each, by name; what is known of their targets' health lives as long.
+    """
 
-    def served_by(self, handle: Handler | None) -> Callable[[Exchange], Awaitable[Response]]:
-        """What answers an exchange in place of an upstream."""
+    def __init__(
+        self,
+        gate: Surroundings,
+        conf: Mapping[str, Any],
+        instances: Mapping[str, Mapping[str, Any]],
+        fallback: Fallback | None = None,
+    ) -> None:
+        self._gate = gate
+        self._instances = instances
+        self._most: int = conf["max_req_body_size"]
+        self._patience = patience(conf)
+        self._balancing = Balancing(fallback=fallback)
+        self._tokens = {
+            name: GoogleTokens(each["auth"]["gcp"], gate.outbound, gate.now)
+            for name, each in instances.items()
+            if "gcp" in each["auth"]
+        }
+        self._targets: dict[tuple[str, str | None], Target] = {}
+        self._destinations: dict[tuple[tuple[str, str | None], ...], Destination] = {}
+        first = next(iter(instances.values())).get("options", {})
+        self._streamed: bool | None = first.get("stream")
 
-        async def serve(exchange: Exchange) -> Response:
-            if handle is None:
-                return refused(503, "this gate answers no model calls")
-            return await self._answered(exchange, handle)
-
-        return serve
-
-    async def _answered(self, exchange: Exchange, handle: Handler) -> Response:
+    async def serve(self, exchange: Exchange) -> Response:
+        """Answers an exchange in place of an upstream, by the instances of its `Choice`."""
+        handle = self._gate.handle
+        if handle is None:
+            return refused(503, "this gate answers no model calls")
         body = await exchange.request.read(self._most)
         try:
             given = msgspec.json.decode(body)
@@ -143,45 +106,85 @@ class Work:
             return refused(400, f"could not parse JSON request body: {error}")
         if not isinstance(given, dict):
             return refused(400, "the JSON request body must be an object")
-        self._change(given)
-        found = asked(exchange)
-        model = given.get("model")
+        found = asked(exchange.request.path, given)
+        if self._streamed is not None and found.streams in ("if asked", "unless told"):
+            given["stream"] = self._streamed
+            body = msgspec.json.encode(given)
+        names: Sequence[str] = exchange.notes[Choice].names
+        model = self._instances[names[0]].get("options", {}).get("model") or found.model or given.get("model")
         if not isinstance(model, str) or not model.isprintable():
             return refused(400, "the request names no model, and the plugin's options have none")
-        body = msgspec.json.encode(given)
+        try:
+            destination = await self._destination(names)
+            return await self._handed_over(exchange, handle, destination, found, model, body)
+        except ClientLeft:
+            raise
+        except TollkeeperError as error:
+            kind = (b"content-type", b"application/json")
+            return Response(error.status, found.dialect.render_error(error), Headers([kind, *error.headers]))
+
+    async def _handed_over(
+        self, exchange: Exchange, handle: Handler, destination: Destination, found: Endpoint, model: str, body: bytes
+    ) -> Response:
         headers = [header for header in exchange.request.headers.items if header[0] in _PASSED_ON]
+        members = json_text.members(body)
         call = Call(
             request_id=exchange.request_id,
             key=_key(exchange),
             dialect=found.dialect,
             method="POST",
             path=found.path,
-            query=b"",
+            query=b"alt=sse" if found.streams == "always" else b"",
             headers=headers,
             named=dict(headers),
             body=body,
             model=model,
-            streamed=given.get("stream") is True,
+            streamed=_streamed(found, members),
             accepted_at=exchange.started,
             presence=exchange.presence,
-            members=json_text.members(body),
+            members=members,
             metered=found.metered,
-            destination=self._destination,
+            destination=destination,
         )
         for callback in exchange.notes.get(ON_END, ()):
             call.on_end(callback)
         return _response(await handle(call))
 
-    def _change(self, given: dict[str, Any]) -> None:
-        """Options win over what the client asks; the override's members too where they are forced, else they fill in."""
-        given.update(self._options)
-        forced = self._override.get("request_body_force_override", False)
-        for name, value in self._override.get("request_body", {}).items():
-            if forced or name not in given:
-                given[name] = value
-        most = self._override.get("llm_options", {}).get("max_tokens")
-        if most is not None:
-            given["max_completion_tokens" if "max_completion_tokens" in given else "max_tokens"] = most
+    async def _destination(self, names: Sequence[str]) -> Destination:
+        """Made once for each order. Raises UpstreamError where none of them can be asked for want of a token."""
+        targets: list[tuple[str, str | None]] = []
+        trouble: TollkeeperError | None = None
+        for name in names:
+            try:
+                token = await self._tokens[name].current() if name in self._tokens else None
+            except TollkeeperError as error:
+                trouble = error
+                continue
+            targets.append((name, token))
+        if trouble is not None and not targets:
+            raise trouble
+        key = tuple(targets)
+        found = self._destinations.get(key)
+        if found is None:
+            if len(self._destinations) >= _MOST_ORDERS:
+                self._destinations.clear()
+            found = self._destinations[key] = Destination([self._target(*each) for each in key], self._balancing)
+        return found
+
+    def _target(self, name: str, token: str | None) -> Target:
+        found = self._targets.get((name, token))
+        if found is None:
+            for known in [each for each in self._targets if each[0] == name]:
+                del self._targets[known]
+            found = self._targets[name, token] = target(name, self._instances[name], self._patience, token)
+        return found
+
+
+def _streamed(found: Endpoint, members: Mapping[str, Any]) -> bool:
+    if found.streams in ("always", "never"):
+        return found.streams == "always"
+    given = members.get("stream")
+    return bytes(given) == b"true" if given is not None else found.streams == "unless told"
 
 
 def _key(exchange: Exchange) -> Key:
@@ -193,11 +196,6 @@ def _key(exchange: Exchange) -> Key:
         )
     name = "" if route is None else route.id
     return Key(id=f"route:{name}", name=f"route {name}", shown="", digest=b"", created_at=0)
-
-
-def destination(targets: Sequence[Target], balancing: Balancing) -> Destination:
-    """Made once for each configuration: what is known of its targets' health goes with it."""
-    return Destination(tuple(targets), balancing)
 
 
 def _response(reply: Reply) -> Response:

@@ -82,6 +82,8 @@ class Surroundings:
     """Of a plugin: what plugin_metadata says, or nothing."""
     upstream: Callable[[str | int | Conf], "Upstream | None"]
     """The upstream of that id (None where there is none), or the one that a configuration describes."""
+    watch: Callable[["Upstream"], None]
+    """Begins the active checks of an upstream, where they are not under way."""
     resolve: Callable[[str, int], Awaitable[Sequence[str]]]
     """The addresses of a host and port, all of which nodes may have. Raises UpstreamError."""
     shared: dict[object, Any]

@@ -64,38 +64,39 @@ _COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": 254}
 _COUNT_OR_NONE: Schema = {"type": "integer", "minimum": 0, "maximum": 254}
 _INTERVAL: Schema = {"type": "integer", "minimum": 1}
 _CHECK_TYPE: Schema = {"type": "string", "enum": ["http", "https", "tcp"]}
+ACTIVE_CHECKS: Schema = {
+    "type": "object",
+    "properties": {
+        "type": _CHECK_TYPE,
+        "timeout": {"type": "number"},
+        "concurrency": {"type": "integer"},
+        "host": _HOST,
+        "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+        "http_method": {"type": "string", "enum": list(METHODS)},
+        "http_path": {"type": "string"},
+        "http_req_body": {"type": "string"},
+        "https_verify_certificate": {"type": "boolean"},
+        "req_headers": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": "string"}},
+        "healthy": {
+            "type": "object",
+            "properties": {"interval": _INTERVAL, "http_statuses": _STATUSES, "successes": _COUNT},
+        },
+        "unhealthy": {
+            "type": "object",
+            "properties": {
+                "interval": _INTERVAL,
+                "http_statuses": _STATUSES,
+                "http_failures": _COUNT,
+                "tcp_failures": _COUNT,
+                "timeouts": _COUNT,
+            },
+        },
+    },
+}
 _CHECKS: Schema = {
     "type": "object",
     "properties": {
-        "active": {
-            "type": "object",
-            "properties": {
-                "type": _CHECK_TYPE,
-                "timeout": {"type": "number"},
-                "concurrency": {"type": "integer"},
-                "host": _HOST,
-                "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-                "http_method": {"type": "string", "enum": list(METHODS)},
-                "http_path": {"type": "string"},
-                "http_req_body": {"type": "string"},
-                "https_verify_certificate": {"type": "boolean"},
-                "req_headers": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"type": "string"}},
-                "healthy": {
-                    "type": "object",
-                    "properties": {"interval": _INTERVAL, "http_statuses": _STATUSES, "successes": _COUNT},
-                },
-                "unhealthy": {
-                    "type": "object",
-                    "properties": {
-                        "interval": _INTERVAL,
-                        "http_statuses": _STATUSES,
-                        "http_failures": _COUNT,
-                        "tcp_failures": _COUNT,
-                        "timeouts": _COUNT,
-                    },
-                },
-            },
-        },
+        "active": ACTIVE_CHECKS,
         "passive": {
             "type": "object",
             "properties": {
