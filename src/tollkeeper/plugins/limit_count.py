@@ -1,8 +1,8 @@
 """limit-count: so many requests in a window of time, for each key."""
 
 import math
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from tollkeeper.core.counters import Windows
 from tollkeeper.routes.exchange import Exchange, Response
@@ -11,6 +11,7 @@ from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, POLICY, REJECTION, ke
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
 
+_MOST_PREFIXES = 100
 _NAMES = (
     ("limit_header", "X-RateLimit-Limit"),
     ("remaining_header", "X-RateLimit-Remaining"),
@@ -71,7 +72,9 @@ class LimitCount(Plugin):
             keys.add(rule["key"])
 
     def prepare(self) -> None:
-        self._headers: dict[str, bytes] = {}
+        self._headers: dict[str, tuple[Mapping[str, Any], list[bytes]]] = {}
+        count, window = self.conf.get("count"), self.conf.get("time_window")
+        self._fixed = (count, window) if isinstance(count, int) and isinstance(window, int) else None
         sliding = self.conf["window_type"] == "sliding"
         group = self.conf.get("group")
         if group is None:
@@ -82,6 +85,8 @@ class LimitCount(Plugin):
 
     def access(self, exchange: Exchange) -> Response | None:
         conf = self.conf
+        if self._fixed is not None:
+            return self._take(exchange, *self._fixed, key_of(conf, exchange), "")
         if "rules" not in conf:
             count, window = number_of(conf["count"], exchange), number_of(conf["time_window"], exchange)
             if count is None or window is None:
@@ -119,13 +124,15 @@ class LimitCount(Plugin):
 
     def _named(self, prefix: str) -> list[bytes]:
         metadata = self.gate.metadata("limit-count")
+        known = self._headers.get(prefix)
+        if known is not None and known[0] == metadata:
+            return known[1]
         names: list[bytes] = []
         for field, default in _NAMES:
             name = metadata.get(field, default)
             if prefix:
                 name = "X-" + prefix + "-" + name.removeprefix("X-").removeprefix("x-")
-            known = self._headers.get(name)
-            if known is None:
-                known = self._headers[name] = name.lower().encode("latin-1", "replace")
-            names.append(known)
+            names.append(name.lower().encode("latin-1", "replace"))
+        if len(self._headers) < _MOST_PREFIXES:
+            self._headers[prefix] = (metadata, names)
         return names

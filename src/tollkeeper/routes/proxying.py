@@ -124,7 +124,8 @@ class Proxy:
         await sent.head()
         now = self._monotonic()
         exchange.upstream_seconds = now - sent_at
-        node.took(now - sent_at, now)
+        if upstream.by_latency:
+            node.took(now - sent_at, now)
         if watched:
             self._watcher.answered(upstream, node, sent.status)
         answer = Headers([header for header in sent.headers if header[0] not in _ANSWER_OF_HOP])
@@ -180,18 +181,25 @@ def target(request: Request) -> bytes:
 
 
 def _headers(request: Request, body: bytes | AsyncIterator[bytes]) -> list[tuple[bytes, bytes]]:
-    headers = [header for header in request.headers.items if header[0] not in _THIS_HOP]
+    headers, forwarded, host = [], [], b""
+    for header in request.headers.items:
+        name = header[0]
+        if name not in _THIS_HOP:
+            headers.append(header)
+        elif name == b"host":
+            host = host or header[1]
+        elif name == b"x-forwarded-for":
+            forwarded.append(header[1])
     client = request.client.encode("latin-1", "replace")
-    before = request.headers.all(b"x-forwarded-for")
-    host = request.headers.get(b"host") or b""
+    forwarded.append(client)
     headers += (
         (b"x-real-ip", client),
-        (b"x-forwarded-for", b", ".join([*before, client])),
+        (b"x-forwarded-for", b", ".join(forwarded)),
         (b"x-forwarded-proto", request.scheme.encode("ascii")),
         (b"x-forwarded-host", host),
         (b"x-forwarded-port", b"%d" % request.server[1]),
     )
-    if not isinstance(body, bytes) and request.length is not None:
+    if request.length is not None and not isinstance(body, bytes):
         headers.append((b"content-length", b"%d" % request.length))
     return headers
 

@@ -24,6 +24,8 @@ from tollkeeper.routes.upstreams import Upstream, timeouts_of
 Owner = tuple[str, str]
 """(kind, id) of the resource that configures something."""
 Value = Mapping[str, Any]
+Joined = tuple[Chain, tuple[Member, ...]]
+"""A route's chain with a consumer's plugins in it, and the consumer's members of it that rewrite."""
 
 
 class Route:
@@ -68,7 +70,7 @@ class Route:
         self.reads_body = bool(rules) and expressions.body_needed(rules)
         self.websocket = bool(value.get("enable_websocket", service.get("enable_websocket", False)))
         self.timeouts: Patience | None = timeouts_of(value["timeout"]) if "timeout" in value else None
-        self._derived: tuple[int, Chain, Upstream | None, dict[Owner, Chain]] | None = None
+        self._derived: tuple[int, Chain, Upstream | None, dict[str, Joined]] | None = None
 
     def fits(self, exchange: Exchange) -> bool:
         """Whether its methods, addresses and vars let the request in."""
@@ -223,25 +225,27 @@ class Table:
             known = route._derived = (self.generation, chain, self._upstream_of(route), {})
         return known[1], known[2]
 
-    def with_consumer(self, route: Route | None, consumer: Consumer) -> tuple[Chain, tuple[Member, ...]]:
-        """The chain with the consumer's plugins and its group's in it, and those members alone."""
+    def with_consumer(self, route: Route | None, consumer: Consumer) -> Joined:
+        """The chain with the consumer's plugins and its group's in it, and those members alone that rewrite."""
+        if route is None:
+            return self._joined(None, consumer)
+        self.derived(route)
+        assert route._derived is not None
+        known = route._derived[3]
+        found = known.get(consumer.name)
+        if found is None:
+            found = known[consumer.name] = self._joined(route, consumer)
+        return found
+
+    def _joined(self, route: Route | None, consumer: Consumer) -> Joined:
         own: list[tuple[Owner, Value]] = [(("consumers", consumer.name), {"plugins": consumer.plugins})]
         group = self.resources.get("consumer_groups", {}).get(consumer.group_id or "")
         if group is not None:
             own.append((("consumer_groups", consumer.group_id or ""), group))
-        if not any(value.get("plugins") for _, value in own):
-            return (self.derived(route)[0] if route is not None else NOTHING), ()
-        key = own[0][0]
-        if route is not None:
-            self.derived(route)
-            cached = route._derived[3] if route._derived is not None else {}
-            sources = [*own, *self._sources(route)]
-        else:
-            cached, sources = {}, own
-        chain = cached.get(key)
-        if chain is None:
-            chain = cached[key] = Chain(self._members({}, sources))
         names = {name for _, value in own for name in value.get("plugins") or {}}
+        if not names:
+            return (self.derived(route)[0] if route is not None else NOTHING), ()
+        chain = Chain(self._members({}, own if route is None else [*own, *self._sources(route)]))
         return chain, tuple(member for member in chain.rewrite if member.plugin.name in names)
 
     def consumers(self, plugin: str) -> Mapping[str, Consumer]:

@@ -48,6 +48,8 @@ class Upstream:
         self._key: str = conf.get("key", "")
         kind = conf.get("type", "roundrobin")
         self._hashed = kind == "chash"
+        self.by_latency = kind == "ewma"
+        """Whether it goes by what its nodes' answers take."""
         if kind == "least_conn":
             self._pick: balancing.Pick = balancing.least_connections
         elif kind == "ewma":

@@ -92,9 +92,9 @@ class Routed:
                 return Response(404, NOT_FOUND, Headers([(b"content-type", b"application/json")]))
             return _response(await self._elsewhere(request, exchange))
 
-        length = exchange.request.length
-        if length is not None and 0 < length <= _SMALL:
-            await exchange.request.read()
+        asked = exchange.request
+        if asked.length and asked.length <= min(_SMALL, self.read_body) and asked.whole is None:
+            asked.body = await bodies.whole(request.receive, self.limits.body)
         outgoing = await self._pipeline.answer(exchange, elsewhere)
         stream = outgoing.stream
         if stream is None:
