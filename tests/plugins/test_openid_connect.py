@@ -1,18 +1,20 @@
 """openid-connect against a small real provider: discovery, introspection (RFC 7662) and published keys (RFC 7517)."""
 
 import base64
+import hashlib
+import http.client
 import json
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kit.routed import Answered, Site
-from kit.scripted import Connection, Request, ScriptedUpstream, json_answer
+from kit.scripted import Connection, Request, Script, ScriptedUpstream, json_answer
 
 
 class Provider:
@@ -20,6 +22,10 @@ class Provider:
 
     def __init__(self) -> None:
         self.keys = {"one": ec.generate_private_key(ec.SECP256R1())}
+        self.codes: dict[str, dict[str, str]] = {}
+        """What was asked for with each code that was given out."""
+        self.seconds = 3600
+        """For which access tokens hold."""
         self.active = {"opaque": {"active": True, "sub": "ada", "scope": "read write", "aud": "app"}}
         self.server = ScriptedUpstream(self.answer)
         self.url = f"http://127.0.0.1:{self.server.port}"
@@ -30,14 +36,50 @@ class Provider:
                 "issuer": self.url,
                 "jwks_uri": self.url + "/keys",
                 "introspection_endpoint": self.url + "/introspect",
+                "authorization_endpoint": self.url + "/authorize",
+                "token_endpoint": self.url + "/token",
+                "userinfo_endpoint": self.url + "/userinfo",
+                "end_session_endpoint": self.url + "/end",
             }
+        elif asked.path == "/userinfo":
+            assert asked.headers["authorization"].startswith("Bearer access-")
+            found = {"sub": "ada", "email": "ada@example.com"}
         elif asked.path == "/keys":
             found = {"keys": [self._public(kid) for kid in self.keys]}
         elif asked.headers.get("authorization") != "Basic " + base64.b64encode(b"app:s%2Fcret").decode():
             return json_answer(401, {"error": "invalid_client"})(asked, connection)
+        elif asked.path == "/token":
+            return self._granted({name: each[0] for name, each in parse_qs(asked.body.decode()).items()})(
+                asked, connection
+            )
         else:
             found = self.active.get(parse_qs(asked.body.decode())["token"][0], {"active": False})
         return json_answer(200, found)(asked, connection)
+
+    def _granted(self, form: dict[str, str]) -> Script:
+        tokens: dict[str, Any] = {"expires_in": self.seconds, "token_type": "Bearer"}
+        if form["grant_type"] == "refresh_token":
+            number = int(form["refresh_token"].removeprefix("refresh-")) + 1
+            return json_answer(
+                200, {**tokens, "access_token": f"access-{number}", "refresh_token": f"refresh-{number}"}
+            )
+        begun = self.codes.pop(form["code"], None)
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        if begun is None or base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != begun["code_challenge"]:
+            return json_answer(400, {"error": "invalid_grant"})
+        assert form["redirect_uri"] == begun["redirect_uri"]
+        id_token = self.token(nonce=begun["nonce"])
+        return json_answer(
+            200, {**tokens, "access_token": "access-1", "refresh_token": "refresh-1", "id_token": id_token}
+        )
+
+    def signed_in(self, place: str, code: str = "code") -> str:
+        """Somebody signs in where a browser was sent: where the browser is sent then."""
+        asked = {name: each[0] for name, each in parse_qs(urlsplit(place).query).items()}
+        assert place.startswith(self.url + "/authorize?")
+        assert (asked["response_type"], asked["client_id"], asked["scope"]) == ("code", "app", "openid")
+        self.codes[code] = asked
+        return f"{asked['redirect_uri']}?code={code}&state={asked['state']}"
 
     def _public(self, kid: str) -> dict[str, Any]:
         algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
@@ -122,5 +164,111 @@ def test_a_provider_that_is_away_is_no_fault_of_the_callers(site: Site, provider
     assert site.ask(path, authorization="Bearer " + provider.token())[0] == 503
 
 
-def test_signing_in_by_a_browser_is_not_offered(site: Site, provider: Provider) -> None:
-    assert "not offered" in site.refused({"openid-connect": provider.conf(bearer_only=False)})
+class Browser:
+    """Keeps cookies, and follows no redirect by itself."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.cookies: dict[str, str] = {}
+
+    def ask(self, path: str, method: str = "GET", body: Any = None) -> Answered:
+        headers = (
+            {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} if self.cookies else {}
+        )
+        connection = http.client.HTTPConnection(urlsplit(self._site.gate.url).netloc, timeout=30)
+        connection.request(method, path.removeprefix(self._site.gate.url), body, headers)
+        answer = connection.getresponse()
+        found = answer.read()
+        for name, value in answer.getheaders():
+            if name.lower() == "set-cookie":
+                assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(value.split("; "))
+                kept, _, content = value.partition(";")[0].partition("=")
+                if "Max-Age=0" in value:
+                    del self.cookies[kept]
+                else:
+                    self.cookies[kept] = content
+        connection.close()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, found
+
+
+SESSION = {"secret": "sixteen characters or more"}
+
+
+def test_a_browser_signs_in_and_stays_so_until_it_leaves(site: Site, provider: Provider) -> None:
+    path = site.route({"openid-connect": provider.conf(bearer_only=False, session=SESSION)})
+    browser = Browser(site)
+    status, headers, _ = browser.ask(path + "/deep?q=1")
+    assert status == 302
+    status, headers, _ = browser.ask(provider.signed_in(headers["location"]))
+    assert (status, headers["location"]) == (302, path + "/deep?q=1")
+    assert set(browser.cookies) == {"session"}
+    browser.cookies["mine"] = "stays"
+    status, _, body = browser.ask(path)
+    told = json.loads(body)["headers"]
+    assert (status, told["x-access-token"], told["cookie"]) == (200, "access-1", "mine=stays")
+    assert json.loads(base64.b64decode(told["x-userinfo"]))["email"] == "ada@example.com"
+    assert json.loads(base64.b64decode(told["x-id-token"]))["sub"] == "ada"
+    assert "x-refresh-token" not in told
+    assert browser.ask(path, "POST")[0] == 200
+    assert Browser(site).ask(path, "POST")[0] == 401
+    logout = site.route({"openid-connect": provider.conf(bearer_only=False, session=SESSION, logout_path="/r-out")})
+    site.put(
+        "routes/out",
+        {
+            "uri": "/r-out",
+            "plugins": {"openid-connect": provider.conf(bearer_only=False, session=SESSION, logout_path="/r-out")},
+        },
+    )
+    assert browser.ask(logout)[0] == 200
+    status, headers, _ = browser.ask("/r-out")
+    assert (status, headers["location"].partition("?")[0]) == (302, provider.url + "/end")
+    assert "id_token_hint" in parse_qs(urlsplit(headers["location"]).query)
+    assert set(browser.cookies) == {"mine"}
+
+
+def test_a_sign_in_that_another_browser_began_or_that_was_tampered_with_is_not_believed(
+    site: Site, provider: Provider
+) -> None:
+    path = site.route({"openid-connect": provider.conf(bearer_only=False, session=SESSION)})
+    browser, other = Browser(site), Browser(site)
+    back = provider.signed_in(browser.ask(path)[1]["location"])
+    assert other.ask(back)[0] == 401
+    assert browser.ask(back.replace("code=code", "error=access_denied"))[0] == 401
+    assert browser.ask(back.replace("code=code", "code=other"))[0] == 401
+    assert browser.ask(back)[0] == 302
+    assert browser.ask(back)[0] == 401
+    stolen = Browser(site)
+    stolen.cookies["session_state_x"] = browser.cookies["session"]
+    stolen.cookies["session"] = browser.cookies["session"][:-4] + "AAAA"
+    assert stolen.ask(path)[0] == 302
+    elsewhere = site.route(
+        {"openid-connect": provider.conf(bearer_only=False, session={"secret": "another secret than that"})}
+    )
+    assert browser.ask(elsewhere)[0] == 302
+
+
+def test_a_session_is_renewed_once_its_access_token_has_ended(site: Site, provider: Provider) -> None:
+    path = site.route({"openid-connect": provider.conf(bearer_only=False, session=SESSION)})
+    browser = Browser(site)
+    provider.seconds = 5
+    try:
+        back = provider.signed_in(browser.ask(path)[1]["location"])
+        assert browser.ask(back)[0] == 302
+        provider.seconds = 3600
+        before = dict(browser.cookies)
+        assert json.loads(browser.ask(path)[2])["headers"]["x-access-token"] == "access-2"
+        assert browser.cookies != before
+        late = Browser(site)
+        late.cookies = before
+        assert json.loads(late.ask(path)[2])["headers"]["x-access-token"] == "access-2"
+        assert json.loads(browser.ask(path)[2])["headers"]["x-access-token"] == "access-2"
+    finally:
+        provider.seconds = 3600
+
+
+def test_what_a_sign_in_lacks_is_refused(site: Site, provider: Provider) -> None:
+    conf = provider.conf(bearer_only=False)
+    assert "session.secret is required" in site.refused({"openid-connect": conf})
+    assert "too short" in site.refused({"openid-connect": {**conf, "session": {"secret": "short"}}})
+    path = site.route({"openid-connect": {**conf, "session": SESSION, "unauth_action": "deny"}})
+    assert site.ask(path)[0] == 401

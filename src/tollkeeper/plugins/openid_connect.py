@@ -1,28 +1,31 @@
-"""openid-connect: a bearer token is checked with the provider that issued it, or by its published keys."""
+"""openid-connect: who calls is known by a bearer token of an OpenID provider's, or has signed in there by a browser."""
 
 import base64
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 
-from tollkeeper.core import signed_tokens
 from tollkeeper.core.errors import TollkeeperError
-from tollkeeper.core.signed_tokens import ALGORITHMS, ASYMMETRIC, SYMMETRIC, BadToken
+from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.issuer import Issuer
 from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.openid_provider import OpenidProvider
+from tollkeeper.routes.openid_sign_in import SignIn
 from tollkeeper.routes.plugin import Conf, Plugin
 
 _TOLD = (b"x-access-token", b"x-id-token", b"x-userinfo", b"x-refresh-token")
-_MOST_TOKENS = 10_000
 _URL: Schema = {"type": "string", "pattern": r"^https?://"}
+_CLIENT: Schema = {
+    "type": "string",
+    "enum": ["client_secret_basic", "client_secret_post"],
+    "default": "client_secret_basic",
+}
 
 
 class OpenidConnect(Plugin):
-    """Takes access tokens of programs; it signs nobody in by a browser, so `bearer_only` must be true."""
+    """A bearer token is introspected or checked by published keys; without one a browser signs in, unless `bearer_only`."""
 
     priority = 2599
     schema: ClassVar[Schema] = {
@@ -34,14 +37,11 @@ class OpenidConnect(Plugin):
             "scope": {"type": "string", "default": "openid"},
             "timeout": {"type": "integer", "minimum": 1, "default": 3},
             "introspection_endpoint": _URL,
-            "introspection_endpoint_auth_method": {
-                "type": "string",
-                "enum": ["client_secret_basic", "client_secret_post"],
-                "default": "client_secret_basic",
-            },
+            "introspection_endpoint_auth_method": _CLIENT,
+            "token_endpoint_auth_method": _CLIENT,
             "introspection_interval": {"type": "integer", "minimum": 0, "default": 0},
             "bearer_only": {"type": "boolean", "default": False},
-            "unauth_action": {"type": "string", "enum": ["auth", "deny", "pass"], "default": "deny"},
+            "unauth_action": {"type": "string", "enum": ["auth", "deny", "pass"], "default": "auth"},
             "realm": {"type": "string", "default": "apisix"},
             "use_jwks": {"type": "boolean", "default": False},
             "jwk_expires_in": {"type": "integer", "minimum": 1, "default": 86400},
@@ -69,7 +69,28 @@ class OpenidConnect(Plugin):
             },
             "set_access_token_header": {"type": "boolean", "default": True},
             "access_token_in_authorization_header": {"type": "boolean", "default": False},
+            "set_id_token_header": {"type": "boolean", "default": True},
             "set_userinfo_header": {"type": "boolean", "default": True},
+            "set_refresh_token_header": {"type": "boolean", "default": False},
+            "redirect_uri": {"type": "string", "pattern": r"^(https?://[^/]+)?/"},
+            "logout_path": {"type": "string", "pattern": "^/", "default": "/logout"},
+            "post_logout_redirect_uri": _URL,
+            "authorization_params": {"type": "object", "additionalProperties": {"type": "string"}},
+            "use_pkce": {"type": "boolean", "default": True},
+            "renew_access_token_on_expiry": {"type": "boolean", "default": True},
+            "session": {
+                "type": "object",
+                "properties": {
+                    "secret": {"type": "string", "minLength": 16},
+                    "cookie": {
+                        "type": "object",
+                        "properties": {"lifetime": {"type": "integer", "minimum": 1, "default": 3600}},
+                        "additionalProperties": False,
+                    },
+                },
+                "required": ["secret"],
+                "additionalProperties": False,
+            },
             "ssl_verify": {"type": "boolean", "enum": [True], "default": True},
         },
         "required": ["client_id", "client_secret", "discovery"],
@@ -78,10 +99,8 @@ class OpenidConnect(Plugin):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
-        if not conf.get("bearer_only") or conf.get("unauth_action") == "auth":
-            raise ValueError(
-                "signing in by a browser is not offered: bearer_only must be true, unauth_action deny or pass"
-            )
+        if not conf["bearer_only"] and "session" not in conf:
+            raise ValueError("property session.secret is required when bearer_only is false")
         for name in ("discovery", "introspection_endpoint"):
             if name in conf and not urlsplit(conf[name]).hostname:
                 raise ValueError(f"{name} has no host: {conf[name]}")
@@ -91,69 +110,90 @@ class OpenidConnect(Plugin):
             raise ValueError("token_signing_alg_values_expected must be of public keys")
 
     def prepare(self) -> None:
-        conf, gate = self.conf, self.gate
-        self._issuer = Issuer(
-            gate.outbound,
-            [conf["discovery"]],
-            gate.monotonic,
-            keep=float(conf["jwk_expires_in"]),
-            seconds=float(conf["timeout"]),
+        gate = self.gate
+        self._provider = OpenidProvider(self.conf, gate.outbound, gate.now, gate.monotonic)
+        self._sign_in = None if self.conf["bearer_only"] else SignIn(self.conf, self._provider, gate.now)
+        self._takes_bearers = self._sign_in is None or any(
+            self.conf.get(name) for name in ("use_jwks", "public_key", "introspection_endpoint")
         )
-        self._introspected: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
         headers = exchange.request.headers
         scheme, _, token = (headers.get(b"authorization") or b"").decode("latin-1").partition(" ")
         token = token.strip()
         headers.remove(*_TOLD)  # what the client says of itself is not what the provider says
-        if scheme.lower() != "bearer" or not token:
-            if self.conf["unauth_action"] == "pass":
-                return None
-            return self._refused(401, "No bearer token found in request.")
         try:
-            claims = await self._claims(token)
-            self._check(claims)
+            if scheme.lower() == "bearer" and token and self._takes_bearers:
+                return await self._by_token(exchange, token)
+            if self._sign_in is not None:
+                return await self._by_browser(exchange, self._sign_in)
         except BadToken as error:
             return self._refused(401, str(error), "invalid_token")
         except TollkeeperError as error:
             self.gate.say("openid_connect_failed", reason=error.message)
             return Response.json(503, {"message": "The identity provider did not answer."})
+        if self.conf["unauth_action"] == "pass":
+            return None
+        return self._refused(401, "No bearer token found in request.")
+
+    def header_filter(self, exchange: Exchange) -> None:
+        """Cookies of a session that was renewed on the way."""
+        for cookie in exchange.notes.get(self, ()):
+            assert exchange.response is not None
+            exchange.response.headers.add(b"set-cookie", cookie)
+
+    async def _by_token(self, exchange: Exchange, token: str) -> Response | None:
+        claims = await self._provider.claims(token)
+        self._check(claims)
         missing = set(self.conf.get("required_scopes", ())) - set(str(claims.get("scope", "")).split())
         if missing:
             return self._refused(403, "required scopes not present", "insufficient_scope")
+        self._tell(exchange, token, claims)
+        exchange.notes["openid_connect_claims"] = claims
+        return None
+
+    async def _by_browser(self, exchange: Exchange, sign_in: SignIn) -> Response | None:
+        if sign_in.leaves(exchange):
+            return await sign_in.left(exchange)
+        if sign_in.returns(exchange):
+            return await sign_in.returned(exchange)
+        session, cookies = await sign_in.session(exchange)
+        if session is None:
+            action = self.conf["unauth_action"]
+            if action == "pass":
+                return None
+            # What a page asks for in the background could not come back from a sign-in with its body.
+            if action == "deny" or exchange.request.method not in ("GET", "HEAD"):
+                return self._refused(401, "Nobody is signed in.")
+            return await sign_in.begun(exchange)
+        if cookies:
+            exchange.notes[self] = cookies
+        claims = session["claims"]
+        self._tell(exchange, session["access_token"], session["user"] or claims)
+        headers = exchange.request.headers
+        if self.conf["set_id_token_header"]:
+            headers.set(b"x-id-token", base64.b64encode(msgspec.json.encode(claims)))
+        if self.conf["set_refresh_token_header"] and session["refresh_token"]:
+            headers.set(b"x-refresh-token", session["refresh_token"].encode("latin-1", "replace"))
+        exchange.notes["openid_connect_claims"] = claims
+        return None
+
+    def _tell(self, exchange: Exchange, token: str, user: Mapping[str, Any]) -> None:
+        """The upstream gets to know whose request it is."""
+        headers = exchange.request.headers
         if self.conf["set_access_token_header"]:
             if self.conf["access_token_in_authorization_header"]:
                 headers.set(b"authorization", b"Bearer " + token.encode("latin-1", "replace"))
             else:
                 headers.set(b"x-access-token", token.encode("latin-1", "replace"))
         if self.conf["set_userinfo_header"]:
-            headers.set(b"x-userinfo", base64.b64encode(msgspec.json.encode(claims)))
-        exchange.notes["openid_connect_claims"] = claims
-        return None
+            headers.set(b"x-userinfo", base64.b64encode(msgspec.json.encode(user)))
 
     def _refused(self, status: int, message: str, error: str | None = None) -> Response:
         realm = self.conf["realm"].replace('"', "")
         challenge = f'Bearer realm="{realm}"' + ("" if error is None else f', error="{error}"')
         told = (b"www-authenticate", challenge.encode("latin-1", "replace"))
         return Response.json(status, {"message": message}, told)
-
-    async def _claims(self, token: str) -> Mapping[str, Any]:
-        """What the token says, once it is known to be good. Raises BadToken, and TollkeeperError for the provider."""
-        if "public_key" in self.conf:
-            algorithm = self.conf.get("token_signing_alg_values_expected", "RS256")
-            return self._timed(signed_tokens.verified(token, self.conf["public_key"], [algorithm]))
-        if not self.conf["use_jwks"]:
-            return await self._introspect(token)
-        expected = self.conf.get("token_signing_alg_values_expected")
-        claims = self._timed(await self._issuer.verified(token, ASYMMETRIC if expected is None else (expected,)))
-        issuer = (await self._issuer.document()).get("issuer")
-        if issuer is not None and "issuer" not in self.conf.get("claim_validator", {}) and claims.get("iss") != issuer:
-            raise BadToken("token is of another issuer")
-        return claims
-
-    def _timed(self, claims: dict[str, Any]) -> dict[str, Any]:
-        signed_tokens.check_times(claims, self.gate.now())
-        return claims
 
     def _check(self, claims: Mapping[str, Any]) -> None:
         validator = self.conf.get("claim_validator", {})
@@ -168,32 +208,3 @@ class OpenidConnect(Plugin):
             named = given if isinstance(given, list) else [given]
             if self.conf["client_id"] not in named:
                 raise BadToken("token is for another audience")
-
-    async def _introspect(self, token: str) -> Mapping[str, Any]:
-        """RFC 7662."""
-        interval: int = self.conf["introspection_interval"]
-        now = self.gate.monotonic()
-        known = self._introspected.get(token)
-        if known is not None and now < known[0]:
-            return self._timed(dict(known[1]))
-        endpoint = self.conf.get("introspection_endpoint") or (await self._issuer.document()).get(
-            "introspection_endpoint"
-        )
-        if not isinstance(endpoint, str):
-            raise TollkeeperError("The identity provider has no introspection endpoint.", status=503)
-        form = {"token": token, "token_type_hint": "access_token"}
-        headers = [(b"content-type", b"application/x-www-form-urlencoded"), (b"accept", b"application/json")]
-        if self.conf["introspection_endpoint_auth_method"] == "client_secret_post":
-            form |= {"client_id": self.conf["client_id"], "client_secret": self.conf["client_secret"]}
-        else:  # RFC 6749, 2.3.1: both are form-encoded first
-            pair = f"{quote_plus(self.conf['client_id'])}:{quote_plus(self.conf['client_secret'])}"
-            headers.append((b"authorization", b"Basic " + base64.b64encode(pair.encode())))
-        claims = await self._issuer.fetch("POST", endpoint, headers, urlencode(form).encode())
-        if claims.get("active") is not True:
-            raise BadToken("token is not active")
-        self._timed(dict(claims))
-        if interval:
-            self._introspected[token] = (now + interval, claims)
-            if len(self._introspected) > _MOST_TOKENS:
-                self._introspected.popitem(last=False)
-        return claims

@@ -68,6 +68,15 @@ class Issuer:
         self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b""
     ) -> Mapping[str, Any]:
         """The JSON object that the issuer answers with. Raises TollkeeperError (503)."""
+        status, value = await self.answer(method, url, headers, body)
+        if status != 200 or value is None:
+            raise _unavailable(f"{urlsplit(url).hostname} answered {status}.")
+        return value
+
+    async def answer(
+        self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b""
+    ) -> tuple[int, dict[str, Any] | None]:
+        """Its status and JSON object, None where it is none. Raises TollkeeperError (503) where there is no answer."""
         try:
             status, _, found = await ask(self._outbound, method, url, list(headers), body, seconds=self._seconds)
         except TollkeeperError as error:
@@ -76,9 +85,7 @@ class Issuer:
             value = msgspec.json.decode(found)
         except (msgspec.DecodeError, RecursionError):
             value = None
-        if status != 200 or not isinstance(value, dict):
-            raise _unavailable(f"{urlsplit(url).hostname} answered {status}.")
-        return value
+        return status, value if isinstance(value, dict) else None
 
     async def _key(self, key_id: object, algorithm: str) -> PyJWK:
         key = (await self._keys.get()).find(key_id, algorithm)
