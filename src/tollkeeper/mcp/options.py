@@ -75,6 +75,8 @@ class McpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether /mcp is there."""
     origins: list[str] = []
     """Web pages' origins that may call it, and the operator port, from a browser, besides their own."""
+    route_tools: Annotated[int, Meta(ge=0)] = 200
+    """Operations behind routes that a caller is shown as tools, at most."""
     contact: str = "operators@localhost"
     """Whom users of a chat plugin write to."""
     oauth: OAuthOptions | None = None

@@ -171,7 +171,8 @@ class _Caller:
         if not isinstance(arguments, dict):
             raise RpcError(INVALID_PARAMS, "arguments is an object.")
         try:
-            _validator(msgspec.json.encode(tool.takes))(arguments)
+            if not tool.checks_arguments:
+                _validator(msgspec.json.encode(tool.takes))(arguments)
             found = await tool.run(arguments)
         except fastjsonschema.JsonSchemaValueException as error:
             return _said(f"{tool.name}: {error.message.replace('data', 'arguments', 1)}", wrong=True)

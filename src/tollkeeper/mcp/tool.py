@@ -28,6 +28,8 @@ class Tool(Struct, frozen=True, kw_only=True):
     """JSON Schema of the result; an object, as revisions before 2026-07-28 know no others."""
     run: Callable[[Arguments], Awaitable[Any]]
     """Raises Refused. What it returns is JSON; text where `gives` is None and it is a str."""
+    checks_arguments: bool = False
+    """Whether `run` looks at the arguments itself: what somebody else's schema says is not made into code."""
     reads: bool = False
     """Changes nothing."""
     destroys: bool = False

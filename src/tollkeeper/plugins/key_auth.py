@@ -36,6 +36,9 @@ class KeyAuth(Plugin):
         realm = self.conf["realm"].replace('"', "")
         self._challenge = f'apikey realm="{realm}"'.encode("latin-1", "replace")
 
+    def shown_key(self, key: bytes) -> tuple[bytes, bytes] | None:
+        return self._header, key
+
     def rewrite(self, exchange: Exchange) -> Response | None:
         request = exchange.request
         given = request.headers.get(self._header)

@@ -46,6 +46,10 @@ class MultiAuth(Plugin):
             for name, inner in each.items()
         ]
 
+    def shown_key(self, key: bytes) -> tuple[bytes, bytes] | None:
+        found = (plugin.shown_key(key) for _, plugin in self._plugins)
+        return next((header for header in found if header is not None), None)
+
     async def rewrite(self, exchange: Exchange) -> Response | None:
         challenges: list[bytes] = []
         for _, plugin in self._plugins:

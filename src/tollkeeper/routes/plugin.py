@@ -122,6 +122,10 @@ class Plugin:
         `conf` has the schema's defaults filled in; `others` are this plugin's other configurations, as they were written.
         """
 
+    def shown_key(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """The header by which a caller who has a key of the gate shows it to this plugin, if that is a way to pass it."""
+        return None
+
     def rewrite(self, exchange: Exchange) -> Outcome:
         return None
 

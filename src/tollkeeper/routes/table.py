@@ -81,6 +81,16 @@ class Route:
             return False
         return self._vars is None or self._vars(exchange)
 
+    def offers(self, method: str, template: str) -> bool:
+        """Whether requests for a path with {placeholders}, whatever stands at them, are among its own."""
+        if self._methods is not None and method not in self._methods:
+            return False
+        literal, _, rest = template.partition("{")
+        return any(
+            literal.startswith(path[:-1]) if path.endswith("*") else not rest and path == template
+            for path in self.paths
+        )
+
     def uri_of(self, path: str) -> str:
         """The pattern among its own that `path` was found by."""
         if len(self.paths) == 1 or path in self.paths:
@@ -119,6 +129,7 @@ class Table:
         self._consumers: dict[str, dict[str, Consumer]] = {}
         self._consumers_of = -1
         self._global: tuple[int, Chain] = (-1, NOTHING)
+        self._routes_with: dict[str, tuple[int, list[tuple[Route, Plugin, Chain]]]] = {}
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
@@ -205,6 +216,20 @@ class Table:
         """The route that the exchange would take; nothing is set."""
         found = self._router.find(exchange, exchange.request.host, exchange.request.path)
         return None if found is None else found[0]  # type: ignore[return-value]
+
+    def routes_with(self, plugin: str) -> list[tuple[Route, Plugin, Chain]]:
+        """The routes around which a plugin of that name is put, by their ids, with all that is put around each."""
+        known = self._routes_with.get(plugin)
+        if known is None or known[0] != self.generation:
+            found = []
+            for id in sorted(self._routes):
+                route = self._routes[id]
+                if not any(plugin in (value.get("plugins") or ()) for _, value in self._sources(route)):
+                    continue
+                chain = self.derived(route)[0]
+                found += [(route, each.plugin, chain) for each in chain.members if each.plugin.name == plugin]
+            known = self._routes_with[plugin] = (self.generation, found)
+        return known[1]
 
     def rules(self) -> Chain:
         """The plugins of all global rules."""

@@ -63,7 +63,7 @@ class Door:
             return
         request = Request(scope, receive, self._new_id(), self._monotonic())
         try:
-            answerer = self._answerer(request)
+            answerer = self.answerer(request)
             reply = await (answerer(request) if self.around is None else self.around(request, answerer))
         except ClientLeft as error:
             _abort(scope)
@@ -100,7 +100,8 @@ class Door:
         else:
             await send({"type": "http.response.body", "body": b""})
 
-    def _answerer(self, request: Request) -> Answerer:
+    def answerer(self, request: Request) -> Answerer:
+        """Who answers this request."""
         for taker in self.first:
             answerer = taker(request)
             if answerer is not None:

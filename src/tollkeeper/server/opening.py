@@ -23,6 +23,7 @@ from tollkeeper.server.playground import Playground
 from tollkeeper.server.published import answerer
 from tollkeeper.server.requests import Answerer
 from tollkeeper.server.routed import Routed
+from tollkeeper.server.routed_operations import RoutedOperations
 from tollkeeper.server.routed_sockets import RoutedSockets
 
 
@@ -48,6 +49,8 @@ def door_of(app: App) -> Door:
     playground = Playground(app.keys, app.list_models, lambda: app.apis, lambda: app.loaded.config.websocket.path)
     playing = playground.places()
 
+    routed_operations = RoutedOperations(app.routes.table, door.answerer)
+
     def place() -> None:
         limits = app.loaded.config.server.limits
         conversing.configure()
@@ -57,7 +60,7 @@ def door_of(app: App) -> Door:
         shown = playing if playable else {}
         if config.server.describe:
             shown = {**shown, **Pages(app.apis.values(), playground=playable).places()}
-        tools = {b"/mcp": mcp.answerer(app.apis, app.keys, limits, config.mcp, app.new_id, failed)}
+        tools = {b"/mcp": mcp.answerer(app.apis, app.keys, limits, config.mcp, app.new_id, failed, routed_operations)}
         door.places = {**shown, **(tools if config.mcp.enabled else {}), **conversing.places, **published}
 
         routed.limits, routed.read_body = limits, app.loaded.config.routing.read_body

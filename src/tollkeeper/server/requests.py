@@ -63,20 +63,24 @@ Answerer = Callable[[Request], Awaitable[Reply]]
 
 def key_of(headers: Mapping[bytes, bytes], keys: Keys, query: bytes = b"") -> Key:
     """Who calls; `query` is given where the key may stand in it, as `key`. Raises CallerError (401)."""
+    key = keys.find(secret_of(headers, query))
+    if key is None:
+        raise invalid_key()
+    return key
+
+
+def secret_of(headers: Mapping[bytes, bytes], query: bytes = b"") -> bytes:
+    """What is shown as a key, whether or not it is one. Raises CallerError (401)."""
     secret = headers.get(b"authorization")
     if secret is not None:
         scheme, _, secret = secret.partition(b" ")
         if scheme.lower() != b"bearer":
             raise invalid_key()
-        secret = secret.strip()
-    else:
-        secret = headers.get(b"api-key") or headers.get(b"x-api-key") or headers.get(b"x-goog-api-key") or b""
-        if not secret and query:
-            secret = next((pair[4:] for pair in query.split(b"&") if pair.startswith(b"key=")), b"")
-    key = keys.find(secret)
-    if key is None:
-        raise invalid_key()
-    return key
+        return secret.strip()
+    secret = headers.get(b"api-key") or headers.get(b"x-api-key") or headers.get(b"x-goog-api-key") or b""
+    if not secret and query:
+        secret = next((pair[4:] for pair in query.split(b"&") if pair.startswith(b"key=")), b"")
+    return secret
 
 
 def call_of(request: Request, key: Key, dialect: Dialect, path: str, *, metered: bool = True) -> Call:
