@@ -14,7 +14,7 @@ kind = "openai"
 base_url = "{url}"
 api_key = "sk-provider-canary-0123456789"
 leave = "drain"
-timeouts = {{ connect = 2, first_byte = 5, idle = 2, total = 20 }}
+timeouts = {{ connect = 10, first_byte = 20, idle = 4, total = 60 }}
 
 [models."gpt-4o-mini"]
 targets = ["up/gpt-4o-mini"]

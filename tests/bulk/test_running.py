@@ -190,7 +190,7 @@ def test_a_row_that_stalls_is_cut_and_does_not_hold_the_others(tmp_path: Path) -
             await asyncio.sleep(60)
         return well(request)
 
-    job = Job(tmp_path, ask, Limits(concurrency=5, timeout=0.3, base=0.001))
+    job = Job(tmp_path, ask, Limits(concurrency=5, timeout=2.0, base=0.001))
     assert asyncio.run(job.run(prompts(200))) is None
     assert job.rows[0]["attempts"] == 2
     assert job.rows[0]["error"] is None
@@ -201,7 +201,7 @@ def test_rows_wait_without_a_slot(tmp_path: Path) -> None:
 
     async def ask(request: Request, attempt: int) -> Answer:
         if request.index < 5 and attempt == 1:
-            return refused(503, retry_after=0.2)
+            return refused(503, retry_after=1.5)
         done.append(request.index)
         return well(request)
 

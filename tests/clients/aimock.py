@@ -53,7 +53,7 @@ def running_aimock(log: Path) -> Iterator[Aimock]:
         yield Aimock(_announced(process, log))
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def _announced(process: "subprocess.Popen[bytes]", log: Path) -> str:

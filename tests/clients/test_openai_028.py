@@ -210,14 +210,14 @@ def test_a_provider_that_stays_on_the_line_after_done_does_not_keep_the_client_w
     def script(request: Request, connection: Connection) -> None:
         connection.send(SSE_HEAD)
         connection.chunk(b"".join(chat_events(["Hi"], usage_of(9, 1))))
-        connection.wait_for_peer_to_close(10)
+        connection.wait_for_peer_to_close(30)
 
     upstream.script = script
 
     result = legacy(scripted_caller, "stream", **ASK)
 
     assert words(result["answer"]) == "Hi"
-    assert result["seconds"] < 2
+    assert result["seconds"] < 3.5, "silence is given up on after four seconds"
     assert (scripted_caller.event()["outcome"], tokens(scripted_caller.event())) == ("ok", (9, 1))
 
 

@@ -79,7 +79,7 @@ def test_a_providers_429_is_a_rate_limit_error_with_its_headers(
 
 
 def test_a_client_that_tries_again_waits_as_the_provider_says_and_pays_for_the_answer_alone(
-    scripted_caller: Caller, upstream: ScriptedUpstream
+    scripted_caller: Caller, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter(
         [
@@ -89,12 +89,15 @@ def test_a_client_that_tries_again_waits_as_the_provider_says_and_pays_for_the_a
         ]
     )
     upstream.script = lambda request, connection: next(answers)(request, connection)
-    began = time.monotonic()
+    paused: list[float] = []
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: (paused.append(seconds), sleep(seconds)))
     with OpenAI(base_url=scripted_caller.base_url, api_key=scripted_caller.key, max_retries=2) as client:
         answer = client.chat.completions.create(model="gpt-4o-mini", messages=ASK)
 
     assert answer.choices[0].message.content == "Finally."
-    assert time.monotonic() - began < 0.4, "its own pauses would have taken a second"
+    assert paused == [0.02, 0.02], "its own pauses would be half a second and more"
+    monkeypatch.undo()
     events = scripted_caller.events(3)
     assert [(event["outcome"], event["status"]) for event in events] == [
         ("error", 429),
@@ -263,7 +266,7 @@ def test_a_client_that_stops_at_done_has_not_left_early(
     def script(request: Request, connection: Connection) -> None:
         connection.send(SSE_HEAD)
         connection.chunk(b"".join(chat_events(["Hi"], usage_of(9, 1))))
-        connection.wait_for_peer_to_close(3)
+        connection.wait_for_peer_to_close(30)
 
     upstream.script = script
     stream = client.chat.completions.create(model="gpt-4o-mini", messages=ASK, stream=True)

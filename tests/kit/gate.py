@@ -103,14 +103,14 @@ class GateProcess:
         found: list[dict[str, Any]] = json.loads(body)["data"]
         return found
 
-    def events_once(self, count: int, seconds: float = 10) -> list[dict[str, Any]]:
+    def events_once(self, count: int, seconds: float = 30) -> list[dict[str, Any]]:
         """The events, when there are `count` of them or more: an end is queued, so it may come a moment later."""
         until = time.monotonic() + seconds
         while len(found := self.events()) < count and time.monotonic() < until:
             time.sleep(0.02)
         return found
 
-    def event(self, request_id: str, seconds: float = 10) -> dict[str, Any]:
+    def event(self, request_id: str, seconds: float = 30) -> dict[str, Any]:
         """The one event of a request."""
         until = time.monotonic() + seconds
         while not (found := self.events(request_id=request_id)) and time.monotonic() < until:
@@ -158,10 +158,10 @@ def running_gate(
 
 
 def _wait_until_answers(url: str) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with urllib.request.urlopen(url, timeout=10):
                 return
         except OSError:
             if time.monotonic() > until:

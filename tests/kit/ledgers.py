@@ -16,7 +16,7 @@ class Other:
 
     def __init__(self, home: Path) -> None:
         self.reports = Reports(home)
-        self.connection = sqlite3.connect(home / "tollkeeper.db", isolation_level=None, timeout=5)
+        self.connection = sqlite3.connect(home / "tollkeeper.db", isolation_level=None, timeout=30)
 
     def counts(self) -> tuple[int, int]:
         """Open holds and events, seen in one moment."""

@@ -67,7 +67,7 @@ def metric(gate: GateProcess, name: str) -> float:
     return float(next(line for line in text.splitlines() if line.startswith(name)).rpartition(" ")[2])
 
 
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
+def until(true: Callable[[], bool], seconds: float = 30) -> None:
     """Waits until it is; fails after so long."""
     end = time.monotonic() + seconds
     while not true():

@@ -45,7 +45,7 @@ async def fetch(client: HttpClient, url: str, timeouts: Patience = BRIEF) -> tup
     return answer.status, await body(answer)
 
 
-def run(test: Callable[[HttpClient], Awaitable[None]], seconds: float = 20, **options: Any) -> None:
+def run(test: Callable[[HttpClient], Awaitable[None]], seconds: float = 40, **options: Any) -> None:
     """Runs a test that needs a client and ends in time."""
 
     async def go() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 class RawClient:
     """One TCP connection to the gate."""
 
-    def __init__(self, port: int, timeout: float = 15) -> None:
+    def __init__(self, port: int, timeout: float = 30) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout)
         self.received = b""
 

@@ -29,7 +29,7 @@ def reset(request: Request, connection: Connection) -> None:
     connection.reset()
 
 
-def providers(urls: Sequence[str], timeouts: str = "connect = 1, first_byte = 1, idle = 1, total = 10") -> str:
+def providers(urls: Sequence[str], timeouts: str = "connect = 10, first_byte = 10, idle = 10, total = 30") -> str:
     """Tables [providers.a], [providers.b], … and [models.price]s to charge by."""
     return "".join(
         f'[providers.{name}]\nkind = "openai"\nbase_url = "{url}"\napi_key = "sk-{name}"\ntimeouts = {{ {timeouts} }}\n'
@@ -60,8 +60,8 @@ class Several:
         return [len(upstream.requests) for upstream in self.upstreams]
 
     def said(self, what: str, count: int = 1) -> bool:
-        """Whether the gate's log says so, `count` times, within a few seconds: it is written a moment later."""
-        until = time.monotonic() + 5
+        """Whether the gate's log says so, `count` times: it is written a moment later."""
+        until = time.monotonic() + 30
         while self.gate.log().count(what) < count:
             if time.monotonic() > until:
                 return False
@@ -91,7 +91,7 @@ def several(
     more: str = "",
     *,
     retry: str = QUICK,
-    timeouts: str = "connect = 1, first_byte = 1, idle = 1, total = 10",
+    timeouts: str = "connect = 10, first_byte = 10, idle = 10, total = 30",
     targets: str | None = None,
 ) -> Iterator[Several]:
     """A gate whose model `m` has one target for each script; `more` goes into [models.m] and below."""

@@ -89,7 +89,7 @@ class Shell:
             assert time.monotonic() < until, self._log.read_text("utf-8")
             time.sleep(0.05)
 
-    def wait_for_events(self, count: int, seconds: float = 10) -> None:
+    def wait_for_events(self, count: int, seconds: float = 30) -> None:
         """Until the ledger has as many: an event is written a moment after its answer's end."""
         until = time.monotonic() + seconds
         while self.run("tollkeeper events --limit 1000")[1].count("\n") < count and time.monotonic() < until:
@@ -105,8 +105,8 @@ class Shell:
         self._gate = None
         return code
 
-    def _wait_until_known(self, key: str, seconds: float = 1.0) -> None:
-        """A running gate knows a new key within a second."""
+    def _wait_until_known(self, key: str, seconds: float = 30) -> None:
+        """A running gate knows a new key soon."""
         until = time.monotonic() + seconds
         while self._gate is not None and not _admits(self._addresses[GATE], key):
             assert time.monotonic() < until, f"the gate has not noticed the new key for {seconds} s"

@@ -20,12 +20,21 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def under_way(port: int) -> int:
+    """Connections to a port of this machine, open and with all read that has come on them."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return sum(
+        place.endswith(f":{port:04X}") and state == "01" and queues.endswith(":00000000")
+        for _, place, _, state, queues, *_ in lines
+    )
+
+
 def open_files(pid: int) -> int:
     """How many descriptors it has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def becomes(question: Callable[[], bool], seconds: float = 10) -> bool:
+def becomes(question: Callable[[], bool], seconds: float = 30) -> bool:
     """Whether the answer becomes yes in time."""
     until = time.monotonic() + seconds
     while not question():

@@ -150,7 +150,7 @@ def test_5000_open_holds_are_recovered_at_once(tmp_path: Path, upstream: Scripte
         plain = time.monotonic() - began
 
     assert (verified["ok"], verified["events"], verified["open_holds"]) == (True, 5000, 0)
-    assert took < plain + 5
+    assert took < plain + 20
 
 
 @needs_to_know_where

@@ -113,7 +113,7 @@ def test_a_refusal_is_in_the_callers_envelope_and_nothing_is_sent(
     assert len(upstream.requests) == before
 
 
-def test_a_changed_budget_counts_within_a_second_and_what_is_spent_stays(gate: GateProcess) -> None:
+def test_a_changed_budget_counts_soon_and_what_is_spent_stays(gate: GateProcess) -> None:
     key = gate.new_key(name="changed", budgets=["0.0001 USD/month"])
     assert _call(gate, key)[0] == 429
 
@@ -126,7 +126,7 @@ def test_a_changed_budget_counts_within_a_second_and_what_is_spent_stays(gate: G
     assert (row["amount"], float(row["spent"]) > 0, row["left"]) == ("0.00001", True, "0")
 
 
-def test_a_budget_of_the_config_counts_within_a_second_and_what_was_spent_before_it_counts(
+def test_a_budget_of_the_config_counts_soon_and_what_was_spent_before_it_counts(
     upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     config = CONFIG.format(url=upstream.url)
@@ -175,13 +175,13 @@ def test_a_client_that_leaves_before_its_answer_holds_nothing_in_the_end(
 
     def script(request: Request, connection: Connection) -> None:
         arrived.set()
-        release.wait(10)
+        release.wait(30)
 
     upstream.script = script
     try:
         with RawClient(gate.port) as client:
             client.post("/v1/chat/completions", key, ASK)
-            assert arrived.wait(5)
+            assert arrived.wait(30)
             assert _becomes(lambda: _rows(gate, "leaver")[0]["held"] != "0")
         assert _becomes(lambda: _rows(gate, "leaver")[0]["held"] == "0")
     finally:
@@ -214,7 +214,7 @@ def test_eight_first_calls_at_once_of_a_key_that_was_never_seen_share_its_budget
     release = threading.Event()
 
     def script(request: Request, connection: Connection) -> bool:
-        release.wait(10)
+        release.wait(30)
         return bool(json_answer(200, chat_answer("x", 340, 100))(request, connection))
 
     upstream.script = script
@@ -228,7 +228,7 @@ def test_eight_first_calls_at_once_of_a_key_that_was_never_seen_share_its_budget
     finally:
         release.set()
         for caller in callers:
-            caller.join(10)
+            caller.join(30)
         upstream.script = json_answer(200, chat_answer())
 
     assert sorted(ended) == [200, 200] + [429] * 6

@@ -159,7 +159,7 @@ def test_a_refusal_by_a_limit_has_its_numbers(gate: GateProcess) -> None:
 
 
 def test_a_refusal_by_the_ledger_is_kept_when_that_can_be_written_again(gate: GateProcess, key: str) -> None:
-    with contextlib.closing(sqlite3.connect(gate.home / "tollkeeper.db", isolation_level=None, timeout=5)) as store:
+    with contextlib.closing(sqlite3.connect(gate.home / "tollkeeper.db", isolation_level=None, timeout=30)) as store:
         store.execute("CREATE TRIGGER full BEFORE INSERT ON holds BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
         try:
             request_id = ask(gate, key, "alias")
@@ -184,14 +184,14 @@ def test_a_call_under_way_is_said_to_be_under_way(gate: GateProcess, key: str, u
 
     def wait(asking: Request, connection: Connection) -> bool | None:
         asked.set()
-        go.wait(10)
+        go.wait(30)
         return json_answer(200, chat_answer())(asking, connection)
 
     upstream.script = wait
     caller = threading.Thread(target=ask, args=(gate, key, "alias"))
     caller.start()
     try:
-        assert asked.wait(10)
+        assert asked.wait(30)
         [request_id] = open_requests(gate)
         _, _, body = gate.operator("GET", f"/api/explain/{request_id}")
     finally:

@@ -89,7 +89,7 @@ def test_a_ledger_that_was_changed_behind_the_gate_is_noticed(gate: GateProcess)
     assert call(gate, key) == 200
     gate.events_once(1)
     assert verified(gate)["ok"] is True
-    with contextlib.closing(sqlite3.connect(gate.home / "tollkeeper.db", isolation_level=None, timeout=5)) as store:
+    with contextlib.closing(sqlite3.connect(gate.home / "tollkeeper.db", isolation_level=None, timeout=30)) as store:
         for table in ("events", "sums"):
             store.execute(f"UPDATE {table} SET cost_nano = cost_nano + 1")
 

@@ -60,7 +60,7 @@ def test_usage_tells_how_many_were_answered_so_and_what_that_saved(gate: GatePro
     key = gate.new_key(name="saver", owner="saver")
     for _ in range(4):
         ask(gate, key, "saved")
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         rows = {row["owner"]: row for row in gate.command("usage", "--by", "owner")}
         if rows.get("saver", {}).get("requests") == 4:
@@ -135,7 +135,7 @@ def test_an_answer_is_given_again_until_its_time_is_over(gate: GateProcess, upst
     ask(gate, key, "expiring", "brief")
     assert told(ask(gate, key, "expiring", "brief")) == "hit"
 
-    time.sleep(0.5)
+    time.sleep(1.6)
 
     assert told(ask(gate, key, "expiring", "brief")) == "stored"
     assert len(upstream.requests) == 2
@@ -315,7 +315,7 @@ def test_memory_is_bounded_and_the_answer_not_used_for_longest_goes_first(
 def test_what_cannot_be_recorded_is_not_given_free_or_not(gate: GateProcess, upstream: ScriptedUpstream) -> None:
     key = gate.new_key()
     ask(gate, key, "on record")
-    with contextlib.closing(sqlite3.connect(gate.home / "tollkeeper.db", isolation_level=None, timeout=5)) as other:
+    with contextlib.closing(sqlite3.connect(gate.home / "tollkeeper.db", isolation_level=None, timeout=30)) as other:
         for table in ("holds", "events"):
             other.execute(
                 f"CREATE TRIGGER full_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
@@ -327,7 +327,7 @@ def test_what_cannot_be_recorded_is_not_given_free_or_not(gate: GateProcess, ups
             other.execute(f"DROP TRIGGER full_{table}")
 
     assert [answer[0] for answer in (first, second, third)] == [503, 503, 503]
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while (answer := ask(gate, key, "on record"))[0] == 503 and time.monotonic() < until:
         time.sleep(0.1)
     assert told(answer) == "hit"
@@ -353,12 +353,12 @@ def test_what_is_kept_follows_the_configuration_while_the_gate_runs(
         gate.config.write_text(
             config.replace('[models.kept]\ntargets = ["up/real"]', '[models.kept]\ntargets = ["up/b"]')
         )
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while told(ask(gate, key, "x")) == "hit" and time.monotonic() < until:
             time.sleep(0.05)
         assert upstream.requests[-1].json()["model"] == "b"
         gate.config.write_text(config.replace("cache = { ttl = 3600 }", ""))
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while told(ask(gate, key, "x")) is not None and time.monotonic() < until:
             time.sleep(0.05)
         assert told(ask(gate, key, "x")) is None

@@ -10,6 +10,7 @@ from kit.caching import CONFIG, COST, Gated, ask, body, told
 from kit.gate import GateProcess, running_gate
 from kit.raw import RawClient
 from kit.scripted import ScriptedUpstream, chat_answer, json_answer
+from kit.vitals import becomes, under_way
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,9 @@ def test_fifty_equal_calls_at_once_are_one_call(gate: GateProcess, upstream: Scr
 
     with ThreadPoolExecutor(50) as pool:
         asked = [pool.submit(ask, gate, keys[number % 5], "crowd") for number in range(50)]
-        gated.arrived.acquire(timeout=5)
-        time.sleep(0.6)
+        gated.arrived.acquire(timeout=30)
+        assert becomes(lambda: under_way(gate.port) >= 50)
+        time.sleep(0.2)
         gated.go.set()
         answers = [each.result() for each in asked]
 
@@ -62,8 +64,9 @@ def test_when_the_one_that_went_fails_the_next_one_goes_and_not_all(
 
     with ThreadPoolExecutor(10) as pool:
         asked = [pool.submit(ask, gate, key, "failing leader") for _ in range(10)]
-        gated.arrived.acquire(timeout=5)
-        time.sleep(0.6)
+        gated.arrived.acquire(timeout=30)
+        assert becomes(lambda: under_way(gate.port) >= 10)
+        time.sleep(0.2)
         gated.go.set()
         answers = [each.result() for each in asked]
 
@@ -81,8 +84,9 @@ def test_a_refusal_of_the_request_itself_is_one_for_all_who_wait(gate: GateProce
 
     with ThreadPoolExecutor(10) as pool:
         asked = [pool.submit(ask, gate, key, "refused") for _ in range(10)]
-        gated.arrived.acquire(timeout=5)
-        time.sleep(0.6)
+        gated.arrived.acquire(timeout=30)
+        assert becomes(lambda: under_way(gate.port) >= 10)
+        time.sleep(0.2)
         gated.go.set()
         answers = [each.result() for each in asked]
 
@@ -95,15 +99,18 @@ def test_the_one_that_went_may_leave_and_those_who_wait_are_served(
 ) -> None:
     upstream.script = gated = Gated()
     key = gate.new_key()
+    before = under_way(gate.port)
     leader = RawClient(gate.port)
     leader.post("/v1/chat/completions", key, body("left behind"))
-    gated.arrived.acquire(timeout=5)
+    gated.arrived.acquire(timeout=30)
 
     with ThreadPoolExecutor(2) as pool:
         follower = pool.submit(ask, gate, key, "left behind")
-        time.sleep(0.3)
+        assert becomes(lambda: under_way(gate.port) == before + 2)
+        time.sleep(0.2)
         leader.reset()
-        time.sleep(0.6)
+        assert becomes(lambda: under_way(gate.port) == before + 1)
+        time.sleep(0.2)
         gated.go.set()
         answer = follower.result()
 
@@ -118,11 +125,11 @@ def test_an_answer_is_kept_though_nobody_was_left_to_get_it(gate: GateProcess, u
     key = gate.new_key(name="nobody", owner="nobody")
     leader = RawClient(gate.port)
     leader.post("/v1/chat/completions", key, body("for nobody"))
-    gated.arrived.acquire(timeout=5)
+    gated.arrived.acquire(timeout=30)
     leader.sock.close()
     time.sleep(0.2)
     gated.go.set()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while not any(event["owner"] == "nobody" for event in gate.events()) and time.monotonic() < until:
         time.sleep(0.02)
 

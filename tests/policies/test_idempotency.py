@@ -23,6 +23,7 @@ from kit.scripted import (
     json_answer,
     usage_of,
 )
+from kit.vitals import becomes, under_way
 
 CONFIG = """
 [idempotency]
@@ -100,7 +101,7 @@ def notes(gate: GateProcess, answer: Answer) -> list[list[Any]]:
 
 def spent(gate: GateProcess, owner: str, requests: int) -> tuple[str, int]:
     """USD and attempts at providers of one owner, once there are so many requests."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         rows = {row["owner"]: row for row in gate.command("usage", "--by", "owner")}
         if owner in rows and rows[owner]["requests"] >= requests:
@@ -228,7 +229,7 @@ class Gated:
 
     def __call__(self, request: Request, connection: Connection) -> bool | None:
         self.arrived.release()
-        self.go.wait(10)
+        self.go.wait(30)
         with self._lock:
             fails, self._failures = self._failures > 0, self._failures - 1
         answer = json_answer(503, {"error": {"message": "busy"}}) if fails else json_answer(200, chat_answer())
@@ -244,8 +245,9 @@ def test_retries_at_one_time_wait_for_the_first_and_are_charged_once(
 
     with ThreadPoolExecutor(20) as pool:
         asked = [pool.submit(ask, gate, key, "n-1") for _ in range(20)]
-        gated.arrived.acquire(timeout=5)
-        time.sleep(0.3)
+        gated.arrived.acquire(timeout=30)
+        assert becomes(lambda: under_way(gate.port) >= 20)
+        time.sleep(0.2)
         gated.go.set()
         answers = [each.result() for each in asked]
 
@@ -262,7 +264,7 @@ def test_another_request_is_refused_while_the_first_is_under_way(gate: GateProce
     key = gate.new_key()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, gate, key, "n-1")
-        gated.arrived.acquire(timeout=5)
+        gated.arrived.acquire(timeout=30)
         answer = ask(gate, key, "n-1", "other")
         gated.go.set()
 
@@ -277,7 +279,7 @@ def test_a_client_that_lost_its_connection_gets_the_answer_by_its_retry(
     key = gate.new_key(owner="lost")
     lost = RawClient(gate.port)
     lost.post("/v1/chat/completions", key, body(), "idempotency-key: n-1")
-    gated.arrived.acquire(timeout=5)
+    gated.arrived.acquire(timeout=30)
     lost.reset()
     time.sleep(0.2)
     with ThreadPoolExecutor(1) as pool:
@@ -322,7 +324,7 @@ def test_a_stream_whose_client_left_is_remembered_whole(
     lost.read_until(b"word")
     lost.reset()
     if wait_for_the_end:
-        assert steady.finished.wait(5)
+        assert steady.finished.wait(30)
     with RawClient(gate.port) as retry:
         retry.post("/v1/chat/completions", key, body(stream=True), "idempotency-key: n-1")
         answer = retry.read_until(b"\r\n0\r\n\r\n")
@@ -346,7 +348,7 @@ def test_what_was_cancelled_is_not_remembered(
         lost.post("/v1/chat/completions", key, body(stream=True), "idempotency-key: n-1")
         lost.read_until(b"word")
         lost.sock.close()
-        assert steady.closed.wait(5)
+        assert steady.closed.wait(30)
         upstream.script = event_stream(b"".join(chat_events(["anew"], usage_of(9, 1))))
 
         answer = ask(gate, key, "n-1", stream=True)
@@ -470,7 +472,7 @@ def test_after_a_crash_the_records_tell_what_a_retry_repeated(
         key = gate.new_key()
         with RawClient(gate.port) as lost:
             lost.post("/v1/chat/completions", key, body(), "idempotency-key: n-1")
-            gated.arrived.acquire(timeout=5)
+            gated.arrived.acquire(timeout=30)
             gate.stop(signal.SIGKILL)
         gated.go.set()
         gate.start()

@@ -122,8 +122,8 @@ def test_a_call_waits_for_its_turn(line: tuple[GateProcess, ScriptedUpstream, He
     assert len(upstream.requests) == 1
 
     held.go.set()
-    first.join(10)
-    second.join(10)
+    first.join(30)
+    second.join(30)
 
     assert (first.answer[0], second.answer[0], len(upstream.requests)) == (200, 200, 2)
     assert metric(gate, "tollkeeper_limit_waiting") == 0
@@ -142,7 +142,7 @@ def test_keys_take_turns(line: tuple[GateProcess, ScriptedUpstream, Held]) -> No
 
     held.go.set()
     for call in calls:
-        call.join(10)
+        call.join(30)
 
     assert [call.answer[0] for call in calls] == [200] * 8
     assert [request.json()["user"] for request in upstream.requests].index("modest") == 2
@@ -159,7 +159,7 @@ def test_a_client_that_leaves_the_line_is_never_served(line: tuple[GateProcess, 
     until(lambda: metric(gate, "tollkeeper_limit_waiting") == 0)
 
     held.go.set()
-    first.join(10)
+    first.join(30)
 
     assert ask(gate, key)[0] == 200
     assert len(upstream.requests) == 2
@@ -178,7 +178,7 @@ def test_who_has_waited_long_enough_is_refused(line: tuple[GateProcess, Scripted
     assert (refused[0], code(refused)) == (429, "rate_limit_exceeded")
     assert 0.9 < waited < 5  # the call's own time, not the eight seconds that it might wait
     held.go.set()
-    first.join(10)
+    first.join(30)
     assert first.answer[0] == 200
 
 
@@ -191,11 +191,11 @@ def test_a_gate_that_is_stopped_tells_those_who_wait(line: tuple[GateProcess, Sc
     until(lambda: metric(gate, "tollkeeper_limit_waiting") == 1)
 
     gate.process.terminate()
-    second.join(5)
+    second.join(30)
 
     assert (second.answer[0], code(second.answer)) == (503, "shutting_down")
     held.go.set()
-    first.join(10)
+    first.join(30)
     assert first.answer[0] == 200
     assert gate.stop() == 0
 
@@ -239,6 +239,6 @@ def test_no_place_is_lost_or_made_whoever_leaves_when(tmp_path: Path) -> None:
         assert ask(gate, keys[2])[0] == 429
         held.go.set()
         for call in holding:
-            call.join(10)
+            call.join(30)
 
         assert [call.answer[0] for call in holding] == [200] * 4

@@ -82,7 +82,7 @@ def front(request: pytest.FixtureRequest, gate: GateProcess, tmp_path_factory: p
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def _listens(port: int) -> bool:

@@ -28,7 +28,7 @@ kind = "openai"
 base_url = "{url}"
 api_key = "sk-x"
 leave = "cancel"
-timeouts = {{ idle = 1, first_byte = 5 }}
+timeouts = {{ idle = 3, first_byte = 10 }}
 [models.m]
 targets = ["up/m"]
 """
@@ -60,7 +60,7 @@ def words() -> Words:
 @pytest.fixture(scope="module")
 def gate(words: Words, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     """One whose times are short."""
-    with _gate(words, tmp_path_factory.mktemp("gate"), header=1, body=1, write=1) as running:
+    with _gate(words, tmp_path_factory.mktemp("gate"), header=1, body=3, write=3) as running:
         yield running
 
 
@@ -94,13 +94,13 @@ def _hold_back(gate: GateProcess, key: str, count: int, every: float, seconds: f
         for _ in range(40):
             assert gate.call("POST", "/v1/chat/completions", key, ASK)[0] == 200
         for sock in slow:
-            sock.settimeout(seconds + 5)
+            sock.settimeout(seconds + 25)
             with contextlib.suppress(ConnectionResetError):
                 assert sock.recv(65536).startswith(b"HTTP/1.1 408 ")
                 while sock.recv(65536):
                     pass
 
-        assert time.monotonic() - began < seconds + 5
+        assert time.monotonic() - began < seconds + 25
     finally:
         stop.set()
         trickling.join()
@@ -130,12 +130,12 @@ def test_a_body_that_trickles_in_is_given_up_on_though_it_never_stops(gate: Gate
         client.send(HEAD + b"authorization: Bearer %b\r\ncontent-length: 1000\r\n\r\n" % key.encode())
         began = time.monotonic()
         with contextlib.suppress(OSError):
-            while time.monotonic() - began < 8:
+            while time.monotonic() - began < 30:
                 client.send(b" ")
                 time.sleep(0.1)
 
         assert refusal(client.read_all()) == (408, "request_timeout")
-        assert 1 < time.monotonic() - began < 6
+        assert 1 < time.monotonic() - began < 25
 
 
 @pytest.mark.row(14)
@@ -144,7 +144,7 @@ def test_a_body_that_takes_longer_but_keeps_coming_is_taken(gate: GateProcess, k
     with RawClient(gate.port) as client:
         client.send(HEAD + b"authorization: Bearer %b\r\ncontent-length: %d\r\n\r\n" % (key.encode(), len(body)))
         for at in range(0, len(body), 400):
-            time.sleep(0.33)
+            time.sleep(0.5)
             client.send(body[at : at + 400])
 
         assert client.read_until(b"chat.completion").startswith(b"HTTP/1.1 200 ")
@@ -171,9 +171,9 @@ def test_clients_that_do_not_read_their_streams_hold_back_the_provider_and_are_d
         clients.append(client)
     ended = words.ended
 
-    assert becomes(lambda: _stands_still(words), 3)
+    assert becomes(lambda: _stands_still(words))
     assert resident(gate.process.pid) - before < count * MEGABYTE
-    assert becomes(lambda: words.ended == ended + count, 8)
+    assert becomes(lambda: words.ended == ended + count)
     assert becomes(lambda: [event["outcome"] for event in gate.events()].count("client_left") == count)
     for client in clients:
         client.sock.close()
@@ -183,7 +183,7 @@ def test_clients_that_do_not_read_their_streams_hold_back_the_provider_and_are_d
 def test_a_client_that_reads_slowly_but_reads_is_not_dropped(gate: GateProcess, words: Words, key: str) -> None:
     with RawClient(gate.port) as client:
         client.post("/v1/chat/completions", key, {**ASK, "stream": True})
-        ended, until = words.ended, time.monotonic() + 2.5
+        ended, until = words.ended, time.monotonic() + 4
         while time.monotonic() < until:
             assert client.sock.recv(32768)
             time.sleep(0.05)

@@ -33,7 +33,7 @@ def test_headers_beyond_their_bounds_are_refused_at_once_and_leave_no_memory_beh
 ) -> None:
     before = resident(gate.process.pid)
     for _ in range(40):
-        with RawClient(gate.port, timeout=5) as client:
+        with RawClient(gate.port) as client:
             with contextlib.suppress(OSError):  # it was refused before all was sent
                 client.send(begin + piece * 5 + end)
             assert refusal(client.read_all()) == (status, code)

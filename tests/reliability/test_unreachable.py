@@ -116,7 +116,7 @@ def test_a_provider_that_cannot_be_reached_is_an_error_in_time_that_tells_no_add
 
     error = json.loads(body)["error"]
     assert (status, error["code"]) == NAMES[name]
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25
     host = places.urls[name].partition("//")[2].partition("/")[0]
     for shown in (host, *host.split(":"), "secret", "invalid/v1"):
         assert shown not in body.decode() + str(headers)

@@ -10,6 +10,8 @@ import pytest
 from kit.gate import GateProcess, running_gate
 from kit.raw import RawClient
 from kit.scripted import ScriptedUpstream, chat_answer, json_answer
+from kit.servers import listens
+from kit.vitals import becomes
 
 CONFIG = """
 [server.limits]
@@ -92,7 +94,7 @@ def test_headers_that_trickle_in_are_given_up_on(gate: GateProcess) -> None:
     with RawClient(gate.port) as client:
         client.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nslow: ")
         began = time.monotonic()
-        for _ in range(20):
+        for _ in range(100):
             try:
                 client.send(b"a")
             except OSError:
@@ -100,7 +102,7 @@ def test_headers_that_trickle_in_are_given_up_on(gate: GateProcess) -> None:
             time.sleep(0.2)
 
         assert _refusal(client.read_all()) == (408, "request_timeout")
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 15
 
 
 @pytest.mark.row(14)
@@ -113,7 +115,7 @@ def test_a_body_that_does_not_come_is_given_up_on(gate: GateProcess, key: str) -
 
 def test_an_idle_connection_is_closed_in_silence(gate: GateProcess) -> None:
     with RawClient(gate.port) as client:
-        assert client.closes_within(5)
+        assert client.closes_within(30)
         assert client.received == b""
 
 
@@ -283,18 +285,16 @@ def test_a_gate_that_is_told_to_stop_finishes_its_calls_and_exits_with_0(tmp_pat
     release = threading.Event()
 
     def script(request: object, connection: object) -> bool:
-        release.wait(5)
+        release.wait(30)
         return bool(json_answer(200, chat_answer())(request, connection))  # type: ignore[arg-type]
 
     with ScriptedUpstream(script) as slow, running_gate(tmp_path, CONFIG.format(url=slow.url)) as gate:
         key = gate.new_key()
         with RawClient(gate.port) as client:
             client.post("/v1/chat/completions", key, {"model": "gpt-4o-mini", "messages": []})
-            time.sleep(0.3)
+            assert becomes(lambda: bool(slow.requests))
             gate.process.terminate()
-            time.sleep(0.5)
-            with pytest.raises(OSError, match="refused"):
-                RawClient(gate.port)
+            assert becomes(lambda: not listens(gate.port))
             release.set()
             client.read_until(b"chat.completion")
         assert gate.stop() == 0

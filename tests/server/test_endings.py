@@ -17,6 +17,7 @@ from kit.scripted import (
     json_answer,
     usage_of,
 )
+from kit.vitals import becomes
 
 ASK = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
 CONFIG = """
@@ -48,7 +49,7 @@ def test_a_call_that_outlasts_the_shutdown_is_cut_and_still_recorded(tmp_path: P
             began = time.monotonic()
 
             assert gate.stop() == 0
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 25
             assert not body_of(client.read_all())[1]
         event = gate.command("events")[0]
         assert (event["outcome"], event["quality"]) == ("gate_stopped", "unpriced")
@@ -64,11 +65,11 @@ def test_a_second_signal_ends_calls_at_once_and_they_are_still_recorded(tmp_path
             client.post("/v1/chat/completions", key, ASK)
             client.read_until(b"word")
             gate.process.terminate()
-            time.sleep(0.5)
+            assert becomes(lambda: gate.operator("GET", "/readyz")[0] == 503), "two signals at once may be one"
             began = time.monotonic()
 
             assert gate.stop() == 0
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 20
         assert [event["outcome"] for event in gate.command("events")] == ["gate_stopped"]
         assert all(json.loads(line) for line in gate.log().splitlines())
 

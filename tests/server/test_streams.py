@@ -61,10 +61,10 @@ def test_events_are_forwarded_as_they_come_and_headers_with_the_first(
     def script(request: Request, connection: Connection) -> None:
         connection.send(SSE_HEAD)
         for event in events[:2]:
-            step.wait(5)
+            step.wait(30)
             step.clear()
             connection.chunk(event)
-        step.wait(5)
+        step.wait(30)
         connection.chunk(b"".join(events[2:]))
         connection.end()
 
@@ -76,7 +76,7 @@ def test_events_are_forwarded_as_they_come_and_headers_with_the_first(
             early = client.sock.recv(1)
         except TimeoutError:
             early = b""
-        client.sock.settimeout(5)
+        client.sock.settimeout(30)
 
         assert early == b""
         step.set()
@@ -159,7 +159,7 @@ def test_a_stalled_stream_is_an_error_after_the_idle_time(
     def script(request: Request, connection: Connection) -> None:
         connection.send(SSE_HEAD)
         connection.chunk(events[0])
-        connection.wait_for_peer_to_close(10)
+        connection.wait_for_peer_to_close(30)
 
     upstream.script = script
     began = time.monotonic()
@@ -168,7 +168,7 @@ def test_a_stalled_stream_is_an_error_after_the_idle_time(
 
     assert not ended
     assert _error_of(body) == "upstream_stalled"
-    assert 1.5 < time.monotonic() - began < 5
+    assert 3.5 < time.monotonic() - began < 20
 
 
 def test_a_garbled_stream_is_an_error_and_the_garbage_does_not_arrive(
@@ -200,7 +200,7 @@ def test_the_answer_ends_at_done_though_the_provider_keeps_its_connection_open(
     def script(request: Request, connection: Connection) -> None:
         connection.send(SSE_HEAD)
         connection.chunk(stream)
-        connection.wait_for_peer_to_close(10)
+        connection.wait_for_peer_to_close(30)
 
     upstream.script = script
     began = time.monotonic()
@@ -208,7 +208,7 @@ def test_the_answer_ends_at_done_though_the_provider_keeps_its_connection_open(
     _, _, received = gate.call("POST", "/v1/chat/completions", key, ASK)
 
     assert received == stream
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3.5, "silence is given up on after four seconds"
 
 
 def test_an_error_event_from_the_provider_passes_and_is_recorded(

@@ -121,7 +121,7 @@ async def test_past_its_bound_it_forgets_what_all_have_and_the_slowest_sets_the_
     slow.take()
     await turns()
     slow.take()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 30)
     recording.end()
     while not all(task.done() for task in tasks):
         slow.take()

@@ -53,7 +53,7 @@ def _ready(gate: GateProcess) -> int:
 
 
 def _becomes(gate: GateProcess, status: int) -> bool:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while _ready(gate) != status:
         if time.monotonic() > until:
             return False

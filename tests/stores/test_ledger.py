@@ -31,7 +31,7 @@ def test_an_end_needs_no_waiting_and_comes_soon(store: Path, other: Other, troub
             held = hold()
             await ledger.hold(held)
             ledger.settle(ending(held))
-            assert await until(1, lambda: other.counts() == (0, 1))
+            assert await until(30, lambda: other.counts() == (0, 1))
 
     asyncio.run(go())
 
@@ -47,7 +47,7 @@ def test_an_attempt_that_is_settled_twice_has_its_first_event_only(
             await ledger.hold(held)
             ledger.settle(first)
             ledger.settle(second)
-            assert await until(1, lambda: other.counts() == (0, 1))
+            assert await until(30, lambda: other.counts() == (0, 1))
             ledger.settle(second)
 
     asyncio.run(go())
@@ -77,7 +77,7 @@ def test_a_released_hold_leaves_nothing(store: Path, other: Other, troubles: lis
             await asyncio.gather(ledger.hold(held), ledger.hold(kept))
             ledger.release(held.request_id, held.attempt)
             ledger.release("never there", 1)
-            assert await until(1, lambda: other.counts() == (1, 0))
+            assert await until(30, lambda: other.counts() == (1, 0))
 
     asyncio.run(go())
 
@@ -101,7 +101,7 @@ def test_the_end_of_a_hold_and_its_event_are_one_step(store: Path, other: Other,
             for one in holds:
                 ledger.settle(ending(one))
                 await asyncio.sleep(0.0005)
-            assert await until(2, lambda: other.counts() == (0, 300))
+            assert await until(30, lambda: other.counts() == (0, 300))
             done.set()
             await watching
 
@@ -144,9 +144,9 @@ def test_usage_that_may_be_told_again_is_charged_once(store: Path, other: Other,
             for _ in range(3):
                 ledger.settle(event(usage=usage, cost_nano=100), "resp_1", look=True)
             ledger.settle(event(usage=usage, cost_nano=100, provider="down"), "resp_1", look=True)
-            assert await until(2, lambda: not ledger.healthy)
+            assert await until(30, lambda: not ledger.healthy)
             other.allow()
-            assert await until(3, lambda: other.counts() == (0, 4))
+            assert await until(30, lambda: other.counts() == (0, 4))
             ledger.settle(event(usage=usage, cost_nano=100), "resp_1", look=True)
 
     asyncio.run(go())

