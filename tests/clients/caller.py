@@ -21,7 +21,7 @@ class Caller:
         """What clients are told as their base URL."""
         return f"{self.gate.url}/v1"
 
-    def events(self, count: int, seconds: float = 10) -> list[dict[str, Any]]:
+    def events(self, count: int, seconds: float = 30) -> list[dict[str, Any]]:
         """This key's events, oldest first, once there are `count`. Fails where there are more, or fewer in the end."""
         until = time.monotonic() + seconds
         while len(found := self.gate.events(key=self.id)) < count and time.monotonic() < until:

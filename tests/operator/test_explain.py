@@ -61,7 +61,7 @@ def ask(gate: GateProcess, key: str, model: str) -> str:
     return headers["x-request-id"]
 
 
-def explained(gate: GateProcess, request_id: str, seconds: float = 10) -> dict[str, Any]:
+def explained(gate: GateProcess, request_id: str, seconds: float = 30) -> dict[str, Any]:
     """The explanation, when there is one: what ends a call is written a moment later."""
     until = time.monotonic() + seconds
     while True:

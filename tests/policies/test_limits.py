@@ -44,15 +44,15 @@ def test_the_burst_is_admitted_and_one_more_is_not(gate: GateProcess) -> None:
 
 
 def test_a_refused_call_that_waits_as_told_is_admitted(gate: GateProcess) -> None:
-    key = gate.new_key(limits=["2 requests/second burst 1"])
-    for _ in range(3):
+    key = gate.new_key(limits=["30 requests/minute burst 1"])
+    for _ in range(2):
         assert ask(gate, key)[0] == 200
         refused = ask(gate, key)
         at = time.monotonic()
         assert refused[0] == 429
-        assert refused[1]["retry-after"] == "1"
+        assert refused[1]["retry-after"] in ("1", "2")
         ms = int(refused[1]["retry-after-ms"])
-        assert 0 < ms <= 500
+        assert 0 < ms <= 2000
         time.sleep(max(0.0, at + ms / 1000 - time.monotonic()))
 
 

@@ -101,7 +101,7 @@ def test_a_place_is_freed_whatever_a_provider_does(gate: GateProcess, upstream: 
 
 # --- waiting --------------------------------------------------------------------------------------------------------
 
-WAITING = CONFIG.replace("[limits.teams]", '[limits]\nall = ["1 concurrent"]\nwait = 8.0\nqueue = 30\n[limits.teams]')
+WAITING = CONFIG.replace("[limits.teams]", '[limits]\nall = ["1 concurrent"]\nwait = 40.0\nqueue = 30\n[limits.teams]')
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_call_waits_for_its_turn(line: tuple[GateProcess, ScriptedUpstream, He
     gate, upstream, held = line
     key = gate.new_key()
     first = Asking(gate, key)
-    assert held.began.acquire(timeout=10)
+    assert held.began.acquire(timeout=30)
     second = Asking(gate, key)
     until(lambda: metric(gate, "tollkeeper_limit_waiting") == 1)
     assert len(upstream.requests) == 1
@@ -133,7 +133,7 @@ def test_keys_take_turns(line: tuple[GateProcess, ScriptedUpstream, Held]) -> No
     gate, upstream, held = line
     greedy, modest = gate.new_key(), gate.new_key()
     calls = [Asking(gate, greedy, user="greedy")]
-    assert held.began.acquire(timeout=10)
+    assert held.began.acquire(timeout=30)
     for number in range(6):
         calls.append(Asking(gate, greedy, user="greedy"))
         until(lambda number=number: metric(gate, "tollkeeper_limit_waiting") == number + 1)
@@ -152,7 +152,7 @@ def test_a_client_that_leaves_the_line_is_never_served(line: tuple[GateProcess, 
     gate, upstream, held = line
     key = gate.new_key()
     first = Asking(gate, key)
-    assert held.began.acquire(timeout=10)
+    assert held.began.acquire(timeout=30)
     with RawClient(gate.port) as client:
         client.post("/v1/chat/completions", key, ASK)
         until(lambda: metric(gate, "tollkeeper_limit_waiting") == 1)
@@ -169,14 +169,14 @@ def test_who_has_waited_long_enough_is_refused(line: tuple[GateProcess, Scripted
     gate, _, held = line
     key = gate.new_key()
     first = Asking(gate, key)
-    assert held.began.acquire(timeout=10)
+    assert held.began.acquire(timeout=30)
 
     began = time.monotonic()
     refused = gate.call("POST", "/v1/chat/completions", key, ASK, x_tollkeeper_timeout="1")
     waited = time.monotonic() - began
 
     assert (refused[0], code(refused)) == (429, "rate_limit_exceeded")
-    assert 0.9 < waited < 5  # the call's own time, not the eight seconds that it might wait
+    assert 0.9 < waited < 25  # the call's own time, not the forty seconds that it might wait
     held.go.set()
     first.join(30)
     assert first.answer[0] == 200
@@ -186,7 +186,7 @@ def test_a_gate_that_is_stopped_tells_those_who_wait(line: tuple[GateProcess, Sc
     gate, _, held = line
     key = gate.new_key()
     first = Asking(gate, key)
-    assert held.began.acquire(timeout=10)
+    assert held.began.acquire(timeout=30)
     second = Asking(gate, key)
     until(lambda: metric(gate, "tollkeeper_limit_waiting") == 1)
 
@@ -221,7 +221,7 @@ def test_no_place_is_lost_or_made_whoever_leaves_when(tmp_path: Path) -> None:
             client.post("/v1/chat/completions", key, {**ASK, "stream": True, "user": mood})
             client.closes_within(patience)
 
-    config = WAITING.replace('["1 concurrent"]', '["4 concurrent"]').replace("wait = 8.0", "wait = 0.3")
+    config = WAITING.replace('["1 concurrent"]', '["4 concurrent"]').replace("wait = 40.0", "wait = 0.3")
     with ScriptedUpstream(moody) as upstream, running_gate(tmp_path, config.format(url=upstream.url)) as gate:
         keys = [gate.new_key(limits=["3 concurrent"]) for _ in range(3)]
         with ThreadPoolExecutor(20) as threads:
@@ -235,7 +235,7 @@ def test_no_place_is_lost_or_made_whoever_leaves_when(tmp_path: Path) -> None:
         held = upstream.script = Held()
         holding = [Asking(gate, keys[number % 2]) for number in range(4)]
         for _ in holding:
-            assert held.began.acquire(timeout=10)
+            assert held.began.acquire(timeout=30)
         assert ask(gate, keys[2])[0] == 429
         held.go.set()
         for call in holding:

@@ -15,7 +15,7 @@ ASK = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "h
 CONFIG = """
 [drain]
 most = 2
-seconds = 1.5
+seconds = {seconds}
 tokens = 40
 [providers.up]
 kind = "openai"
@@ -57,7 +57,7 @@ def steady() -> Steady:
 def leaving(request: pytest.FixtureRequest, steady: Steady, tmp_path: Path) -> Iterator[tuple[GateProcess, str]]:
     with (
         ScriptedUpstream(steady) as upstream,
-        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave=request.param)) as gate,
+        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave=request.param, seconds=30)) as gate,
     ):
         yield gate, request.param
 
@@ -110,7 +110,7 @@ def test_cancel_releases_a_silent_upstream_though_it_never_speaks(tmp_path: Path
 
     with (
         ScriptedUpstream(script) as upstream,
-        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave="cancel")) as gate,
+        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave="cancel", seconds=30)) as gate,
     ):
         key = gate.new_key()
         client = RawClient(gate.port)
@@ -136,7 +136,7 @@ def test_a_whole_answer_is_drained_for_a_client_that_left(tmp_path: Path) -> Non
 
     with (
         ScriptedUpstream(script) as upstream,
-        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave="drain")) as gate,
+        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave="drain", seconds=30)) as gate,
     ):
         client = RawClient(gate.port)
         client.post("/v1/chat/completions", gate.new_key(), {**ASK, "stream": False})
@@ -152,7 +152,7 @@ def test_a_drain_ends_at_its_bound_and_what_came_is_counted(tmp_path: Path, word
     steady = Steady(words, pace)
     with (
         ScriptedUpstream(steady) as upstream,
-        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave="drain")) as gate,
+        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave="drain", seconds=1.5)) as gate,
     ):
         _leave_midway(gate, gate.new_key())
 
@@ -165,7 +165,7 @@ def test_more_drains_than_allowed_are_cancelled(tmp_path: Path) -> None:
     steady = Steady(35, 0.03)
     with (
         ScriptedUpstream(steady) as upstream,
-        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave="drain")) as gate,
+        running_gate(tmp_path, CONFIG.format(url=upstream.url, leave="drain", seconds=30)) as gate,
     ):
         key = gate.new_key()
         clients = [RawClient(gate.port) for _ in range(4)]
