@@ -47,7 +47,7 @@ def test_what_an_upstream_or_service_is_changed_under_is_told() -> None:
 
 def test_a_route_that_comes_with_its_upstream_is_told_once_and_its_shares_too() -> None:
     draft = Draft({}, 0)
-    split = {"weighted_upstreams": [{"weight": 9}, {"upstream_id": "v2", "weight": 1}]}
+    split = {"weighted_upstreams": [{"weight": 90}, {"upstream_id": "v2", "weight": 10}]}
     draft.set("upstreams", "v1", {"nodes": {"10.0.0.1:80": 1}})
     draft.set("upstreams", "v2", {"nodes": {"10.0.0.2:80": 1}})
     plugins = {"traffic-split": {"rules": [split]}}

@@ -1,5 +1,6 @@
 """What a change comes to, in words: which requests a route takes, what they meet on their way, and where they go."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -85,8 +86,10 @@ def _shares(split: Mapping[str, Any], view: View) -> Iterator[str]:
         whole = sum(share.get("weight", 1) for share in shares)
         for share in shares:
             if ("upstream" in share or "upstream_id" in share) and share.get("weight", 1) > 0:
+                weight = share.get("weight", 1)
+                each = math.gcd(weight, whole)
                 fitting = " of those that fit its rule" if rule.get("match") else ""
-                yield f", {share.get('weight', 1)} in {whole}{fitting} to {_nodes((share,), view)}"
+                yield f", {weight // each} in {whole // each}{fitting} to {_nodes((share,), view)}"
 
 
 def _nodes(owners: Iterable[Mapping[str, Any]], view: View) -> str:
