@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clients.environments import CLIENTS, answer_of
+from clients.environments import CLIENTS, HAS_NODE, answer_of
 from kit.across import PROVIDERS, config, media_type, spoken
 from kit.gate import GateProcess, running_gate
 from kit.scripted import Connection, Request, ScriptedUpstream
@@ -56,13 +56,27 @@ class Sdk(NamedTuple):
     options: dict[str, str]
 
     @property
-    def python(self) -> Path:
-        return CLIENTS / self.environment / "bin" / "python"
+    def command(self) -> list[str]:
+        """How it is run."""
+        run = str(CLIENTS / self.environment / "bin" / "python") if self.script.endswith(".py") else "node"
+        return [run, str(HERE / "sdks" / self.script)]
+
+    @property
+    def is_there(self) -> bool:
+        """Whether scripts/setup-clients has made its environment."""
+        return HAS_NODE if self.environment == "node" else Path(self.command[0]).exists()
 
 
 SDKS = (
     Sdk("openai (Chat Completions)", "sdks", "openai_sdk.py", {"api": "chat"}),
     Sdk("openai (Responses)", "sdks", "openai_sdk.py", {"api": "responses"}),
+    Sdk("openai 0.28.1", "openai028", "openai_028_sdk.py", {}),
+    Sdk("openai for Node (Chat Completions)", "node", "openai_sdk.cjs", {"api": "chat"}),
+    Sdk("openai for Node (Responses)", "node", "openai_sdk.cjs", {"api": "responses"}),
+    Sdk("ai with @ai-sdk/openai (Chat Completions)", "node", "ai_sdk.cjs", {"api": "chat"}),
+    Sdk("ai with @ai-sdk/openai (Responses)", "node", "ai_sdk.cjs", {"api": "responses"}),
+    Sdk("ai with @ai-sdk/anthropic", "node", "ai_sdk.cjs", {"api": "messages"}),
+    Sdk("@anthropic-ai/sdk", "node", "anthropic_sdk.cjs", {}),
     Sdk("anthropic", "sdks", "anthropic_sdk.py", {}),
     Sdk("anthropic before 1.0", "anthropic0", "anthropic_sdk.py", {}),
     Sdk("google-genai", "sdks", "google_sdk.py", {}),
@@ -174,7 +188,7 @@ def outcomes(sdk: Sdk, gate: GateProcess, key: str) -> dict[tuple[str, str], lis
     """By provider and case: what was not as expected."""
     todo = jobs()
     job = {"url": gate.url, "key": key, "jobs": todo, **sdk.options}
-    answers = answer_of([str(sdk.python), str(HERE / "sdks" / sdk.script)], job, {}, 300)
+    answers = answer_of(sdk.command, job, {}, 300)
     found: dict[tuple[str, str], list[str]] = {}
     for asked, answer in zip(todo, answers, strict=True):
         troubles = found.setdefault((asked["model"], asked["case"]), [])

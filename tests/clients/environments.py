@@ -19,7 +19,7 @@ NODE_MODULES = CLIENTS / "node" / "node_modules"
 AIMOCK = NODE_MODULES / "@copilotkit" / "aimock" / "dist" / "cli.js"
 
 HAS_NODE = shutil.which("node") is not None and AIMOCK.exists()
-NO_NODE = "no Node 20 with npm here, or scripts/setup-clients has not run: .clients/node is missing"
+NO_NODE = "no Node 20.19 with npm here, or scripts/setup-clients has not run: .clients/node is missing"
 
 needs_node = pytest.mark.skipif(not HAS_NODE, reason=NO_NODE)
 needs_openai028 = pytest.mark.skipif(

@@ -22,7 +22,7 @@ def every_gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess
 
 @pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: sdk.label)
 def test_a_client_gets_what_every_provider_said_as_the_page_has_it(every_gate: GateProcess, sdk: Sdk) -> None:
-    if not sdk.python.exists():
+    if not sdk.is_there:
         pytest.skip(f"scripts/setup-clients has not run: .clients/{sdk.environment} is missing")
 
     found = outcomes(sdk, every_gate, every_gate.new_key())
