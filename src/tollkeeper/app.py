@@ -420,7 +420,9 @@ class App:
 
     def _targets_of(self, call: Call) -> Sequence[Target]:
         routing = self.flow.routing
-        return (routing.unnamed(call.provider),) if call.model is None else routing.targets(call.model)
+        return (
+            (routing.unnamed(call.provider, call.dialect.name),) if call.model is None else routing.targets(call.model)
+        )
 
     def _refused(self, call: Call, error: TollkeeperError) -> None:
         if not call.dry:

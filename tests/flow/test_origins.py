@@ -1,5 +1,6 @@
 """What a provider keeps is asked for where it was made: by id, after a restart too, whatever the strategy says."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.scripted import Connection, Request, Script, event_stream, json_answer
+from kit.gate import running_gate
+from kit.scripted import Connection, Request, Script, ScriptedUpstream, event_stream, json_answer
 from kit.several import Several, failing, several
 from tollkeeper.flow.origins import ids_of_answer, ids_of_events
 
@@ -152,3 +154,52 @@ def test_only_what_has_a_kind_was_made() -> None:
     assert ids_of_answer(b'{"id":7,"object":"file"}') == []
     assert ids_of_answer(b'{"id":"%s","object":"file"}' % (b"x" * 300)) == []
     assert ids_of_answer(b'{"id":"x","object":"file","error_file_id":"y"}') == ["x", "y"]
+
+
+def _batcher(name: str) -> Script:
+    """Anthropic, as far as batches go."""
+
+    def script(request: Request, connection: Connection) -> bool | None:
+        made = {"id": f"msgbatch_{name}", "type": "message_batch", "processing_status": "in_progress"}
+        return json_answer(200, made)(request, connection)
+
+    return script
+
+
+def _batch(*models: str) -> dict[str, Any]:
+    params = {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    return {"requests": [{"custom_id": str(at), "params": {**params, "model": m}} for at, m in enumerate(models)]}
+
+
+def test_batches_of_messages_go_to_the_account_that_has_their_models_and_stay_there(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        upstreams = {name: stack.enter_context(ScriptedUpstream(_batcher(name))) for name in ("gpt", "one", "two")}
+        config = "".join(
+            f'[providers.{name}]\nkind = "{"openai" if name == "gpt" else "anthropic"}"\nbase_url = "{upstream.url}"\n'
+            f'api_key = "k"\n[models.of-{name}]\ntargets = ["{name}/of-{name}"]\n'
+            for name, upstream in upstreams.items()
+        )
+        gate = stack.enter_context(running_gate(tmp_path, config + '[models.short]\ntargets = ["two/long"]\n'))
+        key = gate.new_key()
+        version = {"anthropic_version": "2023-06-01"}
+
+        def call(method: str, path: str, body: object = None) -> tuple[int, str | None, Any]:
+            status, headers, data = gate.call(method, path, key, body, **version)
+            assert headers["request-id"] == headers["x-request-id"]
+            return status, headers.get("x-tollkeeper-model"), json.loads(data)
+
+        for name in ("two", "one"):
+            assert call("POST", "/v1/messages/batches", _batch(f"of-{name}", f"of-{name}"))[:2] == (200, name)
+        for name in ("one", "two", "one"):
+            assert call("GET", f"/v1/messages/batches/msgbatch_{name}/results")[:2] == (200, name)
+            assert call("POST", f"/v1/messages/batches/msgbatch_{name}/cancel")[:2] == (200, name)
+        assert call("GET", "/v1/messages/batches")[:2] == (200, "one"), "the first that has such a path"
+        for models, said in (
+            (("of-one", "of-two"), "different providers"),
+            (("short",), "ask for 'long'"),
+            (("of-gpt",), "nothing at /messages/batches"),
+            (("unheard-of",), "unheard-of"),
+        ):
+            status, _, body = call("POST", "/v1/messages/batches", _batch(*models))
+            assert (status in (400, 404), body["type"], said in body["error"]["message"]) == (True, "error", True), body
+        assert upstreams["gpt"].requests == []

@@ -6,6 +6,7 @@ from tollkeeper.core.account import Account, Target
 from tollkeeper.core.call import Call
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.money import Price
+from tollkeeper.dialects import openai_chat
 from tollkeeper.flow.health import Health, HealthOptions
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.routing import Routing
@@ -17,7 +18,7 @@ PRICE = Price(version="x", input=1_000_000_000)
 
 def asked(model: str | None, provider: str | None = None) -> Call:
     call: Call = Call.__new__(Call)
-    call.model, call.provider, call.destination = model, provider, None
+    call.model, call.provider, call.destination, call.dialect = model, provider, None, openai_chat.DIALECT
     return call
 
 

@@ -12,7 +12,7 @@ from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Handler, Policy
 from tollkeeper.flow.failover import Failover
-from tollkeeper.flow.origins import Bonds
+from tollkeeper.flow.origins import Bonds, models_of_batch
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
@@ -70,6 +70,8 @@ class Flow:
     async def _bound(self, routing: Routing, call: Call) -> Reply:
         """A call that may name what one of several accounts keeps, or make it."""
         bond = self._bonds.account_of(call)
+        if bond is None and call.model is None and call.provider is None:
+            call.provider = routing.account_of_batch(models_of_batch(call))
         pool = self._pools.of(routing, call) if bond is None else self._pools.bound(routing, call, *bond)
         if call.dry:
             return await self._rehearsal(call, pool)

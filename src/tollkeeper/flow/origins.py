@@ -11,12 +11,15 @@ import msgspec
 from msgspec import Struct
 
 from tollkeeper.core.call import Call, Reply, Sink
+from tollkeeper.core.errors import CallerError
 from tollkeeper.core.ports import Origins
 from tollkeeper.flow.headers import value_of
 from tollkeeper.wire import sse
 
 _NAMING = ("previous_response_id", "conversation", "input_file_id")
 _LONGEST_ID = 256
+_BATCH = "message_batch"
+"""What Anthropic calls a batch; its other answers are kept nowhere."""
 _LOOKED_AT = 64 * 1024
 """Bytes of an answer in which its ids are looked for."""
 
@@ -24,6 +27,7 @@ _LOOKED_AT = 64 * 1024
 class _Kept(Struct):
     id: object = None
     kind: object = msgspec.field(default=None, name="object")
+    type: object = None
     conversation: object = None
     output_file_id: object = None
     error_file_id: object = None
@@ -33,8 +37,17 @@ class _Event(Struct):
     response: _Kept | None = None
 
 
+class _Params(Struct):
+    model: str | None = None
+
+
+class _Part(Struct):
+    params: _Params | None = None
+
+
 _decode = msgspec.json.Decoder(_Kept).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
+_decode_parts = msgspec.json.Decoder(list[_Part]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -121,6 +134,18 @@ def ids_of_request(call: Call) -> Iterator[str]:
     yield from (part for part in call.path.split("/")[1:] if _is_id(part))
 
 
+def models_of_batch(call: Call) -> set[str]:
+    """The models that a batch names whose requests stand in its body, as Anthropic's do. Raises CallerError."""
+    member = call.members.get("requests")
+    if member is None:
+        return set()
+    try:
+        parts = _decode_parts(member)
+    except msgspec.DecodeError as error:
+        raise CallerError(f"requests: {error}.", code="invalid_value", param="requests") from None
+    return {part.params.model for part in parts if part.params is not None and part.params.model}
+
+
 def ids_of_answer(body: bytes) -> list[str]:
     """Ids of what a JSON answer says was made; none where it is no such object."""
     try:
@@ -145,7 +170,7 @@ def ids_of_events(data: bytes) -> list[str]:
 
 
 def _ids(kept: _Kept) -> list[str]:
-    if not isinstance(kept.kind, str) or kept.kind == "list":
+    if (not isinstance(kept.kind, str) or kept.kind == "list") and kept.type != _BATCH:
         return []
     conversation = kept.conversation.get("id") if isinstance(kept.conversation, dict) else kept.conversation
     found = (kept.id, conversation, kept.output_file_id, kept.error_file_id)

@@ -28,7 +28,7 @@ class Pools:
         self._price_now = price_now
         self._routing: Routing | None = None
         self._named: dict[str, Pool] = {}
-        self._unnamed: dict[str | None, Pool] = {}
+        self._unnamed: dict[tuple[str | None, str], Pool] = {}
         self._destinations: WeakKeyDictionary[Destination, dict[str | None, Pool]] = WeakKeyDictionary()
 
     def of(self, routing: Routing, call: Call) -> Pool:
@@ -37,7 +37,8 @@ class Pools:
             self._begin(routing)
         if call.destination is not None:
             return self._given(call.destination, call.model)
-        found = self._unnamed.get(call.provider) if call.model is None else self._named.get(call.model)
+        model, provider = call.model, call.provider
+        found = self._unnamed.get((provider, call.dialect.name)) if model is None else self._named.get(model)
         return found if found is not None else self._made(routing, call)
 
     def bound(self, routing: Routing, call: Call, name: str, account: str) -> Pool:
@@ -92,8 +93,8 @@ class Pools:
 
     def _made(self, routing: Routing, call: Call) -> Pool:
         if call.model is None:
-            pool = self._pool((routing.unnamed(call.provider),), _PLAIN)
-            self._unnamed[call.provider] = pool
+            pool = self._pool((routing.unnamed(call.provider, call.dialect.name),), _PLAIN)
+            self._unnamed[call.provider, call.dialect.name] = pool
             return pool
         pool = self._pool(routing.targets(call.model), routing.balancing.get(call.model, _PLAIN))
         if len(self._named) >= _MOST_UNLISTED + len(routing.models):

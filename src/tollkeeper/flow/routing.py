@@ -1,6 +1,6 @@
 """Model names to targets; pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tollkeeper.core.account import Account, Balancing, Target
 from tollkeeper.core.errors import CallerError, model_not_found
@@ -43,8 +43,8 @@ class Routing:
             return Target(open_ended[0], model)
         raise model_not_found(model)
 
-    def unnamed(self, provider: str | None) -> Target:
-        """Where a request goes that names no model: the provider it asks for, or the first one.
+    def unnamed(self, provider: str | None, dialect: str | None = None) -> Target:
+        """Where a request goes that names no model: the provider it asks for, or the first that has the dialect's paths.
 
         Raises CallerError where there is none of that name.
         """
@@ -56,5 +56,32 @@ class Routing:
                 )
             return Target(account, None)
         for account in self.accounts.values():
+            if dialect is None or account.provider.surface(dialect) is not None:
+                return Target(account, None)
+        for account in self.accounts.values():
             return Target(account, None)
         raise CallerError("No provider is configured here.", status=404, code="provider_not_found")
+
+    def account_of_batch(self, models: Iterable[str]) -> str | None:
+        """The account that has all of these models; None where there are none.
+
+        Raises CallerError where no account does, or where it knows one by another name: a batch is passed on as it is.
+        """
+        found: str | None = None
+        for model in sorted(models):
+            target = self.targets(model)[0]
+            if target.model not in (None, model):
+                raise CallerError(
+                    f"A batch is passed on as it is: ask for '{target.model}' in it, as the provider "
+                    f"'{target.account.name}' calls it, not for '{model}'.",
+                    code="invalid_value",
+                    param="requests",
+                )
+            if found not in (None, target.account.name):
+                raise CallerError(
+                    "The requests of one batch are for models of different providers.",
+                    code="invalid_value",
+                    param="requests",
+                )
+            found = target.account.name
+        return found

@@ -79,6 +79,8 @@ class Door:
         headers = reply.headers
         if not reply.relayed or not any(name == b"x-request-id" for name, _ in headers):
             headers.append((b"x-request-id", request.request_id.encode()))
+        if b"anthropic-version" in request.named and not any(name == b"request-id" for name, _ in headers):
+            headers.append((b"request-id", request.request_id.encode()))  # where Anthropic's clients look for it
         if reply.pour is None:
             if not reply.relayed:
                 headers.append((b"content-length", b"%d" % len(reply.body)))
