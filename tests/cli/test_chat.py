@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kit.apisix import ApisixAdmin
 from kit.assisting import ScriptedModel, applies, calls, proposes, says
 from kit.gate import GateProcess, running_gate
 from kit.pseudo import PseudoTerminal
@@ -240,8 +241,7 @@ def test_ctrl_c_breaks_off_a_turn_and_then_the_conversation(assisted: Assisted) 
         terminal.type("a route, please\r")
         terminal.wait_for("[y/N] ")
         assert "\x1b[3" not in terminal.said
-        terminal.type("\x03")
-        terminal.wait_for("Broken off.")
+        terminal.interrupt("Broken off.")
         assert "broken" not in assisted.routes()
 
         assisted.model.plays(says("We go on."))
@@ -251,5 +251,49 @@ def test_ctrl_c_breaks_off_a_turn_and_then_the_conversation(assisted: Assisted) 
         roles = [message["role"] for message in assisted.model.shown[-1].body["messages"]]
         assert roles[-5:] == ["assistant", "tool", "assistant", "tool", "user"]
         terminal.wait_for("> ")
-        terminal.type("\x03")
+        terminal.interrupt("Left.")
         assert terminal.end() == 130
+
+
+def test_another_admin_api_is_run_in_place_of_the_gate(assisted: Assisted) -> None:
+    value = {"uri": "/hello", "plugins": {"key-auth": {}}, "upstream": {"nodes": {"93.184.216.34:80": 1}}}
+    step = {"do": "put", "kind": "routes", "id": "hello", "value": value}
+    with ApisixAdmin() as apisix:
+        there = ("--admin-url", apisix.url)
+        key = {"TOLLKEEPER_ADMIN_KEY": apisix.key}
+        assert "key is missing" in assisted.once(*there).error
+        assert "does not take this key" in assisted.once(*there, "--admin-key", "wrong").error
+
+        assisted.model.plays(proposes(step), applies, says("You have to agree."))
+        assert assisted.once(*there, environment=key).code == 7
+        assert apisix.written() == []
+
+        before = assisted.routes()
+        assisted.model.plays(
+            proposes({**step, "value": {"uri": "/x", "plugins": {"mocking": {}}}}), proposes(step), applies
+        )
+        done = assisted.once(*there, "--yes", environment=key)
+        assert done.code == 0, done.error
+        assert "+ routes/hello" in done.out
+        # What the other does not have is refused in its words, though we would have it.
+        assert "unknown plugin [mocking]" in assisted.model.shown[-1].results()[0]
+        assert apisix.stored["routes/hello"]["uri"] == "/hello"
+        assert assisted.routes() == before
+
+        assisted.model.plays(proposes({**step, "do": "delete"}), applies)
+        with PseudoTerminal("chat", *assisted.options, *there, folder=assisted.gate.home, environment=key) as terminal:
+            terminal.wait_for("> ")
+            terminal.type("away with it\r")
+            terminal.wait_for("[y/N] ")
+            terminal.type("y\r")
+            terminal.wait_for("Revision 1")
+            assert apisix.stored == {}
+            terminal.wait_for("> ")
+            terminal.type("/undo\r")
+            terminal.wait_for("[y/N] ")
+            terminal.type("y\r")
+            terminal.wait_for("Revision 2")
+            assert apisix.stored["routes/hello"]["uri"] == "/hello"
+            terminal.wait_for("> ")
+            terminal.type("\x04")
+            terminal.end()

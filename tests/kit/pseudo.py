@@ -65,6 +65,20 @@ class PseudoTerminal:
         """As if by hand; "\\x03" is Ctrl-C."""
         os.write(self._ours, text.encode())
 
+    def interrupt(self, words: str) -> None:
+        """Ctrl-C, until the terminal has shown that.
+
+        Again now and then: one that comes while readline sets up its prompt is noticed at the next key only.
+        """
+        until = time.monotonic() + 60
+        while words not in self.said[self._seen :]:
+            assert time.monotonic() < until, self.said
+            self.type("\x03")
+            again = time.monotonic() + 5
+            while words not in self.said[self._seen :] and time.monotonic() < again:
+                assert self._read(), self.said
+        self._seen = self.said.index(words, self._seen) + len(words)
+
     def end(self, seconds: float = 60) -> int:
         """Waits for its end; the exit code."""
         until = time.monotonic() + seconds

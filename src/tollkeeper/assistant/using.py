@@ -13,6 +13,7 @@ from tollkeeper.assistant.events import Answered, Changed, Event, Plan, Planned,
 from tollkeeper.assistant.options import AssistantOptions
 from tollkeeper.core.conversation import Text, ToolResult, ToolUse
 from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.mcp.arguments import check
 from tollkeeper.mcp.tool import Arguments, Refused, Tool
 
 _SHOWN = "[shown to the user]"
@@ -62,6 +63,7 @@ class Using:
         if tool is None:
             raise Refused(f"There is no tool {use.name[:64]!r}. There are: {', '.join(self._tools)}.")
         given = _arguments(use.arguments)
+        check(tool, given)
         asked = await question_of(tool, given, self._plans, self._look)
         if asked is not None:
             if asked.title in self._declined:

@@ -1,36 +1,27 @@
 """`tollkeeper chat`: the gate run by talking with it; one message, or a conversation."""
 
 import asyncio
-import getpass
-import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 import click
-import msgspec
 
 from tollkeeper import config as configuration
 from tollkeeper.assistant.conversing import Assistant
 from tollkeeper.assistant.events import Changed, Ended, Event
 from tollkeeper.assistant.model import ThroughGate
 from tollkeeper.assistant.options import AssistantOptions
-from tollkeeper.assistant.over_mcp import Toolbox
-from tollkeeper.cli import serving
 from tollkeeper.cli.options import Common, common, print_json
+from tollkeeper.cli.reaching import ADMIN_KEY, KEY, OPERATOR_KEY, Places, Reaching
 from tollkeeper.cli.talking import Asking, Flag, Nobody, Terminal, Told, at_a_terminal
-from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.upstream.client import HttpClient
 
 EXIT_STOPPED = 5
 EXIT_DECLINED = 7
 EXIT_INTERRUPTED = 130
-KEY = "TOLLKEEPER_KEY"
-OPERATOR_KEY = "TOLLKEEPER_OPERATOR_KEY"
-_KEPT_KEY = "chat.key"
-_MOST = 65_536
 _HELP = "/undo takes back the last change (/undo N: revision N) · /quit leaves · Ctrl-C breaks off"
 Show = Callable[[Event], None]
 
@@ -41,10 +32,11 @@ Show = Callable[[Event], None]
 @click.option("--model", help="Which answers [default: [assistant] model, or the only one].")
 @click.option("--gate", metavar="URL", help=f"The gate that models are asked through; its key is in {KEY}.")
 @click.option("--operator", metavar="URL", help=f"The operator port; its key is in {OPERATOR_KEY}.")
+@click.option("--admin-url", metavar="URL", help="Another Admin API to run in place of the gate: a running APISIX's.")
+@click.option("--admin-key", help=f"Its key; better in {ADMIN_KEY}, where other processes do not see it.")
+@click.option("--admin-gateway", metavar="URL", help="Where its gateway takes requests, to try routes.")
 @common
-def chat(
-    options: Common, message: str | None, yes: bool, model: str | None, gate: str | None, operator: str | None
-) -> None:
+def chat(options: Common, message: str | None, yes: bool, model: str | None, **places: str | None) -> None:
     """Run the gate by chat. With MESSAGE (or a message on standard input) once, else as a conversation."""
     if message is None and not sys.stdin.isatty():
         message = sys.stdin.read()
@@ -56,7 +48,8 @@ def chat(
     with asyncio.Runner() as runner:
         client = HttpClient(time.monotonic)
         try:
-            code = _Session(runner, client, options, told, gate, operator).run(message, yes, model)
+            reaching = Reaching(runner, client, options, Places(**places))
+            code = _Session(runner, reaching, options, told).run(message, yes, model)
         except KeyboardInterrupt:
             code = EXIT_INTERRUPTED
         finally:
@@ -70,18 +63,14 @@ class _Session:
     def __init__(
         self,
         runner: asyncio.Runner,
-        client: HttpClient,
+        reaching: Reaching,
         options: Common,
         settings: AssistantOptions,
-        gate: str | None,
-        operator: str | None,
     ) -> None:
         self._run = runner.run
-        self._client = client
+        self._reaching = reaching
         self._options = options
         self._settings = settings
-        self._gate = gate
-        self._operator = operator
 
     def run(self, message: str | None, yes: bool, name: str | None) -> int:
         """The exit code."""
@@ -93,9 +82,8 @@ class _Session:
             agreement = Asking(terminal)
         else:
             agreement = Nobody(terminal)
-        operator, operator_key = self._operators()
-        instructions, tools = self._run(Toolbox(self._client, operator, operator_key, _me()).open())
-        model = ThroughGate(self._client, self._gate_url(), self._key(operator, operator_key), self._settings.seconds)
+        instructions, tools = self._reaching.tools()
+        model = self._reaching.model(self._settings.seconds)
         name = name or self._settings.model or self._run(_only(model))
         assistant = Assistant(model, name, tools, agreement, self._settings, instructions)
         if message is None:
@@ -131,6 +119,7 @@ class _Session:
             except EOFError:
                 return 0
             except KeyboardInterrupt:
+                terminal.note("Left.")
                 return EXIT_INTERRUPTED
             try:
                 command, _, rest = said.partition(" ")
@@ -149,53 +138,6 @@ class _Session:
                 terminal.error(error.message)
             except KeyboardInterrupt:
                 terminal.note("Broken off.")
-
-    def _operators(self) -> tuple[str, str]:
-        """The operator port's address and key. Raises CallerError."""
-        key = os.environ.get(OPERATOR_KEY)
-        if self._operator is not None:
-            if not key:
-                raise CallerError(f"The operator key is missing: set {OPERATOR_KEY}.", status=401)
-            return self._operator, key
-        if self._gate is not None:
-            raise CallerError("Say where that gate's operator port is: --operator URL.", code="invalid_value")
-        home = self._options.home_folder()
-        address = serving.read(home).operator
-        key = key or serving.kept_secret(home / "operator.key")
-        if not key:
-            raise CallerError(f"The operator key is missing: set {OPERATOR_KEY}.", status=401)
-        return address, key
-
-    def _gate_url(self) -> str:
-        return self._gate or serving.read(self._options.home_folder()).gate
-
-    def _key(self, operator: str, operator_key: str) -> str:
-        """Whose tokens these are: TOLLKEEPER_KEY's, or a key that is made once for the home. Raises TollkeeperError."""
-        given = os.environ.get(KEY)
-        if given:
-            return given
-        if self._gate is not None or self._operator is not None:
-            raise CallerError(f"The gate's key is missing: set {KEY}.", status=401, code="invalid_api_key")
-        path = self._options.home_folder() / _KEPT_KEY
-        kept = serving.kept_secret(path)
-        if kept is None:
-            kept = self._run(self._made(operator, operator_key))
-            serving.keep_secret(path, kept)
-        return kept
-
-    async def _made(self, operator: str, operator_key: str) -> str:
-        headers = [(b"x-api-key", operator_key.encode()), (b"content-type", b"application/json")]
-        url = operator.rstrip("/") + "/api/keys"
-        answer = await self._client.send(b"POST", url, headers, b'{"name":"chat"}', Patience(first_byte=30.0))
-        try:
-            await answer.head()
-            body, _ = await answer.read(_MOST)
-        finally:
-            answer.close()
-        try:
-            return str(msgspec.json.decode(body)["key"])
-        except (ValueError, TypeError, LookupError):
-            raise CallerError(f"No key could be made (status {answer.status}): set {KEY}.", status=401) from None
 
 
 async def _only(model: ThroughGate) -> str:
@@ -217,10 +159,3 @@ async def _shown(events: AsyncGenerator[Event, None], show: Show) -> Ended | Non
             if isinstance(event, Ended):
                 ended = event
     return ended
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

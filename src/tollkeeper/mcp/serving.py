@@ -5,14 +5,13 @@ them. Whoever it is that calls has been made sure of before.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-import fastjsonschema
 import msgspec
 from msgspec import Struct
 
 from tollkeeper.mcp import revisions
+from tollkeeper.mcp.arguments import check
 from tollkeeper.mcp.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -172,10 +171,8 @@ class _Caller:
             raise RpcError(INVALID_PARAMS, "arguments is an object.")
         try:
             if not tool.checks_arguments:
-                _validator(msgspec.json.encode(tool.takes))(arguments)
+                check(tool, arguments)
             found = await tool.run(arguments)
-        except fastjsonschema.JsonSchemaValueException as error:
-            return _said(f"{tool.name}: {error.message.replace('data', 'arguments', 1)}", wrong=True)
         except Refused as error:
             return _said(str(error), wrong=True)
         except RpcError:
@@ -189,13 +186,6 @@ class _Caller:
         if isinstance(found, dict):
             result["structuredContent"] = found
         return result
-
-
-@lru_cache(256)
-def _validator(schema: bytes) -> Callable[[Any], Any]:
-    """Tools are made anew for each caller, and their schemas are the same: compiling one takes milliseconds."""
-    compiled: Callable[[Any], Any] = fastjsonschema.compile(msgspec.json.decode(schema), use_formats=False)
-    return compiled
 
 
 async def _ping(params: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.revisions import Stored
+from tollkeeper.routes.administration import Administration
 from tollkeeper.routes.hiding import shown
 from tollkeeper.routes.resource_schemas import SCHEMAS
 
@@ -20,26 +21,26 @@ async def list_all(request: Request, app: "App") -> object:
     page = request.query_params.get("page", "1")
     if not (page.isdigit() and 0 < len(page) < 10):
         raise CallerError("page must be a number.", code="invalid_value", param="page")
-    return listed(app, request.path_params["kind"], int(page))
+    return listed(app.routes.administration, request.path_params["kind"], int(page))
 
 
 async def one(request: Request, app: "App") -> object:
     """One of them."""
-    return single(app, request.path_params["kind"], request.path_params["id"])
+    return single(app.routes.administration, request.path_params["kind"], request.path_params["id"])
 
 
-def listed(app: "App", kind: str, page: int) -> dict[str, Any]:
+def listed(administration: Administration, kind: str, page: int) -> dict[str, Any]:
     """Raises CallerError (404) where there is no such kind."""
     if kind not in SCHEMAS:
         raise CallerError(f"Unsupported resource type: {kind[:64]}", status=404, code="resource_not_found")
-    found = app.routes.administration.all(kind)
+    found = administration.all(kind)
     first = (max(page, 1) - 1) * PAGE
     return {"total": len(found), "resources": [_told(id, stored) for id, stored in found[first : first + PAGE]]}
 
 
-def single(app: "App", kind: str, id: str) -> dict[str, Any]:
+def single(administration: Administration, kind: str, id: str) -> dict[str, Any]:
     """Raises CallerError (404)."""
-    stored = app.routes.administration.get(kind, id)
+    stored = administration.get(kind, id)
     if stored is None:
         raise CallerError("Key not found", status=404, code="resource_not_found")
     return _told(id, stored)

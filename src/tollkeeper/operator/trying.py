@@ -1,23 +1,24 @@
 """One request through the gate's own port, as a client would send it; and how the nodes of upstreams fare."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import CallerError
+from tollkeeper.core.ports import Outbound
 from tollkeeper.mcp.tool import Arguments
 from tollkeeper.routes.assembly import described as described
-
-if TYPE_CHECKING:
-    from tollkeeper.app import App
 
 _PATIENCE = Patience(connect=3.0, first_byte=30.0, idle=30.0, total=45.0)
 _MOST_BYTES = 20_000
 _OURS = frozenset(("host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"))
 
 
-async def send(app: "App", given: Arguments) -> dict[str, Any]:
-    """`{"method", "path", "headers", "body"}` → `{"status", "headers", "body", "cut"}`. Raises TollkeeperError."""
-    if app.gate_url is None:
+async def send(outbound: Outbound, url: str | None, given: Arguments) -> dict[str, Any]:
+    """`{"method", "path", "headers", "body"}` → `{"status", "headers", "body", "cut"}`, of the gate at `url`.
+
+    Raises TollkeeperError.
+    """
+    if url is None:
         raise CallerError("The gate's port is not open.", status=503, code="gate_not_open")
     path: str = given["path"]
     headers = [(b"accept-encoding", b"identity")]
@@ -28,7 +29,7 @@ async def send(app: "App", given: Arguments) -> dict[str, Any]:
     if not (path.isascii() and path.isprintable()) or " " in path:
         raise CallerError("The path must be percent-encoded.", code="invalid_value", param="path")
     body = given.get("body", "").encode()
-    answer = await app.client.send(given["method"].encode(), app.gate_url + path, headers, body, _PATIENCE)
+    answer = await outbound.send(given["method"].encode(), url + path, headers, body, _PATIENCE)
     try:
         await answer.head()
         found, whole = await answer.read(_MOST_BYTES)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.revisions import Change, Revision, Revisions, Stored
-from tollkeeper.routes.checking import Checker
+from tollkeeper.routes.checking import Judge
 from tollkeeper.routes.drafts import Draft
 from tollkeeper.routes.resource_schemas import SCHEMAS
 
@@ -36,7 +36,7 @@ class Administration:
     def __init__(
         self,
         store: Revisions,
-        checker: Checker,
+        checker: Judge,
         now: Clock,
         put: Callable[[str, str, Mapping[str, Any]], None],
         remove: Callable[[str, str], None],
@@ -197,6 +197,13 @@ class Administration:
 
         Raises CallerError: 404; 409 where something of it was changed since; 400 where what was cannot be again.
         """
+        done = self.commit(self.undoing(number), actor, f"undo {number}")
+        if done is None:
+            raise CallerError(f"Revision {number} has nothing to take back.", status=409, code="revision_conflict")
+        return done
+
+    def undoing(self, number: int) -> Draft:
+        """The draft that `undo` would commit. Raises as that does."""
         draft = self.draft()
         for change in self.revision_of(number).changes:
             if draft.get(change.kind, change.id) != change.after:
@@ -207,10 +214,7 @@ class Administration:
                 )
             draft.set(change.kind, change.id, change.before)
         self.check(draft)
-        done = self.commit(draft, actor, f"undo {number}")
-        if done is None:
-            raise CallerError(f"Revision {number} has nothing to take back.", status=409, code="revision_conflict")
-        return done
+        return draft
 
     def _timed(self, draft: Draft, kind: str, id: str, value: dict[str, Any], ttl: float | None) -> dict[str, Any]:
         before = draft.get(kind, id)

@@ -20,8 +20,16 @@ class View(Protocol):
     def all(self, kind: str) -> Iterable[tuple[str, Value]]: ...
 
 
+class Judge(Protocol):
+    """Says whether a resource can be."""
+
+    def check(self, kind: str, id: str, value: dict[str, Any], view: View) -> None:
+        """Raises Invalid with what is wrong."""
+        ...
+
+
 class Checker:
-    """Checks one resource among the others."""
+    """Checks one resource among the others. Implements `Judge`."""
 
     def __init__(self, registry: Registry, allowed: Callable[[str], bool]) -> None:
         self._registry = registry
@@ -105,19 +113,7 @@ class Checker:
             raise Invalid("`upstream_host` can't be empty when `pass_host` is `rewrite`")
         if value.get("type") == "chash" and value.get("hash_on") != "consumer" and not value.get("key"):
             raise Invalid("missing key")
-        nodes = value.get("nodes") or {}
-        hosts = nodes if isinstance(nodes, dict) else [each["host"] for each in nodes]
-        for host in hosts:
-            try:
-                name, _ = split(host)
-            except ValueError as error:
-                raise Invalid(str(error)) from None
-            try:
-                ipaddress.ip_address(name)
-            except ValueError:
-                continue  # a name: its addresses are looked at when a connection is made
-            if not self._allowed(name):
-                raise Invalid(f"node {host} is not allowed: its address is in no network of [routing] allow_nodes")
+        check_nodes(value, self._allowed)
 
     @staticmethod
     def _references(value: Value, view: View) -> None:
@@ -129,6 +125,23 @@ class Checker:
         ):
             if field in value and view.get(kind, str(value[field])) is None:
                 raise Invalid(f"failed to fetch {called} info by {called} id [{value[field]}], response code: 404")
+
+
+def check_nodes(value: Value, allowed: Callable[[str], bool]) -> None:
+    """Raises Invalid where a node of an upstream has an address that is not allowed."""
+    nodes = value.get("nodes") or {}
+    hosts = nodes if isinstance(nodes, dict) else [each["host"] for each in nodes]
+    for host in hosts:
+        try:
+            name, _ = split(host)
+        except ValueError as error:
+            raise Invalid(str(error)) from None
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            continue  # a name: its addresses are looked at when a connection is made
+        if not allowed(name):
+            raise Invalid(f"node {host} is not allowed: its address is in no network of [routing] allow_nodes")
 
 
 def users(kind: str, id: str, view: View) -> Iterator[str]:

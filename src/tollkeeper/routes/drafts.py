@@ -5,7 +5,7 @@ from typing import Any
 
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.revisions import Change
-from tollkeeper.routes.checking import Checker, users
+from tollkeeper.routes.checking import Judge, users
 from tollkeeper.routes.registry import Invalid
 from tollkeeper.routes.resource_schemas import CALLED
 
@@ -44,16 +44,16 @@ class Draft:
             if changed == kind and after is not None:
                 yield id, after
 
-    def check(self, checker: Checker, *, force: bool = False) -> None:
+    def check(self, checker: Judge, *, force: bool = False) -> None:
         """Raises CallerError (400) with the first thing that is wrong."""
         for kind, id, words in self._wrong(checker, force):
             raise CallerError(words, code="invalid_resource", param=f"{kind}/{id}")
 
-    def problems(self, checker: Checker) -> list[tuple[str, str, str]]:
+    def problems(self, checker: Judge) -> list[tuple[str, str, str]]:
         """(kind, id, what is wrong) of every changed resource that cannot be."""
         return list(self._wrong(checker, False))
 
-    def _wrong(self, checker: Checker, force: bool) -> Iterator[tuple[str, str, str]]:
+    def _wrong(self, checker: Judge, force: bool) -> Iterator[tuple[str, str, str]]:
         for (kind, id), value in list(self._changed.items()):
             try:
                 if value is not None:

@@ -110,6 +110,10 @@ class Proposals:
         """Raises CallerError (404)."""
         return self._found(id)[0]
 
+    def draft(self, id: str) -> Draft:
+        """What it would change. Raises CallerError (404)."""
+        return self._found(id)[1]
+
     def apply(self, id: str, actor: Actor) -> Revision:
         """Makes it so. Raises CallerError: 404; 409 where something was changed since; and GateError."""
         proposal, draft = self._found(id)
