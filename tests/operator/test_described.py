@@ -101,7 +101,16 @@ def test_pages_that_the_config_names_may_use_it_and_others_may_not(gate: GatePro
     status, headers, _ = request("OPTIONS", gate.operator_url + "/api/proposals", asked)
     assert (status, headers["access-control-allow-origin"]) == (204, ORIGIN)
     assert "x-api-key" in headers["access-control-allow-headers"]
+    status, headers, _ = request("OPTIONS", gate.operator_url + "/apisix/admin/routes/1", asked)
+    assert (status, headers["access-control-allow-origin"]) == (204, ORIGIN)
+    assert {"PUT", "PATCH", "DELETE"} <= set(headers["access-control-allow-methods"].split(", "))
     key = {"x-api-key": gate.operator_key}
+    _, headers, _ = request(
+        "OPTIONS", gate.operator_url + "/apisix/admin/routes/1", {**asked, "origin": "https://evil.example", **key}
+    )
+    assert not any(name.startswith("access-control-") for name in headers)
+    _, headers, _ = request("GET", gate.operator_url + "/mcp", {"origin": ORIGIN})
+    assert "www-authenticate" in headers["access-control-expose-headers"]
     _, headers, _ = request("GET", gate.operator_url + "/api/proposals", {"origin": ORIGIN, **key})
     assert headers["access-control-allow-origin"] == ORIGIN
     assert "access-control-allow-credentials" not in headers

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.core.revisions import Stored
 from tollkeeper.operator.admin_answers import Refusal, answer
 
@@ -65,6 +67,6 @@ def _fits(kind: str, value: Mapping[str, Any], query: Mapping[str, str]) -> bool
 
 def _search(pattern: str, text: str) -> bool:
     try:
-        return re.search(pattern, text) is not None
-    except re.error:
+        return patterns.compiled(pattern).search(text) is not None
+    except BadPattern:
         raise Refusal(400, {"error_msg": f"invalid regex: {pattern}"}) from None

@@ -11,10 +11,12 @@ _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
     (
         b"access-control-allow-headers",
-        b"authorization, content-type, x-api-key, mcp-protocol-version, mcp-method, mcp-name",
+        b"authorization, content-type, x-api-key, x-tollkeeper-who, mcp-protocol-version, mcp-method, mcp-name",
     ),
     (b"access-control-max-age", b"600"),
 ]
+_EXPOSED = b"x-request-id, x-api-version, www-authenticate, retry-after"
+"""What a page may read of an answer; it finds the issuer of its tokens by one of them."""
 
 
 class Origins:
@@ -33,7 +35,7 @@ class Origins:
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *told, (b"access-control-expose-headers", b"x-request-id")]
+                message["headers"] = [*message["headers"], *told, (b"access-control-expose-headers", _EXPOSED)]
             await send(message)
 
         if scope["method"] == "OPTIONS":

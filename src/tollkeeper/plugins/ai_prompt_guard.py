@@ -1,11 +1,12 @@
 """ai-prompt-guard: refuses prompts that match what is denied, or do not match what is allowed."""
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import msgspec
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
@@ -33,13 +34,13 @@ class AiPromptGuard(Plugin):
         for name in ("allow_patterns", "deny_patterns"):
             for pattern in conf.get(name, ()):
                 try:
-                    re.compile(pattern)
-                except re.error as error:
+                    patterns.compiled(pattern)
+                except BadPattern as error:
                     raise ValueError(f"invalid {name.removesuffix('s')}: {pattern}: {error}") from None
 
     def prepare(self) -> None:
-        self._allowed = [re.compile(each) for each in self.conf["allow_patterns"]]
-        self._denied = [re.compile(each) for each in self.conf["deny_patterns"]]
+        self._allowed = [patterns.compiled(each) for each in self.conf["allow_patterns"]]
+        self._denied = [patterns.compiled(each) for each in self.conf["deny_patterns"]]
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
         try:

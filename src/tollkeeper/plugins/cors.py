@@ -1,9 +1,10 @@
 """cors: which pages of other origins may use an answer in a browser."""
 
-import re
 from collections.abc import Iterable
 from typing import ClassVar
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
@@ -61,13 +62,13 @@ class Cors(Plugin):
         for name in ("allow_origins_by_regex", "timing_allow_origins_by_regex"):
             for each in conf.get(name, ()):
                 try:
-                    re.compile(each)
-                except re.error as error:
+                    patterns.compiled(each)
+                except BadPattern as error:
                     raise ValueError(f"invalid regular expression {each!r}: {error}") from None
 
     def prepare(self) -> None:
-        self._patterns = [re.compile(each) for each in self.conf.get("allow_origins_by_regex", ())]
-        self._timing = [re.compile(each) for each in self.conf.get("timing_allow_origins_by_regex", ())]
+        self._patterns = [patterns.compiled(each) for each in self.conf.get("allow_origins_by_regex", ())]
+        self._timing = [patterns.compiled(each) for each in self.conf.get("timing_allow_origins_by_regex", ())]
 
     def rewrite(self, exchange: Exchange) -> Response | None:
         headers = exchange.request.headers

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
@@ -69,13 +71,13 @@ class ProxyRewrite(Plugin):
             raise ValueError("The length of regex_uri should be an even number")
         for pattern in rules[::2]:
             try:
-                re.compile(pattern)
-            except re.error as error:
+                patterns.compiled(pattern)
+            except BadPattern as error:
                 raise ValueError(f"invalid regex_uri({pattern}): {error}") from None
 
     def prepare(self) -> None:
         rules = self.conf.get("regex_uri", [])
-        self._patterns = [(re.compile(rules[at]), rules[at + 1]) for at in range(0, len(rules), 2)]
+        self._patterns = [(patterns.compiled(rules[at]), rules[at + 1]) for at in range(0, len(rules), 2)]
         given = self.conf.get("headers", {})
         nested = set(given) <= {"add", "set", "remove"} and all(not isinstance(each, str) for each in given.values())
         grouped: Mapping[str, Any] = given if nested else {"set": given}

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 from urllib.parse import quote
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.json_schema import Schema
@@ -36,15 +38,15 @@ class Redirect(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         if "regex_uri" in conf:
             try:
-                re.compile(conf["regex_uri"][0])
-            except re.error as error:
+                patterns.compiled(conf["regex_uri"][0])
+            except BadPattern as error:
                 raise ValueError(f"invalid regex_uri({', '.join(conf['regex_uri'])}): {error}") from None
         if conf.get("http_to_https") and conf.get("append_query_string"):
             raise ValueError("only one of `http_to_https` and `append_query_string` can be configured.")
 
     def prepare(self) -> None:
         pair = self.conf.get("regex_uri")
-        self._pattern = None if pair is None else re.compile(pair[0])
+        self._pattern = None if pair is None else patterns.compiled(pair[0])
         self._replacement = "" if pair is None else pair[1]
 
     def rewrite(self, exchange: Exchange) -> Response | None:

@@ -1,12 +1,13 @@
 """request-validation: refuses requests whose headers or body are not as a JSON Schema says."""
 
-import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import msgspec
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes import json_schema
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
@@ -74,8 +75,8 @@ def _check_schema(schema: Any, place: str) -> None:
         given = schema.get(name)
         for pattern in [given] if isinstance(given, str) else list(given) if isinstance(given, dict) else []:
             try:
-                re.compile(pattern)
-            except re.error as error:
+                patterns.compiled(pattern)
+            except BadPattern as error:
                 raise ValueError(f"invalid schema at {place}: {pattern!r}: {error}") from None
     for name in ("properties", "patternProperties"):
         inner = schema.get(name, {})

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.expressions import BadExpression, compiled
 from tollkeeper.routes.json_schema import Schema
@@ -90,8 +92,8 @@ class ResponseRewrite(Plugin):
                 raise ValueError(f"failed to validate the 'vars' expression: {error}") from None
         for each in conf.get("filters", ()):
             try:
-                re.compile(each["regex"])
-            except re.error as error:
+                patterns.compiled(each["regex"])
+            except BadPattern as error:
                 raise ValueError(f'regex "{each["regex"]}" validation failed: {error}') from None
 
     def prepare(self) -> None:
@@ -99,7 +101,9 @@ class ResponseRewrite(Plugin):
         self._holds = compiled(conf["vars"]) if conf.get("vars") else None
         self._filters = [
             (
-                re.compile(each["regex"].encode(), sum(_FLAGS.get(option, 0) for option in set(each["options"]))),
+                patterns.compiled(
+                    each["regex"].encode(), sum(_FLAGS.get(option, 0) for option in set(each["options"]))
+                ),
                 each["replace"],
                 0 if each["scope"] == "global" else 1,
             )

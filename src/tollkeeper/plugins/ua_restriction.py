@@ -1,9 +1,10 @@
 """ua-restriction: which user agents may pass."""
 
-import re
 from collections.abc import Iterable
 from typing import ClassVar
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
@@ -30,13 +31,13 @@ class UaRestriction(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         for each in (*conf.get("allowlist", ()), *conf.get("denylist", ())):
             try:
-                re.compile(each)
-            except re.error as error:
+                patterns.compiled(each)
+            except BadPattern as error:
                 raise ValueError(f"invalid regular expression {each!r}: {error}") from None
 
     def prepare(self) -> None:
-        self._allowed = [re.compile(each) for each in self.conf.get("allowlist", ())]
-        self._denied = [re.compile(each) for each in self.conf.get("denylist", ())]
+        self._allowed = [patterns.compiled(each) for each in self.conf.get("allowlist", ())]
+        self._denied = [patterns.compiled(each) for each in self.conf.get("denylist", ())]
 
     def access(self, exchange: Exchange) -> Response | None:
         agents = exchange.request.headers.all(b"user-agent")

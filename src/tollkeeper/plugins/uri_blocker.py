@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import ClassVar
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
@@ -32,13 +34,13 @@ class UriBlocker(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         for each in conf["block_rules"]:
             try:
-                re.compile(each)
-            except re.error as error:
+                patterns.compiled(each)
+            except BadPattern as error:
                 raise ValueError(f"invalid regular expression {each!r}: {error}") from None
 
     def prepare(self) -> None:
         flags = re.IGNORECASE if self.conf["case_insensitive"] else 0
-        self._rules = [re.compile(each, flags) for each in self.conf["block_rules"]]
+        self._rules = [patterns.compiled(each, flags) for each in self.conf["block_rules"]]
 
     def rewrite(self, exchange: Exchange) -> Response | None:
         asked = exchange.request.arrived

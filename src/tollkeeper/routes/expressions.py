@@ -5,6 +5,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import BadPattern
+
 if TYPE_CHECKING:
     from tollkeeper.routes.exchange import Exchange
 
@@ -111,8 +114,8 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Callable[[s
 def _matches(flags: int) -> Callable[[Any], Callable[[str | None], bool]]:
     def make(wanted: Any) -> Callable[[str | None], bool]:
         try:
-            pattern = re.compile(str(wanted), flags)
-        except re.error as error:
+            pattern = patterns.compiled(str(wanted), flags)
+        except BadPattern as error:
             raise BadExpression(f"invalid regex '{wanted}': {error}") from None
         return lambda found: found is not None and pattern.search(found) is not None
 

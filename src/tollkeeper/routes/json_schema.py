@@ -4,10 +4,12 @@ Clients and people know these words, and a model that is told them mends its cal
 knows draft 7 without references and formats.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
+
+from tollkeeper.core import patterns
+from tollkeeper.core.patterns import Pattern
 
 Schema = Mapping[str, Any]
 _Check = Callable[[Any, Any, Schema], str | None]
@@ -264,9 +266,9 @@ def _if(value: Any, condition: Any, schema: Schema) -> str | None:
 
 
 @lru_cache(512)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> Pattern[str]:
     """Lua's PCRE takes a dash anywhere between brackets; Python where it cannot be a range only."""
-    return re.compile(pattern.replace("9-.", r"9\-.").replace("Z0-9-_", r"Z0-9\-_"))
+    return patterns.compiled(pattern.replace("9-.", r"9\-.").replace("Z0-9-_", r"Z0-9\-_"))
 
 
 _NOTHING = object()

@@ -6,7 +6,7 @@ A route lets sockets in with `enable_websocket`. What no such route is for goes 
 import asyncio
 from collections.abc import Callable
 
-from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.ports import Duplex
 from tollkeeper.routes.exchange import Exchange, Request
@@ -20,6 +20,7 @@ from tollkeeper.server.websocket import DENIAL, STOPPING
 _NOBODY = ("", 0)
 _NO_STATUS = 1005
 _ABNORMAL = 1006
+_POLICY = 1008
 _INTERNAL = 1011
 
 
@@ -39,7 +40,13 @@ class RoutedSockets:
             await self._rest(scope, receive, send)
             return
         exchange = self._exchange(scope)
-        if not table.match(exchange) or exchange.route is None or not exchange.route.websocket:
+        try:
+            found = table.match(exchange)
+        except CallerError:  # its rules cannot be compared with this
+            await receive()
+            await send({"type": "websocket.close", "code": _POLICY})
+            return
+        if not found or exchange.route is None or not exchange.route.websocket:
             await self._rest(scope, receive, send)
             return
         await receive()
