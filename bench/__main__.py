@@ -14,9 +14,9 @@ from pathlib import Path
 
 from bench import latency, memory, peers, report, rounds, servers, startup
 from bench.processes import Unready
-from bench.workloads import workloads
+from bench.workloads import beside_published, workloads
 
-PARTS = ("small", "large", "fast", "paced", "latency", "memory", "start")
+PARTS = ("small", "large", "fast", "paced", "apis", "latency", "memory", "start")
 
 
 def main() -> int:
@@ -78,6 +78,11 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
         for name, (words, measure) in workloads(given.open, given.hidden_usage).items():
             if name in asked:
                 found.lines += rounds.alternate(folder, words, measure, (nginx, gate), given.rounds, given.seconds)
+        if "apis" in asked:
+            published = servers.published(gate)
+            servers.check(published)
+            for words, measure in beside_published().items():
+                found.lines += rounds.alternate(folder, words, measure, (gate, published), given.rounds, given.seconds)
         if "latency" in asked:
             found.latency = latency.alternate(folder, (mock, nginx, gate), given.rounds, given.seconds)
         if "start" in asked:

@@ -5,6 +5,8 @@ from typing import Any
 
 EVENTS = 68
 """Events of a stream with usage, [DONE] included. A stream whose client did not ask for usage has one fewer."""
+WORDS = EVENTS - 4
+"""Those of them that carry text."""
 
 _HEADERS = (
     b"x-request-id: req_5f1c2b7a9d3e4f60812233445566778\r\n"
@@ -75,7 +77,7 @@ def refusal() -> bytes:
 def stream(usage: bool) -> list[bytes]:
     """A stream, one element a write: the first has the HTTP head before it, the last the end after it."""
     deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": "", "refusal": None}, None)]
-    deltas += [({"content": " " + _WORDS[number % len(_WORDS)]}, None) for number in range(EVENTS - 4)]
+    deltas += [({"content": " " + _WORDS[number % len(_WORDS)]}, None) for number in range(WORDS)]
     deltas.append(({}, "stop"))
     events = [_chunk([_choice(delta, finish)], None, usage) for delta, finish in deltas]
     if usage:

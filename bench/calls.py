@@ -2,6 +2,7 @@
 
 import json
 
+PATH = "/v1/chat/completions"
 _PROMPT = "What is the capital of France? Answer in one short sentence, and do not explain your answer at all."
 
 
@@ -41,11 +42,11 @@ def streamed(model: str, hidden_usage: bool) -> bytes:
     return _body(model, _PROMPT, stream=True, max_tokens=64, **options)
 
 
-def request(port: int, key: str, body: bytes) -> bytes:
+def request(port: int, key: str, body: bytes, path: str = PATH) -> bytes:
     """A whole HTTP request."""
     lines = [f"host: 127.0.0.1:{port}", "connection: keep-alive", f"content-length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers(key).items()]
-    return "\r\n".join(["POST /v1/chat/completions HTTP/1.1", *lines, "", ""]).encode() + body
+    return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "", ""]).encode() + body
 
 
 def _body(model: str, prompt: str, **fields: object) -> bytes:

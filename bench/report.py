@@ -37,7 +37,7 @@ def as_text(report: Report) -> str:
     """Tables."""
     parts = ["\n".join(f"{name}: {value}" for name, value in report.about.items())]
     for workload in dict.fromkeys(line.workload for line in report.lines):
-        rows = [f"{workload:52} {'CPU each':>10} {'x nginx':>8} {'a second':>9} {'cores':>6} {'events/chunk':>13}"]
+        rows = [f"{workload:52} {'CPU each':>10} {'x first':>8} {'a second':>9} {'cores':>6} {'events/chunk':>13}"]
         for line in report.lines:
             if line.workload == workload:
                 row = f"  {line.server:50} {line.micros:>7,.1f} µs {line.ratio:>8.2f} {line.rate:>9,.0f} {line.cores:>6.2f}"

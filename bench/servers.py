@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bench import calls
+from bench import answers, calls
 from bench.processes import Unready, first_line, free_port, running, wait_for_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -73,6 +73,9 @@ price = {{ input = 0.15, output = 0.6 }}
 [models.slow]
 targets = ["mock/slow"]
 price = {{ input = 0.15, output = 0.6 }}
+
+[apis.published]
+model = "gpt-4o-mini"
 """
 
 
@@ -83,6 +86,17 @@ class Server(Struct, frozen=True):
     port: int
     pid: int
     key: str = "none"
+    path: str = calls.PATH
+    """Where its calls are taken."""
+    events: int = answers.EVENTS
+    """Of a stream whose client asked for usage, [DONE] included."""
+
+
+def published(gate: Server) -> Server:
+    """The same gate, asked at an API that it publishes in front of the same model."""
+    return Server(
+        "a published API", gate.port, gate.pid, gate.key, "/published", answers.WORDS + 2
+    )  # "Answer: " before them
 
 
 @contextlib.contextmanager
@@ -134,7 +148,7 @@ def tollkeeper_process(folder: Path, mock_port: int, gate_port: int) -> Iterator
 def check(server: Server) -> None:
     """Raises Unready where a call is not answered well: a load of refusals measures nothing."""
     asked = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    asked.request("POST", "/v1/chat/completions", calls.small(), calls.headers(server.key))
+    asked.request("POST", server.path, calls.small(), calls.headers(server.key))
     answer = asked.getresponse()
     body = answer.read()
     asked.close()

@@ -8,7 +8,7 @@ from typing import cast
 import httptools
 import uvloop
 
-from bench import answers, calls
+from bench import calls
 
 
 class Tally:
@@ -109,14 +109,15 @@ def main() -> None:
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--key", required=True)
     options.add_argument("--model", required=True)
+    options.add_argument("--path", required=True)
+    options.add_argument("--events", type=int, required=True, help="of one whole stream")
     options.add_argument("--connections", type=int, required=True)
     options.add_argument("--ramp", type=float, required=True)
     options.add_argument("--seconds", type=float, required=True)
     options.add_argument("--hidden-usage", action="store_true")
     given = options.parse_args()
-    request = calls.request(given.port, given.key, calls.streamed(given.model, given.hidden_usage))
-    expected = answers.EVENTS - given.hidden_usage
-    uvloop.run(load(given.port, request, given.connections, given.ramp, given.seconds, expected))
+    request = calls.request(given.port, given.key, calls.streamed(given.model, given.hidden_usage), given.path)
+    uvloop.run(load(given.port, request, given.connections, given.ramp, given.seconds, given.events))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from bench import answers, calls, wrk
+from bench import calls, wrk
 from bench.processes import cpu_seconds, running
 from bench.servers import REPOSITORY, Server
 
@@ -37,7 +37,7 @@ def json_calls(body: bytes) -> Measure:
 
     def measure(folder: Path, server: Server, seconds: float) -> Sample:
         before = cpu_seconds(server.pid)
-        found = wrk.run(folder, server.port, server.key, body, seconds, 32)
+        found = wrk.run(folder, server.port, server.key, body, seconds, 32, server.path)
         time.sleep(_SETTLES)
         spent = cpu_seconds(server.pid) - before
         return Sample(spent * 1e6 / max(1, found.requests), found.requests * 1e6 / found.micros, found.failed)
@@ -57,7 +57,7 @@ def streams(model: str, connections: int, ramp: float, hidden_usage: bool = Fals
             spent, took = cpu_seconds(server.pid) - before, time.monotonic() - since
             failed = next_mark(client)["broken"]
         events, writes = (max(1, end[what] - begin[what]) for what in ("events", "writes"))
-        units = events / (answers.EVENTS - hidden_usage)
+        units = events / (server.events - hidden_usage)
         return Sample(spent * 1e6 / units, units / took, failed, events / writes)
 
     return measure
@@ -68,6 +68,7 @@ def stream_command(
 ) -> list[str]:
     """How the load of streams is started."""
     command = [sys.executable, "-m", "bench.streams", "--port", str(server.port), "--key", server.key, "--model", model]
+    command += ["--path", server.path, "--events", str(server.events - hidden_usage)]
     command += ["--connections", str(connections), "--ramp", str(ramp), "--seconds", str(seconds)]
     return [*command, "--hidden-usage"] if hidden_usage else command
 
@@ -89,4 +90,13 @@ def workloads(paced: int, hidden_usage: bool) -> dict[str, tuple[str, Measure]]:
         "large": ("100 KB JSON, 32 connections", json_calls(calls.large())),
         "fast": ("68-event streams as fast as they come, 32 open", streams("gpt-4o-mini", 32, 0.1, hidden_usage)),
         "paced": (f"68-event streams paced at 10 ms, {paced} open", streams("paced", paced, 1.0, hidden_usage)),
+    }
+
+
+def beside_published() -> dict[str, Measure]:
+    """What a published API is measured with beside the plain call, by what it is."""
+    return {
+        "small JSON, 32 connections: the plain call first": json_calls(calls.small()),
+        "68-event streams, 32 open: the plain call first": streams("gpt-4o-mini", 32, 0.1),
+        "68-event streams paced at 10 ms, 50 open: the same": streams("paced", 50, 0.5),
     }

@@ -28,7 +28,9 @@ class Found(Struct, frozen=True):
     p99: float
 
 
-def run(folder: Path, port: int, key: str, body: bytes, seconds: float, connections: int) -> Found:
+def run(
+    folder: Path, port: int, key: str, body: bytes, seconds: float, connections: int, path: str = calls.PATH
+) -> Found:
     """A load of the same call over and over."""
     (folder / "body").write_bytes(body)
     lines = ['wrk.method = "POST"', f'wrk.body = io.open("{folder}/body", "rb"):read("*a")']
@@ -37,7 +39,7 @@ def run(folder: Path, port: int, key: str, body: bytes, seconds: float, connecti
     script.write_text("\n".join(lines) + _DONE, "utf-8")
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "20s", "-s", str(script)]
     done = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}/v1/chat/completions"],
+        [*command, f"http://127.0.0.1:{port}{path}"],
         capture_output=True,
         timeout=seconds + 60,
         check=True,

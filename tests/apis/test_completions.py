@@ -1,10 +1,15 @@
 """A model's answer read back, however its bytes were cut."""
 
+import json
 from collections.abc import Awaitable
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kit.loops import in_a_loop
+from kit.properties import examples
 from kit.scripted import chat_events, usage_of
 from tollkeeper.apis import completions
 from tollkeeper.apis.completions import Overheard
@@ -77,3 +82,48 @@ async def test_an_answer_in_pieces_is_gathered_up_to_a_bound(monkeypatch: pytest
 def test_what_is_no_chat_answer_is_the_upstreams_error(body: bytes) -> None:
     with pytest.raises(UpstreamError):
         completions.completion(body)
+
+
+def chunk_of(text: str, **more: object) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
+    return b"data: " + json.dumps({"id": "c", "choices": [choice], **more}, separators=(",", ":")).encode() + b"\n\n"
+
+
+ODD = (
+    chunk_of(""),
+    chunk_of("x", obfuscation='"content":"x"'),
+    chunk_of("y", content="y"),
+    b'data: {"choices":[{"index":1,"delta":{"content":"another choice"}}]}\n\n',
+    b'data: {"choices":[{"delta":{"content": "spaced"},"index":0}], "more":{"content":"spaced"}}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{"content":null},"finish_reason":"stop"}]}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{"content":"last"},"finish_reason":"stop"}]}\n\n',
+    b'data: {"id":"c","choices":[{"index":0,"delta":{"content":7},"logprobs":null,"finish_reason":null}]}\n\n',
+    b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a","b":"c"},"logprobs":null,"finish_reason":null}]}\n\n',
+    b": a comment\n\n",
+    b"event: message\n" + chunk_of("named"),
+    b"data: [DONE]\n\n",
+)
+TEXTS = st.text(st.sampled_from('ab"\\\n\u3042\x1f{}:,'), min_size=1, max_size=6)
+
+
+@given(
+    st.lists(st.one_of(TEXTS.map(chunk_of), st.sampled_from(ODD)), max_size=12),
+    st.lists(st.integers(min_value=0), max_size=4),
+)
+@examples(300)
+def test_what_looks_like_the_chunk_before_it_gives_what_reading_it_would(events: list[bytes], cuts: list[int]) -> None:
+    found, expected = Taken(), []
+    overheard = Overheard(found)
+    stream = b"".join(events)
+    places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    for start, end in pairwise(places):
+        overheard.write(stream[start:end])
+    for event in events:
+        data = event.partition(b"data: ")[2]
+        if data.startswith(b"{"):
+            first = next((each for each in json.loads(data)["choices"] if each.get("index", 0) == 0), {"delta": {}})
+            content = first["delta"].get("content")
+            if isinstance(content, str) and content:
+                expected.append(content)
+
+    assert [json.loads(piece) for piece in found.pieces] == expected

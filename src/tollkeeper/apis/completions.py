@@ -3,6 +3,7 @@
 Pieces stay the JSON strings that they came as: nothing is decoded for them.
 """
 
+import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -65,6 +66,10 @@ class _Complaint(Struct):
     code: str | int | None = None
 
 
+_NAME = b'"content"'
+_CONTENT = b'"content":'
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+_is_text = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})+"').fullmatch
 _read_completion = msgspec.json.Decoder(Completion).decode
 _read_chunk = msgspec.json.Decoder(_Chunk).decode
 
@@ -115,19 +120,47 @@ class Overheard:
         """What an error event said."""
         self._pieces = pieces
         self._scanner = sse.EventScanner()
+        self._before = self._after = b""
+        """What stood around the last text: where it is the same, nothing but the text is another."""
 
     def write(self, data: bytes) -> None:
-        texts: list[bytes] = []
+        before, after = self._before, self._after
+        if before and data.startswith(before) and data.endswith(after) and not self._scanner.pending:
+            texts = data[len(before) : -len(after)].split(after + before)
+            if all(map(_is_text, texts)):
+                self._pieces.take(texts)
+                return
+        texts = []
         for event in self._scanner.feed(data):
+            before, after = self._before, self._after
+            if before and event.startswith(before) and event.endswith(after):
+                text = event[len(before) : -len(after)]
+                if _is_text(text):
+                    texts.append(text)
+                    continue
             payload = sse.data_of(event)
             if payload is not None and payload != b"[DONE]":
                 self._read(payload, texts)
+                self._learn(event, payload, texts)
         if texts:
             self._pieces.take(texts)
 
     @property
     def blocked(self) -> Awaitable[None] | None:
         return self._pieces.blocked
+
+    def _learn(self, event: bytes, payload: bytes, texts: list[bytes]) -> None:
+        """What is around the text of this event, where it says nothing but text."""
+        if not texts or self.complaint is not None or event != b"data: " + payload + b"\n\n":
+            return
+        text = texts[-1]
+        marked = _CONTENT + text
+        if event.count(_NAME) != 1 or _FINISHED.search(event) is not None:
+            return
+        at = event.find(marked)
+        if at >= 0:
+            at += len(_CONTENT)
+            self._before, self._after = event[:at], event[at + len(text) :]
 
     def _read(self, payload: bytes, texts: list[bytes]) -> None:
         try:

@@ -195,12 +195,14 @@ class DeclaredApi:
         about: dict[str, Any] = {"input": values, "model": None, "finish_reason": None, "data": None}
         before = "" if template is None else template.before(about)
         if before:
-            pieces.take([piece(before)])
+            pieces = _Led(pieces, piece(before))
         kept = _Kept(pieces) if checked else None
         overheard = Overheard(pieces if kept is None else kept)
         await _through(reply, overheard)
         if kept is not None:
             about["data"] = self._checked_output(kept.text(), overheard.finish_reason)
+        if isinstance(pieces, _Led):
+            pieces.begin()
         after = (
             ""
             if template is None
@@ -215,6 +217,29 @@ class DeclaredApi:
         overheard = Overheard(kept)
         await _through(reply, overheard)
         pieces.take([self._whole(kept.text(), overheard.finish_reason, overheard.model, values)])
+
+
+class _Led:
+    """Pieces with one before them, which goes together with the first: a write is the dearest part of a piece."""
+
+    def __init__(self, further: Pieces, first: bytes) -> None:
+        self._further = further
+        self._first = first
+
+    def take(self, pieces: list[bytes]) -> None:
+        if self._first:
+            pieces = [self._first, *pieces]
+            self._first = b""
+        self._further.take(pieces)
+
+    def begin(self) -> None:
+        """The first goes now, if it has not gone."""
+        if self._first:
+            self.take([])
+
+    @property
+    def blocked(self) -> Any:
+        return self._further.blocked
 
 
 class _Kept:

@@ -24,8 +24,12 @@ class EventScanner:
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that `chunk` completes, each with its blank line, in order."""
         pending = self._pending
-        if not pending and chunk.endswith(b"\n\n") and b"\r" not in chunk and chunk.find(b"\n\n") == len(chunk) - 2:
-            return [chunk]
+        if not pending and chunk.endswith(b"\n\n") and b"\r" not in chunk:
+            if chunk.find(b"\n\n") == len(chunk) - 2:
+                return [chunk]
+            whole = chunk.split(b"\n\n")
+            if not whole.pop():  # else a line end of its own comes after the last
+                return [event + b"\n\n" for event in whole]
         searched = max(0, len(pending) - 3)
         pending += chunk
         events = []
