@@ -174,7 +174,6 @@ WITHOUT_A_MIRROR = {
     "stores/sqlite/writer.py": "stores/test_ledger_trouble.py",
     "telemetry/metrics.py": "operator/test_metrics.py",
     "upstream/connection.py": "upstream/test_answers.py",
-    "upstream/demo.py": "cli/test_serve.py",
     "upstream/sockets.py": "server/test_realtime.py",
     "upstream/schemes.py": "cli/test_serve.py",
 }

@@ -120,22 +120,3 @@ def test_a_mistake_is_named_with_its_place(value: Any, code: str, param: str) ->
 )
 def test_strict_mode_is_asked_for_where_openai_takes_the_schema(schema: dict[str, Any], strict: bool) -> None:
     assert schemas.strict(schema) is strict
-
-
-def test_an_example_follows_its_schema() -> None:
-    schema = {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string", "examples": ["Ada"]},
-            "kind": {"enum": ["x", "y"]},
-            "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}},
-            "n": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-        },
-        "$defs": {
-            "tag": {"type": "object", "properties": {"on": {"type": "boolean"}, "inner": {"$ref": "#/$defs/tag"}}}
-        },
-    }
-
-    shown = schemas.example(schema)
-
-    assert (shown["name"], shown["kind"], shown["n"], shown["tags"][0]["on"]) == ("Ada", "x", 1, True)

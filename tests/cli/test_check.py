@@ -48,6 +48,7 @@ def test_as_json_also_from_the_folder_it_is_in(config: Path) -> None:
             "local": {"base_url": "http://127.0.0.1:8000/v1", "key": False, "leave": "cancel"},
             "openai": {"base_url": "https://api.openai.com/v1", "key": True, "leave": "drain"},
         },
+        "apis": {},
         "models": {"gpt-4o-mini": ["openai/gpt-4o-mini", "local/qwen3"]},
     }
     assert [path.name for path in config.parent.iterdir()] == ["tollkeeper.toml"]
@@ -61,7 +62,12 @@ def test_without_a_file_the_environments_providers_are_told(tmp_path: Path) -> N
         "Good: no file; defaults and the environment",
         "  provider openai: https://api.openai.com/v1 with a key",
     ]
-    assert tollkeeper("check", "--json", folder=tmp_path).json() == {"config": None, "providers": {}, "models": {}}
+    assert tollkeeper("check", "--json", folder=tmp_path).json() == {
+        "config": None,
+        "providers": {},
+        "models": {},
+        "apis": {},
+    }
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -103,3 +109,60 @@ def test_a_file_that_is_not_there_exits_with_3(tmp_path: Path) -> None:
 
     assert (ended.code, ended.out) == (3, "")
     assert ended.error.startswith(f"{tmp_path}/absent.toml: cannot be read: ")
+
+
+APIS = """
+[apis.poem]
+prompt = "A poem on {{ topic }}."
+[apis.weather]
+function = "weather:today"
+"""
+WEATHER = "async def today(city: str) -> str:\n    return city\n"
+
+
+def test_published_apis_are_compiled_and_told(config: Path) -> None:
+    config.write_text(GOOD + APIS, "utf-8")
+    (config.parent / "weather.py").write_text(WEATHER, "utf-8")
+
+    ended = tollkeeper("check", "--config", str(config), environment={"A_KEY": SECRET})
+
+    assert (ended.code, ended.error) == (0, "")
+    assert ended.out.splitlines()[-2:] == ["  api poem: POST /poem", "  api weather: POST /weather"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "words"),
+    [
+        ("{{ topic }}", "{{ topic", 2, "apis.poem.prompt: "),
+        (
+            "weather:today",
+            "weather:tomorrow",
+            4,
+            "apis.weather.function: weather:tomorrow: 'weather' has no 'tomorrow'",
+        ),
+        ("weather:today", "whether:today", 4, "No module named 'whether'"),
+        ('prompt = "A', 'output = { type = "nonsense" }\nprompt = "A', 2, "apis.poem.output: "),
+        ('prompt = "A', 'input = "missing.json"\nprompt = "A', 2, "cannot read a JSON Schema from missing.json"),
+    ],
+)
+def test_what_is_wrong_with_a_published_api_is_told_with_its_place(
+    config: Path, before: str, after: str, line: int, words: str
+) -> None:
+    config.write_text((GOOD + APIS).replace(before, after), "utf-8")
+    (config.parent / "weather.py").write_text(WEATHER, "utf-8")
+
+    ended = tollkeeper("check", "--config", str(config), environment={"A_KEY": SECRET})
+
+    assert (ended.code, ended.out) == (3, "")
+    assert f"{config}:{GOOD.count(chr(10)) + line + 1}: " in ended.error
+    assert words in ended.error
+
+
+def test_a_module_that_breaks_when_it_is_imported_is_told_with_its_line(config: Path) -> None:
+    config.write_text(GOOD + APIS, "utf-8")
+    (config.parent / "weather.py").write_text("import os\nos.nothing\n", "utf-8")
+
+    ended = tollkeeper("check", "--config", str(config), environment={"A_KEY": SECRET})
+
+    assert ended.code == 3
+    assert "weather.py, line 2" in ended.error or "weather.py:2" in ended.error

@@ -58,6 +58,10 @@ def test_addresses_and_on_first_start_only_the_operator_key(tmp_path: Path) -> N
         assert str(home / "operator.key") in first
         assert (home / "operator.key").stat().st_mode & 0o777 == 0o600
         assert request("GET", gate[1] + "/healthz", {})[0] == 200
+        page = re.search(r"^Try it +(\S+)$", first, re.M)
+        assert page
+        status, _, body = request("GET", page[1], {})
+        assert (status, b"<html" in body.lower()) == (200, True)
         assert request("GET", operators[1] + "/api/keys", {"x-api-key": key})[0] == 200
         assert "No provider is configured" in first
     with _serving(tmp_path, "--home", str(home), *ANY_PORTS) as (_, second):
@@ -73,7 +77,15 @@ def test_as_json_it_is_one_line(tmp_path: Path) -> None:
         gate.start()
         second = gate.about
 
-    assert set(first) == {"gate", "operator", "operator_key", "operator_key_file", "providers", "recovered"}
+    assert set(first) == {
+        "gate",
+        "operator",
+        "operator_key",
+        "operator_key_file",
+        "providers",
+        "recovered",
+        "playground",
+    }
     assert set(second) == set(first) - {"operator_key"}
     assert first["operator_key"] == (gate.home / "operator.key").read_text("ascii").strip()
     assert (first["providers"], first["recovered"]) == ([], 0)

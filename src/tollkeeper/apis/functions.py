@@ -6,7 +6,6 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from tollkeeper.apis import schemas
 from tollkeeper.apis.asked import Answered, Asked, Description, Pieces
 from tollkeeper.apis.calls import Calls
 from tollkeeper.apis.means import Means
@@ -17,6 +16,7 @@ from tollkeeper.apis.signature import Signature
 from tollkeeper.apis.text import piece as text_piece
 from tollkeeper.apis.threads import Threads
 from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError
+from tollkeeper.core.json_examples import example_of
 
 _OVER = object()
 
@@ -160,7 +160,7 @@ def _description(
     name: str, path: str, options: ApiOptions, function: Callable[..., Any], signature: Signature
 ) -> Description:
     root = {"components": {"schemas": signature.definitions}}
-    shown = schemas.example(signature.answered, root)
+    shown = example_of(signature.answered, root)
     answered = signature.answered
     if signature.streams:
         plain = answered == {"type": "string"}
@@ -173,7 +173,7 @@ def _description(
         request=signature.request,
         answer=answered,
         piece=signature.answered,
-        example=options.example if options.example is not None else schemas.example(signature.request, root),
+        example=options.example if options.example is not None else example_of(signature.request, root),
         answer_example=shown,
         definitions=signature.definitions,
     )

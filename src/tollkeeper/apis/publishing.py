@@ -19,6 +19,7 @@ from tollkeeper.apis.schemas import BadSchema, Schema
 from tollkeeper.apis.text import AnswerTemplate
 from tollkeeper.apis.typed import BadType
 from tollkeeper.core.errors import CallerError, ConfigError
+from tollkeeper.core.json_examples import example_of
 from tollkeeper.core.template import Template
 
 ABOUT_AN_ANSWER = frozenset(("text", "input", "data", "model", "finish_reason"))
@@ -127,7 +128,7 @@ def _declared(name: str, path: str, given: ApiOptions, folder: Path) -> Declared
     answer = _answer(given, output, chats)
     described, example = _described(given, request, prompt, system, chats)
     shown: Schema = _TEXT if answer is not None or output is None else output
-    said = schemas.example(output) if output is not None else _SAID
+    said = example_of(output) if output is not None else _SAID
     if answer is not None:
         about = {"input": example, "model": given.model or "model", "finish_reason": "stop", "data": said}
         try:
@@ -201,7 +202,7 @@ def _described(
             }
         own = {"model": {"type": "string"}, "stream": {"type": "boolean"}}
         schema = {**request, "properties": {**request.get("properties", {}), **own}}
-        example = schemas.example(request)
+        example = example_of(request)
     return schema, given.example if given.example is not None else example
 
 

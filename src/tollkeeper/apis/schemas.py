@@ -115,45 +115,6 @@ def strict(schema: Schema) -> bool:
     return all(strict(each) for each in inner if isinstance(each, dict))
 
 
-def example(schema: Schema, root: Schema | None = None, depth: int = 0) -> Any:
-    """A value that shows what the schema asks for: its own example where it has one."""
-    root = schema if root is None else root
-    for name in ("example", "default", "const"):
-        if name in schema:
-            return schema[name]
-    for name in ("examples", "enum"):
-        if schema.get(name):
-            return schema[name][0]
-    refers = schema.get("$ref")
-    if isinstance(refers, str) and depth < 8:
-        target = _at(root, refers)
-        return example(target, root, depth + 1) if target is not None else None
-    for name in ("anyOf", "oneOf", "allOf"):
-        if schema.get(name) and depth < 8:
-            return example(schema[name][0], root, depth + 1)
-    kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    if kind == "object" or "properties" in schema:
-        return {
-            field: example(inner, root, depth + 1)
-            for field, inner in schema.get("properties", {}).items()
-            if depth < 8 and isinstance(inner, dict)
-        }
-    if kind == "array":
-        items = schema.get("items")
-        return [example(items, root, depth + 1)] if isinstance(items, dict) and depth < 8 else []
-    simple: dict[Any, Any] = {"integer": 1, "number": 1.5, "boolean": True, "null": None}
-    return simple.get(kind, "text")
-
-
-def _at(root: Schema, pointer: str) -> Schema | None:
-    found: Any = root
-    for part in pointer.removeprefix("#").strip("/").split("/"):
-        if part:
-            found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else None
-
-
 def bad_output(name: str, reason: str) -> TollkeeperError:
     """The model's answer does not follow the schema."""
     return TollkeeperError(

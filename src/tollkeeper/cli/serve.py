@@ -109,6 +109,8 @@ async def _serve(
         "recovered": app.recovered,
         "providers": list(app.loaded.accounts),
     }
+    if app.loaded.config.playground.enabled and app.loaded.config.websocket.enabled:
+        about["playground"] = f"{app.gate_url}/playground"
     if app.first_start:
         about["operator_key"] = app.operator_key
     if demo:
@@ -126,6 +128,8 @@ def _announcement(about: dict[str, object], as_json: bool) -> str:
     if as_json:
         return msgspec.json.encode(about).decode()
     lines = [f"Gate      {about['gate']}/v1", f"Operators {about['operator']}"]
+    if "playground" in about:
+        lines.append(f"Try it    {about['playground']}")
     if "operator_key" in about:
         lines.append(f"Operator key (shown once; also in {about['operator_key_file']}): {about['operator_key']}")
     if "demo_key" in about:

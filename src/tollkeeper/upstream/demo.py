@@ -13,6 +13,7 @@ import msgspec
 
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import UpstreamError
+from tollkeeper.core.json_examples import example_of
 from tollkeeper.core.ports import Headers
 
 _PACE = 0.03
@@ -94,6 +95,15 @@ def _answer_to(question: str, most: int | None) -> tuple[list[str], str]:
     return words, "stop"
 
 
+def _structured(wanted: dict[str, Any], question: str, most: int | None) -> tuple[list[str], str]:
+    """JSON, as `response_format` asks for it (https://platform.openai.com/docs/guides/structured-outputs)."""
+    said: Any = {"said": " ".join(question.split())[:200]}
+    if wanted["type"] == "json_schema":
+        said = example_of(wanted["json_schema"]["schema"])
+    words = _words(_encode(said).decode())
+    return (words[:most], "length") if most is not None and most < len(words) else (words, "stop")
+
+
 def _usage(prompt: int, completion: int) -> dict[str, Any]:
     return {
         "prompt_tokens": prompt,
@@ -107,7 +117,9 @@ def _usage(prompt: int, completion: int) -> dict[str, Any]:
 def _chat(asked: dict[str, Any]) -> tuple[int, bytes, list[bytes]]:
     messages = asked["messages"]
     question = _text_of(messages[-1].get("content")) if messages else ""
-    words, reason = _answer_to(question, asked.get("max_completion_tokens") or asked.get("max_tokens"))
+    most = asked.get("max_completion_tokens") or asked.get("max_tokens")
+    wanted = asked.get("response_format") or {"type": "text"}
+    words, reason = _answer_to(question, most) if wanted["type"] == "text" else _structured(wanted, question, most)
     usage = _usage(sum(len(_words(_text_of(message.get("content")))) for message in messages), len(words))
     if not asked.get("stream"):
         message: dict[str, Any] = {"role": "assistant", "content": "".join(words), "refusal": None}
