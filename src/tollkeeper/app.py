@@ -257,7 +257,7 @@ class App:
         self.on_reload: list[Callable[[], None]] = []
         """Run after another config was taken: by the doors, for what they keep of it."""
         self._reload = reload
-        self._config_file = FileWatch(lambda: self.loaded.path)
+        self._config_file = FileWatch(lambda: self.loaded.files)
         self._watcher: asyncio.Task[None] | None = None
         self._clock = clock.ClockWatch(time.time, time.monotonic)
         set_back = clock.at_start(home, int(time.time() * 1000))

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,19 @@ KEYS = {
 }
 
 
+SPOKEN = """
+import json
+from tollkeeper.core.account import Account
+from tollkeeper.flow.render import credentials
+from tollkeeper.providers import PROVIDERS
+acme = PROVIDERS["acme"]
+account = Account(name="acme", provider=acme, secret="k")
+said = [(name, acme.root(at), [part.decode() for part in credentials(account, at)]) for name, at in acme.speaks.items()]
+print(json.dumps(said))
+"""
+"""Where each dialect of a provider's is spoken, and which header carries its key."""
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
@@ -34,7 +48,8 @@ def loaded(folder: Path, monkeypatch: pytest.MonkeyPatch, first_line: str) -> Lo
     (text,) = (block for block in blocks("toml") if block.startswith(first_line))
     asked = set(re.findall(r"env:(\w+)", text)) | ({"OPENAI_API_KEY"} if "[providers.openai]" in text else set())
     (folder / "secrets").mkdir()
-    (folder / "secrets" / "groq").write_text("from-a-file\n", "utf-8")
+    for name in ("groq", "vertex"):
+        (folder / "secrets" / name).write_text("from-a-file\n", "utf-8")
     (folder / "tollkeeper.toml").write_text(text, "utf-8")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder))
@@ -68,6 +83,13 @@ def test_a_config_gives_accounts_and_models(tmp_path: Path, monkeypatch: pytest.
     assert found.accounts["groq-batch"].provider == PROVIDERS["groq"]
     assert (found.accounts["groq"].leave, found.accounts["groq"].timeouts.idle) == ("cancel", 60)
     assert [target.account.name for target in found.models["fast"]] == ["groq", "openai"]
+
+
+def test_a_token_in_a_file_is_read_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = loaded(tmp_path, monkeypatch, "[providers.vertex]")
+
+    assert found.accounts["vertex"].secret == "from-a-file"
+    assert found.files == (Path("tollkeeper.toml"), tmp_path / "secrets" / "vertex")
 
 
 def test_a_model_may_bring_its_own_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,14 +131,20 @@ def test_a_provider_is_added_by_adding_its_file(tmp_path: Path) -> None:
     shutil.copytree(package, tmp_path / "tollkeeper", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "tollkeeper" / "providers" / "acme.py").write_text(added, "utf-8")
 
-    done = subprocess.run(
-        [sys.executable, "-m", "tollkeeper", "check", "--json"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path), "ACME_API_KEY": "k"},
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
+    def said(*arguments: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path), "ACME_API_KEY": "k"},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        return json.loads(done.stdout)
 
-    acme = json.loads(done.stdout)["providers"]["acme"]
+    acme = said("-m", "tollkeeper", "check", "--json")["providers"]["acme"]
     assert (acme["base_url"], acme["key"]) == ("https://api.acme.example/v1", True)
+    assert said("-c", SPOKEN) == [
+        ["openai_chat", "https://api.acme.example/v1", ["authorization", "Bearer k"]],
+        ["anthropic_messages", "https://api.acme.example/anthropic/v1", ["x-api-key", "k"]],
+    ]

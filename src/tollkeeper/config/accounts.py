@@ -13,6 +13,9 @@ from tollkeeper.core.account import Account
 from tollkeeper.core.provider import HERE, TRANSLATED, Provider
 from tollkeeper.providers import PROVIDERS
 
+_FILE = "file:"
+"""How a value begins that is the path of a secret's file."""
+
 
 def accounts_of(config: Config, environment: Mapping[str, str], demo: bool, problem: Problem) -> dict[str, Account]:
     accounts: dict[str, Account] = {}
@@ -99,6 +102,15 @@ def _provider(
     return msgspec.structs.replace(provider, **changes)
 
 
+def secret_files_of(config: Config) -> tuple[Path, ...]:
+    """The files that secrets of [providers] and [outside] are in."""
+    given = [provider.api_key for provider in config.providers.values()]
+    for outside in config.outside.values():
+        given += [outside.api_key, *outside.headers.values(), *outside.query.values()]
+    names = {value.removeprefix(_FILE) for value in given if value is not None and value.startswith(_FILE)}
+    return tuple(Path(name).expanduser() for name in sorted(names))
+
+
 def secret_of(
     given: str | None,
     environment: Mapping[str, str],
@@ -114,9 +126,9 @@ def secret_of(
         secret = environment.get(given[4:])
         if not secret:
             problem(dotted, f"the environment has no {given[4:]}")
-    elif given.startswith("file:"):
+    elif given.startswith(_FILE):
         try:
-            secret = Path(given[5:]).expanduser().read_text("utf-8").strip()
+            secret = Path(given.removeprefix(_FILE)).expanduser().read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             problem(dotted, f"cannot read {given[5:]}: {error}")
     secret = (secret or "").strip()

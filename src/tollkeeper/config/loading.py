@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tollkeeper.apis.options import OutsideAccount
 from tollkeeper.config import reading
-from tollkeeper.config.accounts import accounts_of
+from tollkeeper.config.accounts import accounts_of, secret_files_of
 from tollkeeper.config.budgets import budgets_of
 from tollkeeper.config.limits import limits_of
 from tollkeeper.config.models import balancing_of, models_of
@@ -38,11 +38,18 @@ class Loaded(Struct, frozen=True):
     """The file as it was read."""
     resources: dict[str, dict[str, Any]] = {}
     """Of ordinary routes, by kind and id, in APISIX's form."""
+    secret_files: tuple[Path, ...] = ()
+    """Where secrets were read."""
 
     @property
     def folder(self) -> Path:
         """Where files are looked for that the config names."""
         return Path.cwd() if self.path is None else self.path.absolute().parent
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that were read: when one of them changes, it is time to load again."""
+        return self.secret_files if self.path is None else (self.path, *self.secret_files)
 
     def where(self, dotted: str) -> str:
         """`file:line: ` of a dotted name; nothing without a file."""
@@ -70,7 +77,19 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     outside = outside_of(config.outside, environment, problem)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config, accounts, models, path, limits, balancing_of(config), budgets, outside, text, resources)
+    return Loaded(
+        config,
+        accounts,
+        models,
+        path,
+        limits,
+        balancing_of(config),
+        budgets,
+        outside,
+        text,
+        resources,
+        secret_files=secret_files_of(config),
+    )
 
 
 def home(path: Path | None) -> Path:
