@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import latency, memory, peers, report, rounds, servers, startup
+from bench import latency, memory, peers, report, rounds, routes, servers, startup
 from bench.processes import Unready
 from bench.workloads import beside_published, workloads
 
-PARTS = ("small", "large", "fast", "paced", "apis", "latency", "memory", "start")
+PARTS = ("small", "routes", "large", "fast", "paced", "apis", "latency", "memory", "start")
 
 
 def main() -> int:
@@ -83,6 +83,12 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
             servers.check(published)
             for words, measure in beside_published().items():
                 found.lines += rounds.alternate(folder, words, measure, (gate, published), given.rounds, given.seconds)
+        if "routes" in asked:
+            _, measure = workloads(given.open, False)["small"]
+            with routes.gate(folder, mock.port) as routed:
+                servers.check(routed)
+                pair = (nginx, routed)
+                found.lines += rounds.alternate(folder, routes.WORDS, measure, pair, given.rounds, given.seconds)
         if "latency" in asked:
             found.latency = latency.alternate(folder, (mock, nginx, gate), given.rounds, given.seconds)
         if "start" in asked:

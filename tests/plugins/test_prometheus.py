@@ -1,6 +1,9 @@
 """prometheus: what requests came to, at the operators' port."""
 
+from kit.model_routes import ASKED, instance
 from kit.routed import Site
+from kit.scripted import ScriptedUpstream
+from kit.waiting import until
 
 
 def test_requests_are_counted_by_route_status_and_node(site: Site) -> None:
@@ -19,6 +22,27 @@ def test_requests_are_counted_by_route_status_and_node(site: Site) -> None:
         assert any(line.startswith("apisix_http_latency_bucket{") and 'type="upstream"' in line for line in lines)
         (sent,) = [each for each in lines if each.startswith("apisix_bandwidth{") and 'type="egress"' in each]
         assert float(sent.rpartition(" ")[2]) > 0
+
+
+def test_what_models_do_is_counted_by_model_and_instance(site: Site, provider: ScriptedUpstream) -> None:
+    path = site.route({"prometheus": {}, "ai-proxy": instance(provider)}, upstream=None)
+    assert site.ask(path, "POST", ASKED | {"model": "asked"})[0] == 200
+
+    def lines() -> list[str]:
+        body = site.gate.operator("GET", "/apisix/prometheus/metrics")[2].decode()
+        return [line for line in body.splitlines() if f'="{path[1:]}"' in line]
+
+    tokens = until(lambda: [line for line in lines() if line.startswith("apisix_llm_")])
+    found = {line.partition("{")[0]: line for line in tokens if 'type="ttft"' not in line}
+    assert found["apisix_llm_prompt_tokens"].endswith(" 9.0")
+    assert found["apisix_llm_completion_tokens"].endswith(" 3.0")
+    assert 'node="openai-compatible",' in found["apisix_llm_prompt_tokens"]
+    assert any(line.startswith("apisix_llm_latency_count{") and 'type="ttft"' in line for line in tokens)
+    assert "apisix_llm_active_connections" not in found
+    (status,) = [line for line in lines() if line.startswith("apisix_http_status{")]
+    for label in ('request_type="ai_chat"', 'request_llm_model="asked"', 'llm_model="gpt-4o-mini"'):
+        assert label in status
+        assert label in found["apisix_llm_prompt_tokens"]
 
 
 def test_the_numbers_are_behind_the_operators_key(site: Site) -> None:

@@ -30,6 +30,12 @@ enable_websocket = true
 plugins = {{ key-auth = {{}} }}
 upstream = {{ nodes = {{ "127.0.0.1:{port}" = 1 }} }}
 
+[routes.modelled]
+uri = "/modelled"
+enable_websocket = true
+plugins.ai-proxy = {{ provider = "openai", auth = {{ header = {{ Authorization = "Bearer sk" }} }} }}
+upstream = {{ nodes = {{ "127.0.0.1:{port}" = 1 }} }}
+
 [routes.plain]
 uri = "/plain"
 upstream = {{ nodes = {{ "127.0.0.1:{port}" = 1 }} }}
@@ -88,6 +94,14 @@ def test_plugins_decide_who_may_open_one(talking: GateProcess) -> None:
 
     assert refused.value.response.status_code == 401
     assert json.loads(refused.value.response.body or b"") == {"message": "Missing API key in request"}
+
+
+def test_what_a_plugin_serves_in_place_of_the_upstream_opens_no_socket(talking: GateProcess) -> None:
+    with pytest.raises(InvalidStatus) as refused, opened(talking, path="/modelled"):
+        pass
+
+    assert refused.value.response.status_code == 400
+    assert b"could not parse JSON" in (refused.value.response.body or b"")
 
 
 def test_a_route_without_enable_websocket_lets_none_in(talking: GateProcess) -> None:

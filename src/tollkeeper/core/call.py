@@ -129,8 +129,10 @@ class Call:
     _ended: bool = False
 
     def on_end(self, callback: Callable[[Call], None]) -> None:
-        """Runs `callback` once when the call is over: its last attempt is recorded, or it was refused."""
-        if self._endings is None:
+        """Runs `callback` once when the call is over, at once if it is: its last attempt is recorded, or it was refused."""
+        if self._ended:
+            callback(self)
+        elif self._endings is None:
             self._endings = [callback]
         else:
             self._endings.append(callback)

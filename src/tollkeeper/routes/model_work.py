@@ -20,6 +20,7 @@ from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.model_instances import patience, target
 from tollkeeper.routes.plugin import Surroundings
+from tollkeeper.routes.traffic import Traffic
 from tollkeeper.wire import json_text
 
 MOST_BODY: Schema = {"type": "integer", "minimum": 1, "default": 64 * 1024 * 1024}
@@ -64,6 +65,23 @@ class Choice:
     def called(self, name: str) -> str:
         """What limits and their headers call an instance: ai-proxy's has none of its own and is ai-proxy-PROVIDER."""
         return self._prefix + name
+
+
+class Handed:
+    """What became of an exchange: in its notes under this class, once it was handed to the engine."""
+
+    __slots__ = ("asked", "call", "model")
+
+    def __init__(self, call: Call, asked: str, model: str) -> None:
+        self.call = call
+        self.asked = asked
+        """The model that the client named; empty where it named none."""
+        self.model = model
+
+    @property
+    def kind(self) -> str:
+        """As APISIX's metrics call it."""
+        return "ai_stream" if self.call.streamed else "ai_chat"
 
 
 class Work:
@@ -116,7 +134,7 @@ class Work:
             return refused(400, "the request names no model, and the plugin's options have none")
         try:
             destination = await self._destination(names)
-            return await self._handed_over(exchange, handle, destination, found, model, body)
+            return await self._handed_over(exchange, handle, destination, found, model, given, body)
         except ClientLeft:
             raise
         except TollkeeperError as error:
@@ -124,7 +142,14 @@ class Work:
             return Response(error.status, found.dialect.render_error(error), Headers([kind, *error.headers]))
 
     async def _handed_over(
-        self, exchange: Exchange, handle: Handler, destination: Destination, found: Endpoint, model: str, body: bytes
+        self,
+        exchange: Exchange,
+        handle: Handler,
+        destination: Destination,
+        found: Endpoint,
+        model: str,
+        given: Mapping[str, Any],
+        body: bytes,
     ) -> Response:
         headers = [header for header in exchange.request.headers.items if header[0] in _PASSED_ON]
         members = json_text.members(body)
@@ -146,8 +171,14 @@ class Work:
             metered=found.metered,
             destination=destination,
         )
+        asked = given.get("model") or found.model
+        handed = exchange.notes[Handed] = Handed(call, asked if isinstance(asked, str) else "", model)
         for callback in exchange.notes.get(ON_END, ()):
             call.on_end(callback)
+        traffic: Traffic = self._gate.shared[Traffic]
+        place = _labels(exchange, handed)
+        traffic.begun(place)
+        call.on_end(lambda _: traffic.ended(place))
         return _response(await handle(call))
 
     async def _destination(self, names: Sequence[str]) -> Destination:
@@ -178,6 +209,13 @@ class Work:
                 del self._targets[known]
             found = self._targets[name, token] = target(name, self._instances[name], self._patience, token)
         return found
+
+
+def _labels(exchange: Exchange, handed: Handed) -> tuple[str, ...]:
+    """Those of `Traffic` for what models do, as far as they are known before an answer."""
+    route, consumer = exchange.route, "" if exchange.consumer is None else exchange.consumer.name
+    place = ("", "") if route is None else (route.id, route.service_id or "")
+    return (*place, consumer, exchange.notes[Choice].names[0], handed.kind, handed.asked, handed.model)
 
 
 def _streamed(found: Endpoint, members: Mapping[str, Any]) -> bool:

@@ -61,13 +61,23 @@ class Pipeline:
         chain, upstream = self.table.derived(exchange.route)
         try:
             response, chain = await self._admitted(exchange, rules, chain)
+            if response is None and exchange.serve is not None:
+                response = await exchange.serve(exchange)
             upstream = exchange.upstream or upstream
             if response is None and upstream is None:
                 raise CallerError("This route has no upstream.", status=404, code="not_found")
             if response is None and upstream is not None:
-                socket = await self._proxy.open(exchange, upstream, exchange.route.timeouts)
-                return None, socket, lambda: chains.log((rules, chain), exchange, self._trouble)
-        except TollkeeperError as error:
+                socket, node = await self._proxy.open(exchange, upstream, exchange.route.timeouts)
+
+                def ended() -> None:
+                    node.active -= 1
+                    chains.log((rules, chain), exchange, self._trouble)
+
+                return None, socket, ended
+        except BaseException as error:
+            if not isinstance(error, TollkeeperError) or isinstance(error, ClientLeft):
+                self._broke_off(exchange, (rules, chain), error)
+                raise
             response = refused(error)
         assert response is not None
         return self._outgoing(exchange, response, rules, chain), None, lambda: None

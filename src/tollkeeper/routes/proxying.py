@@ -87,8 +87,13 @@ class Proxy:
                 node.active -= 1
                 raise
 
-    async def open(self, exchange: Exchange, upstream: Upstream, timeouts: Patience | None) -> Duplex:
-        """A WebSocket to the first node that opens one. Raises GateError (503) and UpstreamError."""
+    async def open(self, exchange: Exchange, upstream: Upstream, timeouts: Patience | None) -> tuple[Duplex, Node]:
+        """A WebSocket to the first node that opens one, and the node, which has one more under way until it has ended.
+
+        Raises GateError (503) and UpstreamError.
+        """
+        if upstream.checks is not None:
+            self._watcher.begin(upstream)
         tried: list[Node] = []
         while True:
             node = upstream.choose(exchange, tried)
@@ -96,18 +101,26 @@ class Proxy:
                 raise GateError("The upstream has no node.", code="upstream_has_no_nodes", retryable=False)
             tried.append(node)
             exchange.node = node.name
+            exchange.tries += 1
             host = upstream.host_for(node, exchange)
             headers = [each for each in _headers(exchange.request, b"") if not each[0].startswith(b"sec-websocket-")]
             offered = exchange.request.headers.get(b"sec-websocket-protocol") or b""
             subprotocols = [each.strip() for each in offered.decode("latin-1").split(",") if each.strip()]
             seconds = (timeouts or upstream.timeouts).connect
+            node.active += 1
             try:
-                return await self._hops.connect_to(
+                socket = await self._hops.connect_to(
                     upstream.hop_to(node, host), host, target(exchange.request), headers, subprotocols, seconds
                 )
-            except UpstreamError:
+                return socket, node
+            except UpstreamError as error:
+                node.active -= 1
+                self._watcher.failed(upstream, node, error)
                 if len(tried) > upstream.retries:
                     raise
+            except BaseException:
+                node.active -= 1
+                raise
 
     async def _ask(
         self, exchange: Exchange, upstream: Upstream, node: Node, timeouts: Patience, watched: bool

@@ -18,6 +18,7 @@ _REQUEST = (
     *("code", "route", "matched_uri", "matched_host", "service", "consumer", "node"),
     *("request_type", "request_llm_model", "llm_model", "response_source"),
 )
+_WORK = ("route_id", "service_id", "consumer", "node", "request_type", "request_llm_model", "llm_model")
 MOST_SERIES = 20_000
 _OTHER = "other"
 
@@ -29,6 +30,9 @@ class Traffic:
         self._status: dict[tuple[str, ...], int] = {}
         self._latency: dict[tuple[str, ...], Histogram] = {}
         self._bytes: dict[tuple[str, ...], int] = {}
+        self._work: dict[tuple[str, ...], Histogram] = {}
+        self._tokens: dict[tuple[str, ...], int] = {}
+        self._active: dict[tuple[str, ...], int] = {}
         self._requests = 0
 
     def add(
@@ -46,14 +50,16 @@ class Traffic:
         upstream_seconds: float | None,
         received: int,
         sent: int,
+        kind: str = "traditional_http",
+        asked: str = "",
+        model: str = "",
     ) -> None:
-        """One request that is over. Seconds and bytes."""
+        """One request that is over. Seconds and bytes; `asked` and `model`: what models do for it."""
         self._requests += 1
-        labels = (code, route, uri, host, service, consumer, node, "traditional_http", "", "", source)
+        labels = (code, route, uri, host, service, consumer, node, kind, asked, model, source)
         if labels not in self._status and len(self._status) >= MOST_SERIES:
-            uri = host = consumer = _OTHER
-            labels = (code, _OTHER, uri, host, _OTHER, consumer, _OTHER, "traditional_http", "", "", source)
-            route = service = node = _OTHER
+            route = uri = host = service = consumer = node = _OTHER
+            labels = (code, route, uri, host, service, consumer, node, kind, _OTHER, _OTHER, source)
         self._status[labels] = self._status.get(labels, 0) + 1
         place = (route, service, consumer, node)
         self._took("request", place, seconds)
@@ -62,6 +68,28 @@ class Traffic:
         self._took("apisix", place, max(seconds - (upstream_seconds or 0.0), 0.0))
         for kind, size in (("ingress", received), ("egress", sent)):
             self._bytes[kind, *place] = self._bytes.get((kind, *place), 0) + size
+
+    def begun(self, place: tuple[str, ...]) -> None:
+        """A model works for a request; `place` are the labels of what models do."""
+        self._active[place] = self._active.get(place, 0) + 1
+
+    def ended(self, place: tuple[str, ...]) -> None:
+        """It does no more."""
+        self._active[place] -= 1
+        if not self._active[place]:
+            del self._active[place]
+
+    def worked(
+        self, place: tuple[str, ...], prompt: int, completion: int, milliseconds: float, first: float | None
+    ) -> None:
+        """What one attempt came to: tokens, and milliseconds in all and to the first byte."""
+        if ("prompt", *place) not in self._tokens and len(self._tokens) >= MOST_SERIES:
+            place = (_OTHER,) * len(_WORK)
+        for kind, count in (("prompt", prompt), ("completion", completion)):
+            self._tokens[kind, *place] = self._tokens.get((kind, *place), 0) + count
+        for kind, took in (("total", milliseconds), ("ttft", first)):
+            if took is not None:
+                self._work.setdefault((kind, *place), Histogram(_MILLISECONDS)).observe(took)
 
     def _took(self, kind: str, place: tuple[str, ...], seconds: float) -> None:
         histogram = self._latency.get((kind, *place))
@@ -96,9 +124,29 @@ class Traffic:
         for labels, size in self._bytes.items():
             band.add_metric(labels, size)
         yield _plain(band)
+        yield from self._of_models()
         requests = CounterMetricFamily("apisix_http_requests", "The total number of client requests")
         requests.add_metric((), self._requests)
         yield requests
+
+    def _of_models(self) -> "Iterator[Metric]":
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+        words = "Milliseconds that models took, in all and to the first byte"
+        latency = HistogramMetricFamily("apisix_llm_latency", words, labels=("type", *_WORK))
+        for labels, histogram in self._work.items():
+            latency.add_metric(labels, histogram.cumulative(), histogram.total)
+        yield latency
+        for kind in ("prompt", "completion"):
+            tokens = CounterMetricFamily(f"apisix_llm_{kind}_tokens", f"Tokens of kind {kind}", labels=_WORK)
+            for labels, count in self._tokens.items():
+                if labels[0] == kind:
+                    tokens.add_metric(labels[1:], count)
+            yield _plain(tokens)
+        active = GaugeMetricFamily("apisix_llm_active_connections", "Requests that models work for now", labels=_WORK)
+        for place, count in self._active.items():
+            active.add_metric(place, count)
+        yield active
 
 
 def _plain(family: "Metric") -> "Metric":
