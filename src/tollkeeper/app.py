@@ -51,6 +51,7 @@ from tollkeeper.policies.idempotency import Idempotency
 from tollkeeper.policies.limits import Limits
 from tollkeeper.policies.rights import Rights
 from tollkeeper.routes.assembly import Routes
+from tollkeeper.routes.plugin import Room
 from tollkeeper.routes.proposals import Proposals
 from tollkeeper.routes.registry import Registry
 from tollkeeper.sharing.receipts import Receipts
@@ -345,6 +346,7 @@ class App:
             keys=self.keys,
             handle=self.flow.handle,
             parameters=options.path_parameters,
+            room=Room(options.counters, options.cache_bytes),
             environment=environment,
             home=self.home,
             random=Random(),

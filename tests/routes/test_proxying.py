@@ -1,5 +1,6 @@
 """What happens between the gate and the nodes of an upstream."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -64,6 +65,25 @@ def test_a_silent_node_is_504_after_the_route_s_time(gate_with_routes: GateProce
         status, _, body = request("GET", url, {})
 
     assert (status, json.loads(body)["code"]) == (504, "upstream_timeout")
+
+
+def test_a_node_that_takes_no_more_of_a_body_is_504_after_the_route_s_time(gate_with_routes: GateProcess) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        timeout = {"timeout": {"connect": 5, "send": 0.3, "read": 600}}
+        route(gate_with_routes, "/deaf", {f"127.0.0.1:{deaf.getsockname()[1]}": 1}, timeout)
+        with RawClient(gate_with_routes.port, 30) as client:
+            client.send(b"PUT /deaf HTTP/1.1\r\nhost: gate\r\ncontent-length: 100000000\r\n\r\n")
+            pushing = threading.Thread(target=_push, args=(client.sock, b"x" * 100_000_000), daemon=True)
+            pushing.start()
+            answer = client.read_until(b"upstream_timeout")
+        pushing.join(20)
+
+    assert answer.startswith(b"HTTP/1.1 504 ")
+
+
+def _push(sock: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        sock.sendall(data)
 
 
 def test_bodies_stream_both_ways(gate_with_routes: GateProcess) -> None:

@@ -29,6 +29,11 @@ class RoutingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     read_body: Positive = 64 * 1024 * 1024
     """Bytes of a body that plugins may read as a whole; 413."""
 
+    counters: Positive = 100_000
+    """Keys that each limit counts at one time; the one used longest ago is forgotten first."""
+    cache_bytes: Positive = 128 * 1024 * 1024
+    """Of the answers in each zone of proxy-cache."""
+
     def __post_init__(self) -> None:
         for network in self.allow_nodes:
             try:

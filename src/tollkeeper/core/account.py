@@ -48,9 +48,10 @@ class Balancing(Struct, frozen=True, kw_only=True):
 
 
 class Patience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds allowed to one attempt: to connect, to the first byte, between bytes, in all."""
+    """Seconds allowed to one attempt: to connect, to take what is sent, to the first byte, between bytes, in all."""
 
     connect: Seconds = 10.0
+    send: Seconds = 120.0
     first_byte: Seconds = 600.0
     idle: Seconds = 120.0
     total: Seconds = 3600.0

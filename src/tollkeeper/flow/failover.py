@@ -299,6 +299,7 @@ def _within(seconds: float, member: Member) -> Patience:
     own = member.target.account.timeouts
     return Patience(
         connect=min(own.connect, seconds),
+        send=own.send,
         first_byte=own.first_byte,
         idle=own.idle,
         total=min(own.total, seconds),

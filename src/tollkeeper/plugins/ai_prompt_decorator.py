@@ -7,18 +7,7 @@ import msgspec
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Plugin
-
-_MESSAGES: Schema = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "role": {"type": "string", "enum": ["system", "user", "assistant"]},
-            "content": {"type": "string", "minLength": 1},
-        },
-        "required": ["role", "content"],
-    },
-}
+from tollkeeper.routes.prompts import MESSAGES, asked
 
 
 class AiPromptDecorator(Plugin):
@@ -27,17 +16,16 @@ class AiPromptDecorator(Plugin):
     priority = 1070
     schema: ClassVar[Schema] = {
         "type": "object",
-        "properties": {"prepend": _MESSAGES, "append": _MESSAGES},
+        "properties": {"prepend": MESSAGES, "append": MESSAGES},
         "anyOf": [{"required": ["prepend"]}, {"required": ["append"]}],
     }
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
-        try:
-            given = msgspec.json.decode(await exchange.request.read())
-        except msgspec.DecodeError as error:
-            return Response.json(400, {"message": f"could not parse JSON request body: {error}"})
-        name = "input" if isinstance(given, dict) and "messages" not in given and "input" in given else "messages"
-        messages = given.get(name) if isinstance(given, dict) else None
+        given = await asked(exchange)
+        if isinstance(given, Response):
+            return given
+        name = "input" if "messages" not in given and "input" in given else "messages"
+        messages = given.get(name)
         if isinstance(messages, str) and name == "input":
             messages = [{"role": "user", "content": messages}]
         if not isinstance(messages, list):

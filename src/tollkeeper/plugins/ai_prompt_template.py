@@ -10,20 +10,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Plugin
+from tollkeeper.routes.prompts import MESSAGES, asked
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=ChainableUndefined, autoescape=False)
-MESSAGES: Schema = {
-    "type": "array",
-    "minItems": 1,
-    "items": {
-        "type": "object",
-        "properties": {
-            "role": {"type": "string", "enum": ["system", "user", "assistant"]},
-            "content": {"type": "string", "minLength": 1},
-        },
-        "required": ["role", "content"],
-    },
-}
 
 
 class AiPromptTemplate(Plugin):
@@ -42,7 +31,10 @@ class AiPromptTemplate(Plugin):
                         "name": {"type": "string", "minLength": 1},
                         "template": {
                             "type": "object",
-                            "properties": {"model": {"type": "string", "minLength": 1}, "messages": MESSAGES},
+                            "properties": {
+                                "model": {"type": "string", "minLength": 1},
+                                "messages": {**MESSAGES, "minItems": 1},
+                            },
                             "required": ["messages"],
                         },
                     },
@@ -59,12 +51,9 @@ class AiPromptTemplate(Plugin):
         }
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
-        try:
-            given = msgspec.json.decode(await exchange.request.read())
-        except msgspec.DecodeError as error:
-            return Response.json(400, {"message": f"could not parse JSON request body: {error}"})
-        if not isinstance(given, dict):
-            return Response.json(400, {"message": "the JSON request body must be an object"})
+        given = await asked(exchange)
+        if isinstance(given, Response):
+            return given
         name = given.get("template_name")
         if not name:
             return Response.json(400, {"message": "template name is missing in request."})

@@ -93,7 +93,7 @@ class AiRateLimiting(Plugin):
             cost_expressions.compiled(conf["cost_expr"])
 
     def prepare(self) -> None:
-        self._windows = Windows()
+        self._windows = Windows(most=self.gate.room.counters)
         self._own: dict[str, Mapping[str, Any]] = {each["name"]: each for each in self.conf.get("instances", ())}
         strategy = self.conf["limit_strategy"]
         self._cost = cost_expressions.compiled(self.conf["cost_expr"]) if strategy == "expression" else None

@@ -5,36 +5,30 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from tollkeeper.routes.batches import Batches
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.expressions import BadExpression, compiled
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.plugin import Conf, Plugin
-from tollkeeper.routes.records import LOG_FORMAT, record
+from tollkeeper.routes.loggers import FIELDS, Logger
+from tollkeeper.routes.plugin import Conf
+from tollkeeper.routes.records import LOG_FORMAT
 
-_MOST = 512 * 1024
 _QUIET = 0.05
 """Seconds that a line may wait for others before the file is opened for it."""
 
 
-class FileLogger(Plugin):
+class FileLogger(Logger):
     """The file lies below the gate's home: whoever may change routes must not thereby write anywhere."""
 
     priority = 399
-    only_reads = True
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {
             "path": {"type": "string", "minLength": 1},
-            "log_format": LOG_FORMAT,
-            "include_req_body": {"type": "boolean", "default": False},
-            "include_resp_body": {"type": "boolean", "default": False},
-            "max_req_body_bytes": {"type": "integer", "minimum": 1, "default": _MOST},
-            "max_resp_body_bytes": {"type": "integer", "minimum": 1, "default": _MOST},
+            **FIELDS,
             "match": {"type": "array", "maxItems": 20, "items": {"type": "array"}},
         },
     }
-    metadata_schema: ClassVar[Schema] = {
+    metadata_schema: ClassVar[Schema | None] = {
         "type": "object",
         "properties": {"path": {"type": "string", "minLength": 1}, "log_format": LOG_FORMAT},
     }
@@ -51,42 +45,12 @@ class FileLogger(Plugin):
 
     def prepare(self) -> None:
         self._match = [compiled(rules) for rules in self.conf.get("match", ())]
-        self._batches = Batches(
-            self._deliver,
-            lambda count, why: self.gate.say("plugin_log_lost", plugin="file-logger", lines=count, reason=why),
-            size=1000,
-            quiet=_QUIET,
-            longest=1.0,
-            retries=0,
-            pause=0.0,
-        )
+        self.batched(size=1000, quiet=_QUIET, longest=1.0)
 
-    async def access(self, exchange: Exchange) -> None:
-        exchange.notes[self] = bytearray()
-        if self.conf["include_req_body"]:
-            await exchange.request.read()
+    def wanted(self, exchange: Exchange) -> bool:
+        return not self._match or any(holds(exchange) for holds in self._match)
 
-    def body_filter(self, exchange: Exchange, chunk: bytes, last: bool) -> bytes:
-        kept = exchange.notes.get(self)
-        if self.conf["include_resp_body"] and kept is not None:
-            kept += chunk[: max(self.conf["max_resp_body_bytes"] - len(kept), 0)]
-        return chunk
-
-    def log(self, exchange: Exchange) -> None:
-        if self._match and not any(holds(exchange) for holds in self._match):
-            return
-        bodies = {}
-        if self.conf["include_req_body"] and exchange.request.whole is not None:
-            bodies["request"] = exchange.request.whole[: self.conf["max_req_body_bytes"]]
-        if self.conf["include_resp_body"]:
-            bodies["response"] = bytes(exchange.notes.get(self, b""))
-        log_format = self.conf.get("log_format") or self.gate.metadata("file-logger").get("log_format")
-        self._batches.put(record(exchange, log_format, self.gate.now(), self.gate.monotonic(), bodies))
-
-    def close(self) -> None:
-        self._batches.flush()
-
-    async def _deliver(self, lines: Sequence[bytes]) -> None:
+    async def deliver(self, lines: Sequence[bytes]) -> None:
         path = self.conf.get("path") or self.gate.metadata("file-logger").get("path")
         if path is None:
             raise ValueError("no path is configured")

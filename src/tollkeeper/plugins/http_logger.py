@@ -6,32 +6,22 @@ from urllib.parse import urlsplit
 
 from tollkeeper.core.errors import UpstreamError
 from tollkeeper.routes.asking import ask
-from tollkeeper.routes.batches import Batches
-from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.plugin import Conf, Plugin
-from tollkeeper.routes.records import LOG_FORMAT, record
-
-_MOST = 512 * 1024
-"""Bytes of a body that are logged."""
+from tollkeeper.routes.loggers import FIELDS, Logger
+from tollkeeper.routes.plugin import Conf
 
 
-class HttpLogger(Plugin):
+class HttpLogger(Logger):
     """JSON by POST. No request waits for it; what cannot be delivered after the retries is counted in the gate's log."""
 
     priority = 410
-    only_reads = True
     schema: ClassVar[Schema] = {
         "type": "object",
         "properties": {
             "uri": {"type": "string", "pattern": r"^https?://"},
             "auth_header": {"type": "string"},
             "timeout": {"type": "integer", "minimum": 1, "default": 3},
-            "log_format": LOG_FORMAT,
-            "include_req_body": {"type": "boolean", "default": False},
-            "include_resp_body": {"type": "boolean", "default": False},
-            "max_req_body_bytes": {"type": "integer", "minimum": 1, "default": _MOST},
-            "max_resp_body_bytes": {"type": "integer", "minimum": 1, "default": _MOST},
+            **FIELDS,
             "concat_method": {"type": "string", "enum": ["json", "new_line"], "default": "json"},
             "batch_max_size": {"type": "integer", "minimum": 1, "default": 1000},
             "inactive_timeout": {"type": "integer", "minimum": 1, "default": 5},
@@ -42,7 +32,6 @@ class HttpLogger(Plugin):
         },
         "required": ["uri"],
     }
-    metadata_schema: ClassVar[Schema] = {"type": "object", "properties": {"log_format": LOG_FORMAT}}
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
@@ -51,9 +40,7 @@ class HttpLogger(Plugin):
 
     def prepare(self) -> None:
         conf = self.conf
-        self._batches = Batches(
-            self._deliver,
-            lambda count, why: self.gate.say("plugin_log_lost", plugin="http-logger", lines=count, reason=why),
+        self.batched(
             size=conf["batch_max_size"],
             quiet=conf["inactive_timeout"],
             longest=conf["buffer_duration"],
@@ -61,30 +48,7 @@ class HttpLogger(Plugin):
             pause=conf["retry_delay"],
         )
 
-    async def access(self, exchange: Exchange) -> None:
-        exchange.notes[self] = bytearray()
-        if self.conf["include_req_body"]:
-            await exchange.request.read()
-
-    def body_filter(self, exchange: Exchange, chunk: bytes, last: bool) -> bytes:
-        kept = exchange.notes.get(self)
-        if self.conf["include_resp_body"] and kept is not None:
-            kept += chunk[: max(self.conf["max_resp_body_bytes"] - len(kept), 0)]
-        return chunk
-
-    def log(self, exchange: Exchange) -> None:
-        bodies = {}
-        if self.conf["include_req_body"] and exchange.request.whole is not None:
-            bodies["request"] = exchange.request.whole[: self.conf["max_req_body_bytes"]]
-        if self.conf["include_resp_body"]:
-            bodies["response"] = bytes(exchange.notes.get(self, b""))
-        log_format = self.conf.get("log_format") or self.gate.metadata("http-logger").get("log_format")
-        self._batches.put(record(exchange, log_format, self.gate.now(), self.gate.monotonic(), bodies))
-
-    def close(self) -> None:
-        self._batches.flush()
-
-    async def _deliver(self, lines: Sequence[bytes]) -> None:
+    async def deliver(self, lines: Sequence[bytes]) -> None:
         in_json = self.conf["concat_method"] == "json"
         if not in_json:
             body = b"\n".join(lines)

@@ -78,10 +78,12 @@ class LimitCount(Plugin):
         sliding = self.conf["window_type"] == "sliding"
         group = self.conf.get("group")
         if group is None:
-            self._windows = Windows(sliding=sliding)
+            self._windows = Windows(sliding=sliding, most=self.gate.room.counters)
         else:
             content = repr(sorted((name, value) for name, value in self.conf.items()))
-            self._windows = self.gate.shared.setdefault(("limit-count", group, content), Windows(sliding=sliding))
+            self._windows = self.gate.shared.setdefault(
+                ("limit-count", group, content), Windows(sliding=sliding, most=self.gate.room.counters)
+            )
 
     def access(self, exchange: Exchange) -> Response | None:
         conf = self.conf

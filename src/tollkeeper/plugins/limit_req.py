@@ -30,7 +30,7 @@ class LimitReq(Plugin):
     }
 
     def prepare(self) -> None:
-        self._buckets = LeakyBuckets(self.conf["rate"], self.conf["burst"])
+        self._buckets = LeakyBuckets(self.conf["rate"], self.conf["burst"], self.gate.room.counters)
 
     async def access(self, exchange: Exchange) -> Response | None:
         wait = self._buckets.take(key_of(self.conf, exchange), self.gate.monotonic())

@@ -12,8 +12,6 @@ from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
 
 ZONES = {"memory_cache": "memory", "disk_cache_one": "disk"}
-ZONE_BYTES = 128 * 1024 * 1024
-"""Of all answers in one zone."""
 MOST_VARIANTS = 64
 _OF_AN_ANSWER = 1024
 _STATUS = b"apisix-cache-status"
@@ -43,9 +41,9 @@ class _Entry:
 
 
 class Zone:
-    """Answers by key, the least recently used forgotten first."""
+    """Answers by key, up to `most` bytes, the least recently used forgotten first."""
 
-    def __init__(self, most: int = ZONE_BYTES) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
         self._size = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -140,7 +138,9 @@ class ProxyCache(Plugin):
             raise ValueError(f"invalid or empty cache_zone for cache_strategy: {strategy}")
 
     def prepare(self) -> None:
-        self._zone: Zone = self.gate.shared.setdefault(("proxy-cache", self.conf["cache_zone"]), Zone())
+        self._zone: Zone = self.gate.shared.setdefault(
+            ("proxy-cache", self.conf["cache_zone"]), Zone(self.gate.room.cache_bytes)
+        )
 
     def access(self, exchange: Exchange) -> Response | None:
         request, conf = exchange.request, self.conf

@@ -13,7 +13,7 @@ from tollkeeper.core.revisions import Revisions
 from tollkeeper.routes.administration import Actor, Administration, Desired
 from tollkeeper.routes.checking import Checker
 from tollkeeper.routes.pipeline import Pipeline
-from tollkeeper.routes.plugin import Surroundings
+from tollkeeper.routes.plugin import Room, Surroundings
 from tollkeeper.routes.proxying import Proxy
 from tollkeeper.routes.registry import Registry
 from tollkeeper.routes.table import Table
@@ -37,6 +37,7 @@ class Routes:
         keys: Keys,
         handle: Handler,
         parameters: bool,
+        room: Room,
         environment: Mapping[str, str],
         home: Path,
         random: Random,
@@ -55,6 +56,7 @@ class Routes:
         self.administration = Administration(store, Checker(registry, allowed), now, self.table.put, self.table.remove)
         self._say = say
         self.table.gate = Surroundings(
+            room=room,
             now=now,
             monotonic=monotonic,
             random=random,

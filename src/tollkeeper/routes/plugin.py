@@ -57,9 +57,20 @@ Outcome = Response | None | Awaitable[Response | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """How much plugins may keep in memory."""
+
+    counters: int
+    """Keys that each limit counts at one time."""
+    cache_bytes: int
+    """Bytes of answers in each zone of proxy-cache."""
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a plugin may use of the gate around it."""
 
+    room: Room
     now: Clock
     """Unix seconds."""
     monotonic: Clock

@@ -126,6 +126,6 @@ class Upstream:
 def timeouts_of(given: Mapping[str, Any] | None) -> Patience:
     """Seconds to connect, to send and to wait for bytes, 60 each where nothing is said."""
     if given is None:
-        return Patience(connect=_SECONDS, first_byte=_SECONDS, idle=_SECONDS, total=_NEVER)
-    read = float(given["read"])
-    return Patience(connect=float(given["connect"]), first_byte=read, idle=read, total=_NEVER)
+        return Patience(connect=_SECONDS, send=_SECONDS, first_byte=_SECONDS, idle=_SECONDS, total=_NEVER)
+    connect, send, read = (float(given[each]) for each in ("connect", "send", "read"))
+    return Patience(connect=connect, send=send, first_byte=read, idle=read, total=_NEVER)

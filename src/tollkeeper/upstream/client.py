@@ -105,10 +105,12 @@ class HttpClient:
                 parts.append(b"content-length: %d\r\n" % len(body))
             parts += (b"\r\n", body)
             connection.write(b"".join(parts))
+            if connection.full:
+                answer.upload(loop.create_task(connection.drained(timeouts.send)))
         else:
             parts.append(b"\r\n" if sized else b"transfer-encoding: chunked\r\n\r\n")
             connection.write(b"".join(parts))
-            answer.upload(loop.create_task(connection.write_all(body, chunked=not sized)))
+            answer.upload(loop.create_task(connection.write_all(body, not sized, timeouts.send)))
         return answer
 
     async def close(self) -> None:

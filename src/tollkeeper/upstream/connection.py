@@ -81,15 +81,32 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(data)
 
-    async def write_all(self, chunks: AsyncIterator[bytes], chunked: bool) -> None:
-        """A streamed body, as fast as the provider takes it. Stops early once the answer has ended."""
+    @property
+    def full(self) -> bool:
+        """Whether more was written than the provider takes at once."""
+        return self._paused_writing
+
+    async def drained(self, seconds: float) -> None:
+        """Until it has taken enough of what was written. Raises UpstreamError (504) where that takes too long."""
+        if not self._paused_writing or self._writable is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._writable
+        except TimeoutError:
+            raise failures.not_taken(seconds) from None
+
+    async def write_all(self, chunks: AsyncIterator[bytes], chunked: bool, seconds: float) -> None:
+        """A streamed body, as fast as the provider takes it. Stops early once the answer has ended.
+
+        Raises UpstreamError (504) where a piece is not taken within `seconds`.
+        """
         async for chunk in chunks:
             if self.lost or self.answer is None:
                 return
             if chunk:
                 self.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-            if self._paused_writing and self._writable is not None:
-                await self._writable
+            await self.drained(seconds)
         if chunked and not self.lost:
             self.write(b"0\r\n\r\n")
 

@@ -55,6 +55,13 @@ def headers_too_large(limit: int) -> UpstreamError:
     )
 
 
+def not_taken(seconds: float) -> UpstreamError:
+    """It reads no more of the request."""
+    return UpstreamError(
+        f"The provider did not take the request within {seconds:g} s.", status=504, code="upstream_timeout"
+    )
+
+
 def silent(seconds: float) -> UpstreamError:
     """No first byte in time."""
     return UpstreamError(f"The provider did not answer within {seconds:g} s.", status=504, code="upstream_timeout")

@@ -1,0 +1,31 @@
+"""What plugins that change prompts have in common: messages as they are configured, and a request's JSON object."""
+
+from typing import Any
+
+import msgspec
+
+from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.json_schema import Schema
+
+MESSAGES: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "role": {"type": "string", "enum": ["system", "user", "assistant"]},
+            "content": {"type": "string", "minLength": 1},
+        },
+        "required": ["role", "content"],
+    },
+}
+
+
+async def asked(exchange: Exchange) -> dict[str, Any] | Response:
+    """The request's JSON object, or the refusal of what is none."""
+    try:
+        given = msgspec.json.decode(await exchange.request.read())
+    except msgspec.DecodeError as error:
+        return Response.json(400, {"message": f"could not parse JSON request body: {error}"})
+    if not isinstance(given, dict):
+        return Response.json(400, {"message": "the JSON request body must be an object"})
+    return given
