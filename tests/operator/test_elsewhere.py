@@ -2,13 +2,16 @@
 
 import asyncio
 import itertools
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit.apisix import ApisixAdmin
+from kit.gate import running_gate
 from tollkeeper.core.errors import CallerError
 from tollkeeper.operator.admin_client import AdminApi
 from tollkeeper.operator.elsewhere import Elsewhere
@@ -160,3 +163,30 @@ def test_credentials_are_changed_under_their_consumer_and_shown_without_secrets(
 def test_a_wrong_key_is_said(there: ApisixAdmin) -> None:
     with pytest.raises(CallerError, match="does not take this key"):
         _at(there, lambda desk: desk.fresh(), key="wrong")
+
+
+def test_the_operator_ports_tools_are_about_its_routes_where_the_config_says_so(tmp_path: Path) -> None:
+    with ApisixAdmin() as apisix, ApisixAdmin(key="") as gateway:
+        config = f'[mcp.admin]\nurl = "{apisix.url}"\nkey = "env:APISIX"\ngateway = "{gateway.url}"\n'
+        with running_gate(tmp_path, config, {"APISIX": apisix.key}) as gate:
+
+            def use(tool: str, **arguments: Any) -> Any:
+                params = {"name": tool, "arguments": arguments}
+                message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+                status, _, body = gate.operator("POST", "/mcp", message)
+                assert status == 200, body
+                result = json.loads(body)["result"]
+                return result["content"][0]["text"] if result["isError"] else result["structuredContent"]
+
+            step = {"do": "put", "kind": "routes", "id": "hello", "value": ROUTE}
+            plan = use("propose_changes", what="a greeting", steps=[step])
+            assert apisix.written() == []
+            revision = use("apply_proposal", id=plan["id"])
+            assert apisix.stored["routes/hello"]["uri"] == "/hello"
+            assert use("list_resources", kind="routes")["total"] == 1
+            assert gate.command("routes", "list") == {}
+            assert use("send_request", method="GET", path="/hello")["status"] == 401
+            assert use("get_plugin_schema", name="nothing") == "unknown plugin [nothing]"
+            assert "key-auth" in use("list_plugins")["plugins"]
+            use("undo_revision", revision=revision["revision"])
+            assert apisix.stored == {}

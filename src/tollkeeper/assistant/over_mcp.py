@@ -61,6 +61,7 @@ class Toolbox:
             takes=described["inputSchema"],
             gives=described.get("outputSchema"),
             run=run,
+            checks_arguments=True,
             reads=hints.get("readOnlyHint", False),
             destroys=hints.get("destructiveHint", True),
             repeatable=hints.get("idempotentHint", False),

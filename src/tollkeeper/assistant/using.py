@@ -63,7 +63,8 @@ class Using:
         if tool is None:
             raise Refused(f"There is no tool {use.name[:64]!r}. There are: {', '.join(self._tools)}.")
         given = _arguments(use.arguments)
-        check(tool, given)
+        if not tool.checks_arguments:
+            check(tool, given)
         asked = await question_of(tool, given, self._plans, self._look)
         if asked is not None:
             if asked.title in self._declined:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tollkeeper.apis.options import OutsideAccount
 from tollkeeper.config import reading
-from tollkeeper.config.accounts import accounts_of, secret_files_of
+from tollkeeper.config.accounts import accounts_of, secret_files_of, secret_of
 from tollkeeper.config.budgets import budgets_of
 from tollkeeper.config.limits import limits_of
 from tollkeeper.config.models import balancing_of, models_of
@@ -40,6 +40,8 @@ class Loaded(Struct, frozen=True):
     """Of ordinary routes, by kind and id, in APISIX's form."""
     secret_files: tuple[Path, ...] = ()
     """Where secrets were read."""
+    admin_key: str | None = None
+    """[mcp.admin]'s."""
 
     @property
     def folder(self) -> Path:
@@ -75,6 +77,8 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
     limits = limits_of(config.limits, config.retry.deadline, problem)
     budgets = budgets_of(config.budgets, problem)
     outside = outside_of(config.outside, environment, problem)
+    admin = config.mcp.admin
+    admin_key = None if admin is None else secret_of(admin.key, environment, "mcp.admin.key", problem)
     if problems:
         raise ConfigError(problems)
     return Loaded(
@@ -89,6 +93,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, demo: bool = Fals
         text,
         resources,
         secret_files=secret_files_of(config),
+        admin_key=admin_key,
     )
 
 

@@ -68,6 +68,22 @@ class OAuthOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return urlsplit(self.resource).path.rstrip("/")
 
 
+class AdminOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[mcp.admin]: whose routes the operator port's tools are about, where they are not the gate's own."""
+
+    url: str
+    """Of an Admin API of APISIX's kind."""
+    key: str
+    """Its key: `env:NAME` or `file:PATH`."""
+    gateway: str | None = None
+    """Where its gateway takes requests, for `send_request`."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("url", self.url), ("gateway", self.gateway)):
+            if value is not None and not value.startswith(("http://", "https://")):
+                raise ValueError(f"{name} is no address such as http://host:9180: {value}")
+
+
 class McpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[mcp]"""
 
@@ -79,6 +95,8 @@ class McpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Operations behind routes that a caller is shown as tools, at most."""
     contact: str = "operators@localhost"
     """Whom users of a chat plugin write to."""
+    admin: AdminOptions | None = None
+    """Another Admin API for the operator port's tools; read when the gate starts."""
     oauth: OAuthOptions | None = None
     """Where it is left out, only keys open the operator port's /mcp."""
 

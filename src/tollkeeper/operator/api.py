@@ -33,7 +33,7 @@ from tollkeeper.operator import (
 )
 from tollkeeper.operator.admin import PREFIX, admin
 from tollkeeper.operator.admin_keys import AdminKeys
-from tollkeeper.operator.desks import OwnDesk
+from tollkeeper.operator.desks import desk_of
 from tollkeeper.operator.mcp import CALLER, mcp
 from tollkeeper.operator.oauth import WELL_KNOWN, Caller, OAuth, key_needed, unavailable
 from tollkeeper.operator.origins import Origins
@@ -63,7 +63,7 @@ def operator_app(app: App) -> ASGIApp:
     async def administered(request: Request) -> Response:
         return await admin(request, app)
 
-    desk = OwnDesk(app)
+    desk = desk_of(app)
 
     async def tools(request: Request) -> Response:
         return await mcp(request, app, desk)

@@ -1,5 +1,6 @@
 """Where chat's changes go: the gate's own routes, or those of another Admin API. The tools are the same over both."""
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,6 +9,7 @@ from tollkeeper.mcp.tool import Arguments, Refused
 from tollkeeper.operator import trying
 from tollkeeper.routes.administration import Actor, Administration
 from tollkeeper.routes.proposals import Proposal, Proposals, Step
+from tollkeeper.upstream.nodes import Allowed
 
 if TYPE_CHECKING:
     from tollkeeper.app import App
@@ -45,6 +47,19 @@ class Desk(Protocol):
     async def send(self, given: Arguments) -> dict[str, Any]:
         """See `trying.send`."""
         ...
+
+
+def desk_of(app: "App") -> Desk:
+    """As the config says: the gate's own, or [mcp.admin]'s."""
+    admin, key = app.loaded.config.mcp.admin, app.loaded.admin_key
+    if admin is None or key is None:
+        return OwnDesk(app)
+    from tollkeeper.operator.admin_client import AdminApi  # few gates have another's routes in their care
+    from tollkeeper.operator.elsewhere import Elsewhere
+
+    allowed = Allowed(app.loaded.config.routing.allow_nodes)
+    api = AdminApi(app.client, admin.url, key)
+    return Elsewhere(api, app.client, admin.gateway, allowed, app.new_id, time.time)
 
 
 class OwnDesk:
