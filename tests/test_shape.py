@@ -77,6 +77,7 @@ WITHOUT_A_MIRROR = {
     "dialects/openai_endpoints.py": "clients/test_openai_python.py",
     "dialects/openai_errors.py": "server/test_door.py",
     "dialects/openai_paths.py": "policies/test_rights.py",
+    "dialects/endpoint.py": "server/test_paths.py",
     "dialects/openai_realtime.py": "server/test_realtime.py",
     "dialects/openai_request.py": "server/test_door.py",
     "dialects/paths.py": "server/test_paths.py",

@@ -10,7 +10,8 @@ import msgspec
 from tollkeeper.config.reading import Problem
 from tollkeeper.config.tables import Config, ProviderConfig
 from tollkeeper.core.account import Account
-from tollkeeper.core.provider import HERE, TRANSLATED, Provider
+from tollkeeper.core.provider import HERE, Provider
+from tollkeeper.dialects.paths import RELAYED
 from tollkeeper.providers import PROVIDERS
 
 _FILE = "file:"
@@ -91,9 +92,9 @@ def _provider(
             problem(f"{dotted}.prices", f"expected none or one of: {', '.join(sorted(known))}")
         changes["prices"] = None if given.prices == "none" else given.prices
     if given.speaks is not None:
-        unknown = [name for name in given.speaks if name not in TRANSLATED]
+        unknown = [name for name in given.speaks if name not in RELAYED]
         if unknown or not given.speaks:
-            problem(f"{dotted}.speaks", f"expected some of: {', '.join(sorted(TRANSLATED))}")
+            problem(f"{dotted}.speaks", f"expected some of: {', '.join(sorted(RELAYED))}")
         changes["speaks"] = {name: provider.speaks.get(name, HERE) for name in given.speaks}
     if given.sockets is not None:
         if any(name != "openai_responses" for name in given.sockets):

@@ -67,10 +67,10 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """openai_chat: wants its own reasoning_content back in the history."""
     docs: str = ""
 
-    def surface(self, dialect: str) -> Surface | None:
+    def surface(self, dialect: str, *, translated: bool) -> Surface | None:
         """Where `dialect` is spoken. An endpoint that is no dialect to translate is where others of its family are."""
         found = self.speaks.get(dialect)
-        if found is None and dialect not in TRANSLATED:
+        if found is None and not translated:
             family = dialect.partition("_")[0]
             return next((surface for name, surface in self.speaks.items() if name.partition("_")[0] == family), None)
         return found
@@ -78,15 +78,6 @@ class Provider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def root(self, surface: Surface) -> str:
         """The URL before the surface's paths."""
         return _root(self.base_url, surface.at)
-
-
-TRANSLATED = frozenset(
-    (
-        *("openai_chat", "openai_responses", "openai_embeddings", "anthropic_messages", "gemini_generate"),
-        *("gemini_embed", "ollama_chat", "ollama_generate", "ollama_embed"),
-    )
-)
-"""Dialects that a provider either speaks or is translated to."""
 
 
 @lru_cache(1024)

@@ -1,36 +1,9 @@
 """Which dialect a path of the OpenAI surface speaks, which methods it has and what bodies it takes."""
 
-from typing import Literal
-
-from msgspec import Struct
-
 from tollkeeper.core.ports import Dialect
 from tollkeeper.dialects import openai_chat, openai_completions, openai_endpoints, openai_responses
+from tollkeeper.dialects.endpoint import ANY, POST, Endpoint
 
-Takes = Literal["json", "form", "either", "any"]
-"""json: a JSON object; form: multipart; either; any: whatever the provider takes, passed on as it comes."""
-
-Streams = Literal["if asked", "unless told", "always", "never"]
-"""Whether the answer is a stream: the member `stream` says so; so it is without that member too; the path says so."""
-
-
-class Endpoint(Struct, frozen=True):
-    """One path, resolved."""
-
-    dialect: Dialect
-    path: str
-    """The path as the provider has it: without version, without a deployment in it."""
-    takes: Takes
-    methods: frozenset[str]
-    metered: bool = True
-    """Whether a request is charged for the usage that its answer reports. Looking at what is stored is not."""
-    model: str | None = None
-    """The model, where the path names it (`engines/{model}/…`, `deployments/{model}/…`)."""
-    streams: Streams = "if asked"
-
-
-_POST = frozenset(("POST",))
-ANY = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE"))
 _JSON: dict[str, Dialect] = {
     "chat/completions": openai_chat.DIALECT,
     "completions": openai_completions.DIALECT,
@@ -51,12 +24,12 @@ _BELOW: dict[str, Dialect] = {
     "batches": openai_endpoints.BATCHES,
 }
 _KNOWN: dict[tuple[str, str], Endpoint] = {
-    **{(path, "POST"): Endpoint(dialect, path, "json", _POST) for path, dialect in _JSON.items()},
+    **{(path, "POST"): Endpoint(dialect, path, "json", POST) for path, dialect in _JSON.items()},
     **{
-        (path, "POST"): Endpoint(dialect, path, "either" if path.startswith("images") else "form", _POST)
+        (path, "POST"): Endpoint(dialect, path, "either" if path.startswith("images") else "form", POST)
         for path, dialect in _FORMS.items()
     },
-    ("responses", "POST"): Endpoint(openai_responses.DIALECT, "responses", "json", _POST),
+    ("responses", "POST"): Endpoint(openai_responses.DIALECT, "responses", "json", POST),
 }
 _POST_ONLY = frozenset(_JSON) - {"chat/completions"} | frozenset(_FORMS)
 """GET chat/completions lists stored completions (https://platform.openai.com/docs/api-reference/chat/list)."""
@@ -74,6 +47,6 @@ def endpoint(path: str, method: str) -> Endpoint:
         inner = endpoint(below, method)
         return Endpoint(inner.dialect, inner.path, inner.takes, inner.methods, inner.metered, model)
     if path in _POST_ONLY:
-        return Endpoint(_JSON.get(path) or _FORMS[path], path, "json", _POST)
+        return Endpoint(_JSON.get(path) or _FORMS[path], path, "json", POST)
     metered = method == "POST" and first not in ("files", "batches") and not path.endswith("/cancel")
     return Endpoint(_BELOW.get(first, openai_endpoints.OTHER), path, "any", ANY, metered)

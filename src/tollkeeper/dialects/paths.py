@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib import import_module
+from types import ModuleType
 from urllib.parse import unquote
 
 from tollkeeper.core.ports import Dialect
@@ -11,46 +13,38 @@ from tollkeeper.dialects import (
     embedding_endpoints,
     gemini_generate,
     ollama_chat,
-    ollama_generate,
     openai_chat,
     openai_endpoints,
     openai_paths,
-    openai_responses,
     token_counts,
 )
-from tollkeeper.dialects.openai_paths import Endpoint, Streams
+from tollkeeper.dialects.endpoint import ANY, POST, Endpoint, Streams
+from tollkeeper.dialects.translators import TRANSLATORS
 
-_POST = frozenset(("POST",))
 _GET = frozenset(("GET",))
 _GEMINI = re.compile(r"(?:v1beta/|v1alpha/)?((?:publishers/google/)?(?:models|tunedModels)/(.+)):(\w+)\Z")
 _GEMINI_LIST = re.compile(r"v1(?:beta|alpha)/models(?:/(.+))?\Z")
 _ANTHROPIC_BELOW = "messages/"
+_FOLDERS: tuple[ModuleType, ...] = tuple(import_module(f"tollkeeper.dialects.{name}") for name in TRANSLATORS)
+"""Of dialects: being there is being known."""
 
 RELAYED: dict[str, Dialect] = {
-    dialect.name: dialect
-    for dialect in (
-        openai_chat.DIALECT,
-        openai_responses.DIALECT,
-        openai_endpoints.EMBEDDINGS,
-        anthropic_messages.DIALECT,
-        gemini_generate.DIALECT,
-        embedding_endpoints.GEMINI,
-        ollama_chat.DIALECT,
-        ollama_generate.DIALECT,
-        embedding_endpoints.OLLAMA,
-    )
+    **{folder.DIALECT.name: folder.DIALECT for folder in _FOLDERS},
+    **{
+        dialect.name: dialect
+        for dialect in (openai_endpoints.EMBEDDINGS, embedding_endpoints.GEMINI, embedding_endpoints.OLLAMA)
+    },
 }
 """By name: what a request is in each dialect that can be translated, once it is written in it."""
 
 _KNOWN: dict[str, Endpoint] = {
-    "messages": Endpoint(anthropic_messages.DIALECT, "messages", "json", _POST),
-    "messages/count_tokens": Endpoint(token_counts.ANTHROPIC, "messages/count_tokens", "json", _POST, metered=False),
-    "responses/input_tokens": Endpoint(token_counts.RESPONSES, "responses/input_tokens", "json", _POST, metered=False),
-    "api/chat": Endpoint(ollama_chat.DIALECT, "api/chat", "json", _POST, streams="unless told"),
-    "api/generate": Endpoint(ollama_generate.DIALECT, "api/generate", "json", _POST, streams="unless told"),
-    "api/embed": Endpoint(embedding_endpoints.OLLAMA, "api/embed", "json", _POST),
-    "api/embeddings": Endpoint(embedding_endpoints.OLLAMA, "api/embeddings", "json", _POST),
+    **{path: found for folder in _FOLDERS for path, found in getattr(folder, "ENDPOINTS", {}).items()},
+    "messages/count_tokens": Endpoint(token_counts.ANTHROPIC, "messages/count_tokens", "json", POST, metered=False),
+    "responses/input_tokens": Endpoint(token_counts.RESPONSES, "responses/input_tokens", "json", POST, metered=False),
+    "api/embed": Endpoint(embedding_endpoints.OLLAMA, "api/embed", "json", POST),
+    "api/embeddings": Endpoint(embedding_endpoints.OLLAMA, "api/embeddings", "json", POST),
 }
+"""Paths that are written out whole; those of OpenAI's own dialects are in `openai_paths`."""
 _METHODS: dict[str, tuple[Dialect, bool]] = {
     "generateContent": (gemini_generate.DIALECT, True),
     "streamGenerateContent": (gemini_generate.DIALECT, True),
@@ -62,7 +56,7 @@ _OLLAMA = {
     "api/tags": ("list", _GET),
     "api/ps": ("running", _GET),
     "api/version": ("version", _GET),
-    "api/show": ("show", _POST),
+    "api/show": ("show", POST),
 }
 
 
@@ -73,14 +67,14 @@ def endpoint(path: str, method: str) -> Endpoint:
     if known is not None:
         return known
     if path.startswith(_ANTHROPIC_BELOW):
-        return Endpoint(anthropic_messages.OTHER, path, "any", openai_paths.ANY, metered=False)
+        return Endpoint(anthropic_messages.OTHER, path, "any", ANY, metered=False)
     named = _GEMINI.match(path) if ":" in path else None
     if named is not None and named[3] in _METHODS and method == "POST":
         dialect, metered = _METHODS[named[3]]
         streams: Streams = "always" if named[3] == "streamGenerateContent" else "never"
         # What the provider gets has its own model in the place of the braces.
         return Endpoint(
-            dialect, f"models/{{model}}:{named[3]}", "json", _POST, metered, unquote(named[2]), streams=streams
+            dialect, f"models/{{model}}:{named[3]}", "json", POST, metered, unquote(named[2]), streams=streams
         )
     return openai_paths.endpoint(path, method)
 

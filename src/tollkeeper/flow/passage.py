@@ -9,7 +9,6 @@ from tollkeeper.core.call import Call
 from tollkeeper.core.conversation import Conversation
 from tollkeeper.core.embedding import Texts
 from tollkeeper.core.errors import CallerError
-from tollkeeper.core.provider import TRANSLATED
 from tollkeeper.core.translation import Identity, Rendered, Sitting, Terms
 from tollkeeper.dialects.crossing import Crossing, EmbeddingCrossing
 from tollkeeper.dialects.embedders import EMBEDDERS
@@ -25,7 +24,7 @@ def needed(call: Call, target: Target) -> bool:
     """Whether the call cannot be relayed as it is: the provider speaks another dialect, or only we can read it."""
     dialect = call.dialect
     if dialect.name not in target.account.provider.speaks:
-        return dialect.name in TRANSLATED
+        return dialect.name in RELAYED
     if call.framing != "events":
         return True
     sealed = dialect.sealed

@@ -12,6 +12,7 @@ from tollkeeper.core.account import Account, Target
 from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.provider import Surface
+from tollkeeper.dialects.paths import RELAYED
 from tollkeeper.wire import json_text
 
 _OURS = frozenset(
@@ -66,7 +67,7 @@ def render(call: Call, target: Target, limits: Mapping[str, bytes] = _NOTHING) -
     Raises CallerError where the call's fields have the wrong shape.
     """
     account = target.account
-    surface = account.provider.surface(call.dialect.name)
+    surface = account.provider.surface(call.dialect.name, translated=call.dialect.name in RELAYED)
     if surface is None:
         raise CallerError(
             f"The provider '{account.name}' has nothing at /{call.path[:64]}.",

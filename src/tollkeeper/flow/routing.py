@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tollkeeper.core.account import Account, Balancing, Target
 from tollkeeper.core.errors import CallerError, model_not_found
+from tollkeeper.dialects.paths import RELAYED
 
 
 class Routing:
@@ -56,7 +57,7 @@ class Routing:
                 )
             return Target(account, None)
         for account in self.accounts.values():
-            if dialect is None or account.provider.surface(dialect) is not None:
+            if dialect is None or account.provider.surface(dialect, translated=dialect in RELAYED) is not None:
                 return Target(account, None)
         for account in self.accounts.values():
             return Target(account, None)

@@ -12,7 +12,7 @@ from tollkeeper.core.call import Call, Destination, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError, UpstreamError
 from tollkeeper.core.keys import Key
 from tollkeeper.core.ports import Handler
-from tollkeeper.dialects.openai_paths import Endpoint
+from tollkeeper.dialects.endpoint import Endpoint
 from tollkeeper.dialects.paths import endpoint
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.google_tokens import GoogleTokens

@@ -12,7 +12,7 @@ from tollkeeper.core.keys import Key
 from tollkeeper.core.limits import DoorLimits
 from tollkeeper.core.ports import Handler, Keys
 from tollkeeper.dialects import listings, openai_request
-from tollkeeper.dialects.openai_paths import Endpoint
+from tollkeeper.dialects.endpoint import Endpoint
 from tollkeeper.dialects.paths import Listing, endpoint, listing
 from tollkeeper.server import bodies
 from tollkeeper.server.requests import (

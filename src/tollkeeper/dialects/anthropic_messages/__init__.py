@@ -1,5 +1,5 @@
 """Anthropic Messages, whom Claude's own clients speak and many others take (https://platform.claude.com/docs/en/api)."""
 
-from tollkeeper.dialects.anthropic_messages.relaying import DIALECT, OTHER
+from tollkeeper.dialects.anthropic_messages.relaying import DIALECT, ENDPOINTS, OTHER
 
-__all__ = ["DIALECT", "OTHER"]
+__all__ = ["DIALECT", "ENDPOINTS", "OTHER"]

@@ -15,6 +15,7 @@ from tollkeeper.dialects import openai_request
 from tollkeeper.dialects.anthropic_messages import bounds, errors, usage
 from tollkeeper.dialects.anthropic_messages.decoder import DIALECT as NAME
 from tollkeeper.dialects.anthropic_messages.decoder import MessagesDecoder, decode_message
+from tollkeeper.dialects.endpoint import POST, Endpoint
 from tollkeeper.dialects.hearing import OverheardReader
 from tollkeeper.dialects.openai_endpoints import OpenAIEndpoint
 from tollkeeper.wire import sse
@@ -83,3 +84,5 @@ class AnthropicEndpoint(OpenAIEndpoint):
 
 DIALECT = AnthropicMessages()
 OTHER = AnthropicEndpoint("anthropic_other", "other", needs_model=False, json_answer=False)
+ENDPOINTS = {"messages": Endpoint(DIALECT, "messages", "json", POST)}
+"""Where clients find it at the gate."""

@@ -13,6 +13,7 @@ from tollkeeper.core.provider import Provider
 from tollkeeper.core.translation import Sitting
 from tollkeeper.core.usage import Heard
 from tollkeeper.dialects import openai_request
+from tollkeeper.dialects.endpoint import POST, Endpoint
 from tollkeeper.dialects.hearing import Hearing, OverheardReader
 from tollkeeper.dialects.ollama_chat import errors
 from tollkeeper.dialects.ollama_chat.decoder import DIALECT as NAME
@@ -123,3 +124,5 @@ def _pictures(members: Mapping[str, Raw]) -> bool:
 
 
 DIALECT = OllamaLines(NAME, "messages", "tools")
+ENDPOINTS = {"api/chat": Endpoint(DIALECT, "api/chat", "json", POST, streams="unless told")}
+"""Where clients find it at the gate."""
