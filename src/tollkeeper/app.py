@@ -246,7 +246,7 @@ class App:
         """What is published, by name."""
         self.list_models = Catalog(lambda: self.flow.routing, outbound, time.monotonic)
         self.routes = self._routes(loaded, environment)
-        self.proposals = Proposals(self.routes.administration, self.new_id, time.time)
+        self.proposals = Proposals(self.routes.administration, self.new_id, time.time, loaded.config.routing.proposals)
         self.gate_url: str | None = None
         """Where the gate's port is, once it is open: http://127.0.0.1:9080."""
         self.stopping = False
@@ -366,6 +366,7 @@ class App:
             self.nodes.allowed = before
             raise
         self.revisions.keep = loaded.config.routing.keep_revisions
+        self.proposals.bounds = loaded.config.routing.proposals
 
     async def close(self) -> bool:
         """Ends what goes on behind the doors and writes the ledger out. False where something could not be written."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from tollkeeper.core.limits import Positive
+from tollkeeper.routes.proposals import Bounds
 
 RESOURCES = (
     *("routes", "services", "upstreams", "consumers", "credentials", "consumer_groups"),
@@ -26,6 +27,7 @@ class RoutingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A folder with plugins of one's own, one file each."""
     keep_revisions: Annotated[int, Meta(ge=1)] = 1000
     """How many revisions can be looked at and undone."""
+    proposals: Bounds = Bounds()
     read_body: Positive = 64 * 1024 * 1024
     """Bytes of a body that plugins may read as a whole; 413."""
 

@@ -93,6 +93,10 @@ class McpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Web pages' origins that may call it, and the operator port, from a browser, besides their own."""
     route_tools: Annotated[int, Meta(ge=0)] = 200
     """Operations behind routes that a caller is shown as tools, at most."""
+    calls_per_minute: Annotated[int, Meta(ge=1)] = 600
+    """Requests of one caller to the operator port's /mcp."""
+    test_answer_bytes: Annotated[int, Meta(ge=1)] = 20_000
+    """Of the answer to a test request, that a model is shown."""
     contact: str = "operators@localhost"
     """Whom users of a chat plugin write to."""
     admin: AdminOptions | None = None

@@ -37,6 +37,7 @@ from tollkeeper.operator.desks import desk_of
 from tollkeeper.operator.mcp import CALLER, mcp
 from tollkeeper.operator.oauth import WELL_KNOWN, Caller, OAuth, key_needed, unavailable
 from tollkeeper.operator.origins import Origins
+from tollkeeper.operator.pacing import Pacing
 from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]
@@ -64,9 +65,10 @@ def operator_app(app: App) -> ASGIApp:
         return await admin(request, app)
 
     desk = desk_of(app)
+    pacing = Pacing(lambda: app.loaded.config.mcp.calls_per_minute, time.monotonic)
 
     async def tools(request: Request) -> Response:
-        return await mcp(request, app, desk)
+        return await mcp(request, app, desk, pacing)
 
     async def protected(request: Request) -> Response:
         document = oauth.metadata(request.path_params["path"])

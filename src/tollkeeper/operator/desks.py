@@ -94,4 +94,5 @@ class OwnDesk:
         return {"schema": found.schema, "consumer_schema": found.consumer_schema, "priority": found.priority}
 
     async def send(self, given: Arguments) -> dict[str, Any]:
-        return await trying.send(self._app.client, self._app.gate_url, given)
+        app = self._app
+        return await trying.send(app.client, app.gate_url, given, app.loaded.config.mcp.test_answer_bytes)

@@ -18,6 +18,7 @@ from tollkeeper.operator.abilities import INSTRUCTIONS, abilities
 from tollkeeper.operator.bodies import raw
 from tollkeeper.operator.desks import Desk
 from tollkeeper.operator.oauth import Caller
+from tollkeeper.operator.pacing import Pacing
 from tollkeeper.routes.administration import Actor
 
 if TYPE_CHECKING:
@@ -30,13 +31,14 @@ _SERVER = Server(
 )
 
 
-async def mcp(request: Request, app: "App", desk: Desk) -> Response:
+async def mcp(request: Request, app: "App", desk: Desk, pacing: Pacing) -> Response:
     """Raises CallerError."""
     origin, own = request.headers.get("origin", ""), request.headers.get("host", "")
     if not may_call(origin, own, app.loaded.config.mcp.origins):
         raise CallerError("This origin may not call here.", status=403, code="origin_not_allowed")
-    body = await raw(request)
     caller: Caller = request.scope.get(CALLER, Caller())
+    pacing.take(f"sub {caller.who}" if caller.who is not None else "operator" if caller.writes else "viewer")
+    body = await raw(request)
     actor = Actor(caller.who or request.headers.get("x-tollkeeper-who", "operator")[:128], "mcp")
     tools = abilities(app, desk, actor)
     allowed = [tool for tool in tools if tool.reads or caller.writes]

@@ -9,11 +9,12 @@ from tollkeeper.mcp.tool import Arguments
 from tollkeeper.routes.assembly import described as described
 
 _PATIENCE = Patience(connect=3.0, first_byte=30.0, idle=30.0, total=45.0)
-_MOST_BYTES = 20_000
+MOST_BYTES = 20_000
+"""Of an answer that are shown where nothing else is said."""
 _OURS = frozenset(("host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"))
 
 
-async def send(outbound: Outbound, url: str | None, given: Arguments) -> dict[str, Any]:
+async def send(outbound: Outbound, url: str | None, given: Arguments, most: int = MOST_BYTES) -> dict[str, Any]:
     """`{"method", "path", "headers", "body"}` → `{"status", "headers", "body", "cut"}`, of the gate at `url`.
 
     Raises TollkeeperError.
@@ -32,12 +33,12 @@ async def send(outbound: Outbound, url: str | None, given: Arguments) -> dict[st
     answer = await outbound.send(given["method"].encode(), url + path, headers, body, _PATIENCE)
     try:
         await answer.head()
-        found, whole = await answer.read(_MOST_BYTES)
+        found, whole = await answer.read(most)
     finally:
         answer.close()
     return {
         "status": answer.status,
         "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers},
-        "body": found[:_MOST_BYTES].decode("utf-8", "replace"),
-        "cut": not whole or len(found) > _MOST_BYTES,
+        "body": found[:most].decode("utf-8", "replace"),
+        "cut": not whole or len(found) > most,
     }

@@ -6,13 +6,14 @@ only if nothing has moved meanwhile. What was applied is a revision like any oth
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.ids import Clock
+from tollkeeper.core.limits import Positive
 from tollkeeper.core.revisions import Revision
 from tollkeeper.routes.administration import Actor, Administration
 from tollkeeper.routes.differences import lines
@@ -33,15 +34,15 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much may be proposed."""
+    """[routing.proposals]: how much may be proposed."""
 
-    steps: int = 50
+    steps: Positive = 50
     """In one proposal."""
-    bytes: int = 262_144
+    bytes: Positive = 262_144
     """Of one proposal's steps, as JSON."""
-    kept: int = 100
+    kept: Positive = 100
     """Proposals that wait; the oldest is forgotten for a new one."""
-    seconds: float = 3600.0
+    seconds: Annotated[float, Meta(gt=0)] = 3600.0
     """For which a proposal can be applied."""
 
 
