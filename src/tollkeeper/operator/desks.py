@@ -57,9 +57,10 @@ def desk_of(app: "App") -> Desk:
     from tollkeeper.operator.admin_client import AdminApi  # few gates have another's routes in their care
     from tollkeeper.operator.elsewhere import Elsewhere
 
-    allowed = Allowed(app.loaded.config.routing.allow_nodes)
+    routing = app.loaded.config.routing
+    allowed = Allowed(routing.allow_nodes)
     api = AdminApi(app.client, admin.url, key)
-    return Elsewhere(api, app.client, admin.gateway, allowed, app.new_id, time.time)
+    return Elsewhere(api, app.client, admin.gateway, allowed, app.new_id, time.time, routing.proposals)
 
 
 class OwnDesk:

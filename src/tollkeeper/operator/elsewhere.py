@@ -23,7 +23,7 @@ from tollkeeper.operator.admin_client import AdminApi
 from tollkeeper.routes.administration import Actor, Administration
 from tollkeeper.routes.checking import View, check_nodes
 from tollkeeper.routes.nodes import split
-from tollkeeper.routes.proposals import Proposal, Proposals, Step
+from tollkeeper.routes.proposals import Bounds, Proposal, Proposals, Step
 from tollkeeper.routes.registry import Invalid
 from tollkeeper.routes.resource_schemas import SCHEMAS, without_times
 from tollkeeper.stores.memory.revisions import MemoryRevisions
@@ -48,6 +48,7 @@ class Elsewhere:
         allowed: Allowed,
         new_id: Callable[[], str],
         now: Clock,
+        bounds: Bounds | None = None,
     ) -> None:
         self._api = api
         self._outbound = outbound
@@ -55,7 +56,7 @@ class Elsewhere:
         self.sends = gateway is not None
         self._store = MemoryRevisions()
         self.administration = Administration(self._store, _Nodes(allowed), now, _ignore, _ignore)
-        self.proposals = Proposals(self.administration, new_id, now)
+        self.proposals = Proposals(self.administration, new_id, now, bounds)
         self._users: set[str] = set()
         """Consumers whose credentials are looked at: each is a request of its own."""
         self._begun = False
