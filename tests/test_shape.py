@@ -162,12 +162,8 @@ WITHOUT_A_MIRROR = {
     "operator/trying.py": "operator/test_mcp.py",
     "routes/proposals.py": "operator/test_proposals.py",
     # The assistant, tested at a terminal.
-    "assistant/agreement.py": "cli/test_chat.py",
     "assistant/events.py": "cli/test_chat.py",
-    "assistant/model.py": "cli/test_chat.py",
     "assistant/options.py": "cli/test_chat.py",
-    "assistant/over_mcp.py": "cli/test_chat.py",
-    "assistant/using.py": "cli/test_chat.py",
     "cli/serving.py": "cli/test_chat.py",
     "cli/reaching.py": "cli/test_chat.py",
     "operator/admin_client.py": "operator/test_elsewhere.py",

@@ -28,10 +28,14 @@ class Model(Protocol):
 
 
 class ThroughGate:
-    """Implements `Model`. `url` is the gate's address, with or without /v1."""
+    """Implements `Model`. `url` is the gate's address, with or without /v1.
 
-    def __init__(self, outbound: Outbound, url: str, secret: str, seconds: float) -> None:
+    `advice` is added to what is said where the gate does not take the key.
+    """
+
+    def __init__(self, outbound: Outbound, url: str, secret: str, seconds: float, advice: str = "") -> None:
         self._outbound = outbound
+        self._advice = advice
         self._url = url.rstrip("/").removesuffix("/v1") + "/v1/"
         self._headers = [
             (b"authorization", b"Bearer " + secret.encode()),
@@ -49,12 +53,12 @@ class ThroughGate:
             await answer.head()
             if answer.status != 200:
                 body, _ = await answer.read(_LONGEST_ERROR)
-                raise _raised(TRANSLATOR.read_error(answer.status, body))
+                raise self._raised(TRANSLATOR.read_error(answer.status, body))
             while (chunk := await answer.next_chunk()) is not None:
                 for event in scanner.feed(chunk):
                     for delta in decoder.feed(event):
                         if isinstance(delta, Failed):
-                            raise _raised(delta.failure)
+                            raise self._raised(delta.failure)
                         yield delta
             if not decoder.finished:
                 raise UpstreamError("The answer was cut off.")
@@ -74,12 +78,12 @@ class ThroughGate:
         finally:
             answer.close()
         if answer.status != 200:
-            raise _raised(TRANSLATOR.read_error(answer.status, body))
+            raise self._raised(TRANSLATOR.read_error(answer.status, body))
         try:
             return [str(each["id"]) for each in msgspec.json.decode(body)["data"]]
         except (ValueError, TypeError, LookupError) as error:
             raise UpstreamError("The list of models cannot be read.") from error
 
-
-def _raised(failure: Failure) -> TollkeeperError:
-    return UpstreamError(failure.message, status=failure.status, code=failure.code)
+    def _raised(self, failure: Failure) -> TollkeeperError:
+        advice = f" {self._advice}" if failure.status == 401 and self._advice else ""
+        return UpstreamError(failure.message + advice, status=failure.status, code=failure.code)

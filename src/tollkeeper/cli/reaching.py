@@ -54,8 +54,9 @@ class Reaching:
 
     def model(self, seconds: float) -> ThroughGate:
         """Whoever answers."""
-        home = self._options.home_folder
-        return ThroughGate(self._outbound, self._places.gate or serving.read(home()).gate, self._key(), seconds)
+        gate = self._places.gate or serving.read(self._options.home_folder()).gate
+        secret, advice = self._key()
+        return ThroughGate(self._outbound, gate, secret, seconds, advice)
 
     def _elsewhere(self, url: str) -> tuple[str, list[Tool]]:
         # Imported here: with it comes most of what a gate is made of.
@@ -95,11 +96,11 @@ class Reaching:
             raise CallerError(f"The operator key is missing: set {OPERATOR_KEY}.", status=401, code="invalid_api_key")
         return address, key
 
-    def _key(self) -> str:
-        """Whose tokens these are: TOLLKEEPER_KEY's, or a key that is made once for the home."""
+    def _key(self) -> tuple[str, str]:
+        """TOLLKEEPER_KEY's, or a key that is made once for the home; and what to say where it is not taken."""
         given = os.environ.get(KEY)
         if given:
-            return given
+            return given, f"It is in {KEY}."
         if self._places.gate is not None or self._places.operator is not None:
             raise CallerError(f"The gate's key is missing: set {KEY}.", status=401, code="invalid_api_key")
         path = self._options.home_folder() / _KEPT_KEY
@@ -107,7 +108,7 @@ class Reaching:
         if kept is None:
             kept = self._run(self._made(*self._operator()))
             serving.keep_secret(path, kept)
-        return kept
+        return kept, f"It is in {path}: without that file another is made."
 
     async def _made(self, operator: str, operator_key: str) -> str:
         headers = [(b"x-api-key", operator_key.encode("ascii", "replace")), (b"content-type", b"application/json")]
