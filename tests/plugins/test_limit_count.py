@@ -1,7 +1,9 @@
 """limit-count at the gate's door."""
 
 import json
+from pathlib import Path
 
+from kit.redis import redis_server
 from kit.routed import Site
 
 
@@ -78,5 +80,22 @@ def test_metadata_renames_the_headers(site: Site) -> None:
 
 
 def test_counters_elsewhere_are_refused(site: Site) -> None:
-    words = site.refused({"limit-count": {"count": 1, "time_window": 1, "policy": "redis"}})
+    words = site.refused({"limit-count": {"count": 1, "time_window": 1, "policy": "redis-cluster"}})
     assert words.endswith('property "policy" validation failed: matches none of the enum values')
+
+
+def test_counters_may_be_kept_in_redis_and_be_missed_where_it_is_away(site: Site, tmp_path: Path) -> None:
+    limit = {"count": 2, "time_window": 600, "policy": "redis", "redis_host": "127.0.0.1", "redis_timeout": 20000}
+    with redis_server(tmp_path, "secret") as port:
+        limit |= {"redis_port": port, "redis_password": "secret"}
+        path = site.route({"limit-count": limit})
+        seen = [(site.ask(path)[0], site.ask(path, x=str(each))[1]["x-ratelimit-remaining"]) for each in range(2)]
+        assert seen == [(200, "0"), (503, "0")]
+        other = site.route({"limit-count": limit})
+        assert statuses(site, other, other, other) == [200, 200, 503]
+    assert statuses(site, path) == [500]
+    assert statuses(site, site.route({"limit-count": {**limit, "allow_degradation": True}})) == [200]
+    del limit["redis_host"]
+    assert 'property "redis_host" is required' in site.refused({"limit-count": limit})
+    sliding = {**limit, "redis_host": "127.0.0.1", "window_type": "sliding"}
+    assert "needs the policy local" in site.refused({"limit-count": sliding})

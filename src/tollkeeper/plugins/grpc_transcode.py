@@ -1,7 +1,7 @@
 """grpc-transcode: a plain HTTP request calls a method of a gRPC server, by a stored proto."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
 
@@ -13,7 +13,6 @@ from tollkeeper.routes.plugin import Conf, Plugin
 
 if TYPE_CHECKING:
     from tollkeeper.routes.grpc_calls import Method
-    from tollkeeper.routes.upstreams import Upstream
 
 _ID: Schema = {
     "anyOf": [
@@ -109,7 +108,7 @@ class GrpcTranscode(Plugin):
             return Response.json(503, {"message": f"failed to load the proto: {error}"})
         except BadFields as error:
             return Response.json(400, {"message": str(error)})
-        upstream = exchange.upstream or self._upstream(exchange)
+        upstream = exchange.upstream or exchange.own_upstream
         node = None if upstream is None else upstream.choose(exchange, [])
         if upstream is None or node is None:
             return Response.json(503, {"message": "the route has no upstream with a node"})
@@ -144,15 +143,3 @@ class GrpcTranscode(Plugin):
             made = await asyncio.to_thread(Method, content, self.conf["service"], self.conf["method"])
             self._found = (content, made)
         return self._found[1]
-
-    def _upstream(self, exchange: Exchange) -> "Upstream | None":
-        """The route's own, or its service's."""
-        value: Mapping[str, Any] = {} if exchange.route is None else exchange.route.value
-        service: Mapping[str, Any] = {}
-        if "service_id" in value:
-            service = self.gate.resource("services", str(value["service_id"])) or {}
-        for each in (value, service):
-            wanted = each.get("upstream", each.get("upstream_id"))
-            if wanted is not None:
-                return self.gate.upstream(wanted)
-        return None

@@ -1,14 +1,18 @@
 """limit-count: so many requests in a window of time, for each key."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, ClassVar
 
 from tollkeeper.core.counters import Windows
+from tollkeeper.routes import shared_windows
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema, with_defaults
-from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, POLICY, REJECTION, key_of, names_any, number_of, rejected
+from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, REJECTION, key_of, names_any, number_of, rejected
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.redis_client import RedisError
+from tollkeeper.routes.shared_windows import SharedWindows
 from tollkeeper.routes.variables import filled
 
 _MOST_PREFIXES = 100
@@ -47,7 +51,7 @@ class LimitCount(Plugin):
             "key": {"type": "string", "default": "remote_addr"},
             "key_type": KEY_TYPE,
             **REJECTION,
-            "policy": POLICY,
+            **shared_windows.FIELDS,
             "allow_degradation": {"type": "boolean", "default": False},
             "show_limit_quota_header": {"type": "boolean", "default": True},
         },
@@ -60,6 +64,9 @@ class LimitCount(Plugin):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        shared_windows.check(conf)
+        if conf.get("policy") == "redis" and conf.get("window_type") == "sliding":
+            raise ValueError("window_type sliding needs the policy local")
         if "group" in conf:
             for other in others:
                 theirs = with_defaults({name: value for name, value in other.items() if name != "_meta"}, cls.schema)
@@ -77,34 +84,65 @@ class LimitCount(Plugin):
         self._fixed = (count, window) if isinstance(count, int) and isinstance(window, int) else None
         sliding = self.conf["window_type"] == "sliding"
         group = self.conf.get("group")
+        content = repr(sorted((name, value) for name, value in self.conf.items()))
+        most = self.gate.room.counters
         if group is None:
-            self._windows = Windows(sliding=sliding, most=self.gate.room.counters)
+            self._windows = Windows(sliding=sliding, most=most)
         else:
-            content = repr(sorted((name, value) for name, value in self.conf.items()))
-            self._windows = self.gate.shared.setdefault(
-                ("limit-count", group, content), Windows(sliding=sliding, most=self.gate.room.counters)
-            )
+            made = Windows(sliding=sliding, most=most)
+            self._windows = self.gate.shared.setdefault(("limit-count", group, content), made)
+        self._shared: SharedWindows | None = None
+        if self.conf["policy"] == "redis":
+            self._shared = shared_windows.shared(self.conf, self.gate.shared, self.gate.resolve)
+            # What changes the configuration begins to count anew, for all gates that have it.
+            self._content = sha256(content.encode()).hexdigest()[:16]
 
-    def access(self, exchange: Exchange) -> Response | None:
+    def access(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
         conf = self.conf
+        if self._shared is not None:
+            return self._share(exchange, self._shared)
         if self._fixed is not None:
             return self._take(exchange, *self._fixed, key_of(conf, exchange), "")
-        if "rules" not in conf:
-            count, window = number_of(conf["count"], exchange), number_of(conf["time_window"], exchange)
-            if count is None or window is None:
-                return None if conf["allow_degradation"] else Response(500)
-            return self._take(exchange, count, window, key_of(conf, exchange), "")
-        some = False
-        for place, rule in enumerate(conf["rules"], 1):
-            count, window = number_of(rule["count"], exchange), number_of(rule["time_window"], exchange)
-            key = filled(rule["key"], exchange)
-            if count is None or window is None or not names_any(rule["key"], exchange):
-                continue
-            some = True
-            refused = self._take(exchange, count, window, f"{place}:{key}", rule.get("header_prefix", str(place)))
+        limits = self._limits(exchange)
+        for limit in limits:
+            refused = self._take(exchange, *limit)
             if refused is not None:
                 return refused
-        return None if some or conf["allow_degradation"] else Response(500)
+        return self._unlimited() if not limits else None
+
+    async def _share(self, exchange: Exchange, shared: SharedWindows) -> Response | None:
+        owner = (self.conf["group"],) if "group" in self.conf else self.owner
+        before = ":".join(("limit-count", *owner, self._content))
+        limits = self._limits(exchange)
+        for count, window, key, prefix in limits:
+            try:
+                found = await shared.take(f"{before}:{key}", int(count), window)
+            except RedisError as error:
+                self.gate.say("limit_count_failed", reason=error.message)
+                return None if self.conf["allow_degradation"] else Response(500)
+            refused = self._taken(exchange, count, prefix, *found)
+            if refused is not None:
+                return refused
+        return self._unlimited() if not limits else None
+
+    def _unlimited(self) -> Response | None:
+        """What is limited by variables, of which this request has none."""
+        return None if self.conf["allow_degradation"] else Response(500)
+
+    def _limits(self, exchange: Exchange) -> Sequence[tuple[float, float, str, str]]:
+        """(count, window, key, prefix of headers) of all that hold for a request."""
+        conf = self.conf
+        if "rules" not in conf:
+            count, window = number_of(conf["count"], exchange), number_of(conf["time_window"], exchange)
+            return () if count is None or window is None else ((count, window, key_of(conf, exchange), ""),)
+        found = []
+        for place, rule in enumerate(conf["rules"], 1):
+            count, window = number_of(rule["count"], exchange), number_of(rule["time_window"], exchange)
+            if count is None or window is None or not names_any(rule["key"], exchange):
+                continue
+            key = f"{place}:{filled(rule['key'], exchange)}"
+            found.append((count, window, key, rule.get("header_prefix", str(place))))
+        return found
 
     def header_filter(self, exchange: Exchange) -> None:
         told = exchange.notes.get(self)
@@ -115,14 +153,17 @@ class LimitCount(Plugin):
             headers.items = [pair for pair in headers.items if pair[0] not in names] + told
 
     def _take(self, exchange: Exchange, count: float, window: float, key: str, prefix: str) -> Response | None:
-        passes, left, reset = self._windows.take(key, int(count), window, self.gate.monotonic())
+        found = self._windows.take(key, int(count), window, self.gate.monotonic())
+        return self._taken(exchange, count, prefix, *found)
+
+    def _taken(
+        self, exchange: Exchange, count: float, prefix: str, passes: bool, left: int, reset: float
+    ) -> Response | None:
         if self.conf["show_limit_quota_header"]:
             told = exchange.notes.setdefault(self, [])
             for name, value in zip(self._named(prefix), (count, left, math.ceil(reset)), strict=True):
                 told.append((name, b"%d" % value))
-        if passes:
-            return None
-        return rejected(self.conf)
+        return None if passes else rejected(self.conf)
 
     def _named(self, prefix: str) -> list[bytes]:
         metadata = self.gate.metadata("limit-count")

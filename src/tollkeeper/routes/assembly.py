@@ -1,6 +1,7 @@
 """Puts the parts of this room together: one object behind the gate's door and the operators'."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -91,9 +92,13 @@ class Routes:
         self.administration.commit(draft, Actor("config", "config"), "config")
 
     async def close(self) -> None:
-        """Ends the checks and the plugins."""
+        """Ends the checks, the plugins, and what those have open."""
         self.table.close()
         await self.checks.close()
+        for each in self.shared.values():
+            close = getattr(each, "close", None)
+            if iscoroutinefunction(close):
+                await close()
 
     def _trouble(self, plugin: str, error: Exception) -> None:
         self._say("plugin_failed", plugin=plugin, error=type(error).__name__)

@@ -168,6 +168,8 @@ class Exchange:
     """Set by a plugin that answers in place of any upstream, once rewrite and access are through."""
     host: bytes | None = None
     """Set by a plugin in place of the Host that would go upstream."""
+    own_upstream: "Upstream | None" = None
+    """The route's, or its service's; asked unless `upstream` says otherwise."""
     response: Response | None = None
     answered_by: str | None = None
     """The plugin that answered; None where the upstream did."""

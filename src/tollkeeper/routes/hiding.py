@@ -10,7 +10,7 @@ from tollkeeper.core.revisions import Change
 HIDDEN = "[hidden]"
 _SECRETS = frozenset(
     """password secret public_key private_key client_key client_cert_key token auth access_key_secret secret_access_key
-    client_secret session_secret api_key apikey""".split()  # noqa: SIM905 - read as a list of words
+    client_secret redis_password service_account_json session_secret api_key apikey""".split()  # noqa: SIM905 - read as a list of words
 )
 """Fields that hold a secret in APISIX's resources: credentials of consumers, keys of upstreams and providers."""
 _HAVE_KEYS = frozenset(("key-auth", "jwt-auth", "csrf"))

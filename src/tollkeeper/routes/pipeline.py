@@ -28,6 +28,7 @@ class Pipeline:
         rules = self.table.rules()
         route = exchange.route
         chain, upstream = self.table.derived(route) if route is not None else (NOTHING, None)
+        exchange.own_upstream = upstream
         try:
             response, chain = await self._admitted(exchange, rules, chain)
             if response is None and exchange.serve is not None:

@@ -98,7 +98,8 @@ class Surroundings:
     resolve: Callable[[str, int], Awaitable[Sequence[str]]]
     """The addresses of a host and port, all of which nodes may have. Raises UpstreamError."""
     shared: dict[object, Any]
-    """What plugins of this gate have in common, each under a key of its own: a zone of a cache, a group's counters."""
+    """What plugins of this gate have in common, each under a key of its own: a zone of a cache, a group's counters. What
+    has a coroutine function `close` is closed when the gate stops."""
     resource: Callable[[str, str], Mapping[str, Any] | None]
     """(kind, id): a stored resource, such as ("protos", "1")."""
 
@@ -117,6 +118,9 @@ class Plugin:
     metadata_schema: ClassVar[Schema | None] = None
     only_reads: ClassVar[bool] = False
     """Whether body_filter gives every piece back as it was."""
+
+    owner: tuple[str, str] = ("", "")
+    """Kind and id of the resource that configures this object; set before its first request."""
 
     def __init__(self, conf: Conf, gate: Surroundings) -> None:
         self.conf = conf

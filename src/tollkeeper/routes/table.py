@@ -346,6 +346,7 @@ class Table:
         plain = {field: value for field, value in conf.items() if field != "_meta"}
         filled = with_defaults(resolved(plain, self._environment), plugin_class.schema)
         plugin = plugin_class(filled, self.gate)
+        plugin.owner = owner
         self._plugins[owner, name] = (conf, plugin)
         return plugin
 
