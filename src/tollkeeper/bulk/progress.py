@@ -4,17 +4,17 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import msgspec
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from tollkeeper.bulk.concurrency import Concurrency
 from tollkeeper.bulk.running import Counts
 from tollkeeper.core.money import usd_from_nano
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
 
 EVERY = 0.5
 """Seconds between two looks; a display costs the job well under a hundredth of its time."""
@@ -48,12 +48,8 @@ class Progress:
         self._stream = stream
         self._begun = time.monotonic()
         self._seen: deque[tuple[float, int, int]] = deque([(self._begun, 0, 0)])
-        self._console = Console(file=stream)
-        self._live: Live | None = None
+        self._live = None if json else _live(stream)
         self._said = self._begun
-        if not json and self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=False)
-            self._live.start()
 
     def look(self) -> None:
         """Called every `EVERY` seconds. Where nobody reads any more, it falls silent: the job goes on."""
@@ -126,7 +122,10 @@ class Progress:
             parts.append(f"{found['failed']:,} failed")
         return " · ".join(parts)
 
-    def _table(self) -> Table:
+    def _table(self) -> "Table":
+        from rich.table import Table
+        from rich.text import Text
+
         found = self.facts()
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True, style="bold")
@@ -145,6 +144,21 @@ class Progress:
             kinds = "  ".join(f"{code} {count:,}" for code, count in self._running.counts.errors.most_common(5))
             table.add_row(Text("errors", "yellow"), f"{kinds}  ({found['failed']:,} rows failed)")
         return table
+
+
+def _live(stream: TextIO) -> "Live | None":
+    """A display that has begun, where there is a terminal that can show it."""
+    if not stream.isatty():
+        return None
+    from rich.console import Console  # which most jobs have no need of: it is a tenth of what they load
+    from rich.live import Live
+
+    console = Console(file=stream)
+    if not console.is_terminal:
+        return None
+    live = Live(console=console, auto_refresh=False, transient=False)
+    live.start()
+    return live
 
 
 def span(seconds: float) -> str:

@@ -4,8 +4,6 @@ import os
 import time
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from tollkeeper import config as configuration
 from tollkeeper.cli.options import Common, common, print_json
@@ -43,6 +41,9 @@ def budgets(options: Common) -> None:
     if options.json:
         print_json(rows)
         return
+    from rich.console import Console  # for people only
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     table.add_column("of", no_wrap=True)
     table.add_column("budget", no_wrap=True)

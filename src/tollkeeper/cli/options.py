@@ -4,13 +4,15 @@ import functools
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from tollkeeper.core.errors import ConfigError, TollkeeperError
-from tollkeeper.stores.sqlite.reports import Reports, raised
+
+if TYPE_CHECKING:
+    from tollkeeper.stores.sqlite.reports import Reports
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 3
@@ -32,8 +34,10 @@ class Common(msgspec.Struct, frozen=True):
 
         return configuration.home(self.config)
 
-    def reports(self) -> Reports:
+    def reports(self) -> "Reports":
         """What the store of the home says; closed when the command ends. Raises GateError where there is none."""
+        from tollkeeper.stores.sqlite.reports import Reports  # nor the store
+
         reports = Reports(self.home_folder())
         click.get_current_context().call_on_close(reports.close)
         return reports
@@ -57,6 +61,8 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"Error: {error.message}", err=True)
             raise SystemExit(EXIT_NOT_FOUND if error.status == 404 else EXIT_FAILED) from None
         except sqlite3.Error as error:
+            from tollkeeper.stores.sqlite.reports import raised
+
             click.echo(f"Error: {raised(error).message}", err=True)
             raise SystemExit(EXIT_FAILED) from None
 

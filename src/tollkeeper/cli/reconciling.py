@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from tollkeeper.cli.options import EXIT_FAILED, Common, print_json
 from tollkeeper.core.errors import CallerError
@@ -89,6 +87,9 @@ def _provider(asked: Asked, export: Export, known: list[str]) -> str:
 
 
 def _print(export: Export, provider: str, lines: list[Compared], totals: list[Difference]) -> None:
+    from rich.console import Console  # for people only
+    from rich.table import Table
+
     click.echo(f"{export.format}, compared with what {provider} was asked for")
     for remark in export.remarks:
         click.echo(f"Remark: {remark}", err=True)

@@ -1,8 +1,6 @@
 """`tollkeeper usage`: who used how much of what, at what cost."""
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.operator.usage import moment
@@ -23,6 +21,9 @@ def usage(options: Common, by: str, since: str | None, until: str | None) -> Non
     if options.json:
         print_json([row.as_dict(by) for row in rows])
         return
+    from rich.console import Console  # for people only
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     table.add_column(by, no_wrap=True)
     headings = ("requests", "attempts", "input", "cached", "output", "reasoning", "USD", "unpriced", "hits", "saved")

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tollkeeper.cli.options import EXIT_FAILED, Common, common, print_json
 from tollkeeper.cli.reconciling import BUCKETS, Asked, reconcile
@@ -65,10 +63,13 @@ def verify(
 @contextmanager
 def _watched() -> Iterator[proof.Progress]:
     """A bar on a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
     if not sys.stderr.isatty():
         yield proof.no_progress
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

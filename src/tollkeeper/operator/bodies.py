@@ -1,17 +1,19 @@
 """Bodies of requests to the operator port: bounded, JSON, of the shape that is wanted."""
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from starlette.requests import Request
 
 from tollkeeper.core.errors import CallerError
+
+if TYPE_CHECKING:  # the terminal's commands use the forms of keys without a server
+    from starlette.requests import Request
 
 T = TypeVar("T")
 MOST_BYTES = 1_048_576
 
 
-async def raw(request: Request, most: int = MOST_BYTES) -> bytes:
+async def raw(request: "Request", most: int = MOST_BYTES) -> bytes:
     """The whole body. Raises CallerError (413)."""
     received = bytearray()
     async for chunk in request.stream():
@@ -21,7 +23,7 @@ async def raw(request: Request, most: int = MOST_BYTES) -> bytes:
     return bytes(received)
 
 
-async def read(request: Request, kind: type[T], called: str, most: int = MOST_BYTES) -> T:
+async def read(request: "Request", kind: type[T], called: str, most: int = MOST_BYTES) -> T:
     """The body as a `kind`. Raises CallerError (400, 413)."""
     body = await raw(request, most)
     try:

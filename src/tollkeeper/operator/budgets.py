@@ -4,16 +4,16 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
-
 from tollkeeper.core.budget import Budget, Unit, shown
 from tollkeeper.core.money import usd_from_nano
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands of the terminal use what is here without a server
+    from starlette.requests import Request
+
     from tollkeeper.app import App
 
 
-async def standings(request: Request, app: "App") -> object:
+async def standings(request: "Request", app: "App") -> object:
     """As the gate itself reckons at this moment, keys that may still call included."""
     now_ms = int(time.time() * 1000)
     keys = [key for key in app.key_store.list() if key.usable(now_ms)]

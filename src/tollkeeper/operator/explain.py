@@ -5,22 +5,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from starlette.requests import Request
 
 from tollkeeper.core import notes, receipt
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.money import MILLION, usd_from_nano
 from tollkeeper.operator.usage import ask
-from tollkeeper.stores.sqlite.dossier import Dossier
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands of the terminal use what is here without a server
+    from starlette.requests import Request
+
     from tollkeeper.app import App
+    from tollkeeper.stores.sqlite.dossier import Dossier
 
 Note = list[Any]
 
 
-async def explain(request: Request, app: "App") -> object:
+async def explain(request: "Request", app: "App") -> object:
     """All about the request of that `x-request-id`."""
     request_id = checked(request.path_params["id"])
     return explained(await ask(app, lambda reports: reports.request(request_id)))
@@ -38,7 +39,7 @@ def checked(given: str) -> str:
     return request_id
 
 
-def explained(found: Dossier) -> dict[str, Any]:
+def explained(found: "Dossier") -> dict[str, Any]:
     """The explanation for JSON. Raises CallerError (404) where the store has nothing."""
     key_id = found.key_id
     if key_id is None and found.calls:

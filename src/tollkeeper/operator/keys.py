@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
-from starlette.requests import Request
-from starlette.responses import Response
 
 from tollkeeper.core import budget, rate
 from tollkeeper.core.keys import Key
 from tollkeeper.operator.bodies import read
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands of the terminal use what is here without a server
+    from starlette.requests import Request
+
     from tollkeeper.app import App
 
 _MOST_BYTES = 64 * 1024
@@ -61,26 +61,28 @@ def shown(key: Key) -> dict[str, Any]:
     }
 
 
-async def create(request: Request, app: "App") -> object:
+async def create(request: "Request", app: "App") -> object:
     """The new key with its secret, which is never shown again."""
     wanted = await read(request, NewKey, "a new key", _MOST_BYTES)
     key, secret = app.key_store.create(**msgspec.structs.asdict(wanted))
     app.keys.refresh()
     app.log.say("key_created", key=key.id, name=key.name)
+    from starlette.responses import Response
+
     return Response(msgspec.json.encode({**shown(key), "key": secret}), 201, media_type="application/json")
 
 
-async def list_all(request: Request, app: "App") -> object:
+async def list_all(request: "Request", app: "App") -> object:
     """All keys, revoked ones too."""
     return {"data": [shown(key) for key in app.key_store.list()]}
 
 
-async def show(request: Request, app: "App") -> object:
+async def show(request: "Request", app: "App") -> object:
     """One key, by id or name."""
     return shown(app.key_store.get(request.path_params["key"]))
 
 
-async def change(request: Request, app: "App") -> object:
+async def change(request: "Request", app: "App") -> object:
     """Other fields for the same key, from its next call on; what it has spent stays."""
     wanted = msgspec.structs.asdict(await read(request, Changes, "the changes of a key", _MOST_BYTES))
     changes = {field: value for field, value in wanted.items() if value is not UNSET}
@@ -90,7 +92,7 @@ async def change(request: Request, app: "App") -> object:
     return shown(key)
 
 
-async def revoke(request: Request, app: "App") -> object:
+async def revoke(request: "Request", app: "App") -> object:
     """Ends it at once."""
     key = app.key_store.revoke(request.path_params["key"])
     app.keys.refresh()
@@ -98,7 +100,7 @@ async def revoke(request: Request, app: "App") -> object:
     return shown(key)
 
 
-async def rotate(request: Request, app: "App") -> object:
+async def rotate(request: "Request", app: "App") -> object:
     """A new secret; the old one ends at once."""
     key, secret = app.key_store.rotate(request.path_params["key"])
     app.keys.refresh()

@@ -1,20 +1,20 @@
 """/api/usage and /api/events: what the ledger says."""
 
-import asyncio
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
 
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.events import Event
 from tollkeeper.core.money import usd_from_nano
 from tollkeeper.stores.sqlite.reports import Reports
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands of the terminal use what is here without a server
+    from starlette.requests import Request
+
     from tollkeeper.app import App
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ _LAST = 253_402_300_799_999
 """The end of the year 9999, in Unix milliseconds."""
 
 
-async def usage(request: Request, app: "App") -> object:
+async def usage(request: "Request", app: "App") -> object:
     """?by=key|owner|team|model|provider|day&since=&until=, times as ISO 8601 or Unix milliseconds."""
     asked = request.query_params
     by = asked.get("by", "key")
@@ -32,7 +32,7 @@ async def usage(request: Request, app: "App") -> object:
     return {"by": by, "data": [row.as_dict(by) for row in rows]}
 
 
-async def events(request: Request, app: "App") -> object:
+async def events(request: "Request", app: "App") -> object:
     """?key=&since=&until=&request_id=&before=&limit=; newest first; `next` is the `before` of the page that follows."""
     asked = request.query_params
     limit = asked.get("limit", "100")
@@ -94,5 +94,7 @@ async def ask(app: "App", question: Callable[[Reports], T]) -> T:
             return question(reports)
         finally:
             reports.close()
+
+    import asyncio  # which the commands that use this module have no need of
 
     return await asyncio.get_running_loop().run_in_executor(None, answer)

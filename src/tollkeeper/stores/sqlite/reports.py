@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -12,9 +13,12 @@ from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.events import Event
 from tollkeeper.core.money import usd_from_nano
 from tollkeeper.stores.sqlite import database
-from tollkeeper.stores.sqlite.dossier import Dossier, dossier
 from tollkeeper.stores.sqlite.rows import EVENT_COLUMNS, event_of
 from tollkeeper.stores.sqlite.sums import EVER, Span, refuse_parts_of_deleted_hours, sums_query
+
+if TYPE_CHECKING:
+    from tollkeeper.stores.sqlite.dossier import Dossier
+
 
 _GROUPS = {
     "key": "key_id",
@@ -140,8 +144,10 @@ class Reports:
         )
         return [event_of(row) for row in rows]
 
-    def request(self, request_id: str) -> Dossier:
+    def request(self, request_id: str) -> "Dossier":
         """All about one request."""
+        from tollkeeper.stores.sqlite.dossier import dossier  # the one question that needs the writers' modules
+
         return dossier(self._database, request_id)
 
     def every_event(self) -> Iterator[Event]:
