@@ -422,6 +422,8 @@ class App:
         return None if self.ledger.healthy else cannot_be_written()
 
     def _targets_of(self, call: Call) -> Sequence[Target]:
+        if call.destination is not None:
+            return call.destination.targets
         routing = self.flow.routing
         return (
             (routing.unnamed(call.provider, call.dialect.name),) if call.model is None else routing.targets(call.model)

@@ -46,7 +46,8 @@ def test_limits_of_the_route_hold_for_models_too(site: Site, provider: ScriptedU
 
 def test_what_cannot_be_read_is_refused(site: Site, provider: ScriptedUpstream) -> None:
     path = site.route({"ai-proxy": instance(provider, max_req_body_size=100)}, upstream=None)
-    assert site.ask(path, "POST", b"{")[0] == 400
+    for bad in (b"{", b"[]", b'{"model":"a","model":"b"}', b"[" * 90, b"\xff"):
+        assert site.ask(path, "POST", bad)[0] == 400
     assert site.ask(path, "POST", ASKED | {"x": "y" * 200})[0] == 413
     for refused, why in (
         ({"override": {}}, "override.endpoint is required"),

@@ -247,6 +247,15 @@ def test_a_sign_in_that_another_browser_began_or_that_was_tampered_with_is_not_b
     assert browser.ask(elsewhere)[0] == 302
 
 
+def test_a_browser_that_begins_many_sign_ins_keeps_only_the_last_ones(site: Site, provider: Provider) -> None:
+    path = site.route({"openid-connect": provider.conf(bearer_only=False, session=SESSION)})
+    browser = Browser(site)
+    places = [browser.ask(path)[1]["location"] for _ in range(9)]
+    assert len(browser.cookies) == 4
+    assert browser.ask(provider.signed_in(places[0]))[0] == 401
+    assert browser.ask(provider.signed_in(places[-1]))[0] == 302
+
+
 def test_a_session_is_renewed_once_its_access_token_has_ended(site: Site, provider: Provider) -> None:
     path = site.route({"openid-connect": provider.conf(bearer_only=False, session=SESSION)})
     browser = Browser(site)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from kit.json_objects import OBJECTS, compact
 from kit.properties import examples
-from tollkeeper.core.call import Call, Presence, Upload
+from tollkeeper.core.account import Balancing
+from tollkeeper.core.call import Call, Destination, Presence, Upload
 from tollkeeper.core.keys import Key
 from tollkeeper.dialects.openai_paths import endpoint
 from tollkeeper.sharing.fingerprint import digest, header_parts, request_parts
@@ -137,3 +138,10 @@ def test_the_order_of_headers_does_not_count() -> None:
 
 def test_parts_do_not_run_into_each_other() -> None:
     assert len({digest(parts) for parts in ([b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"abc", b""], [])}) == 5
+
+
+def test_calls_to_different_destinations_are_different() -> None:
+    one, other = (Destination((), Balancing(), identity) for identity in (b"a", b"b"))
+    marks = {mark(call()), mark(call(destination=one)), mark(call(destination=other))}
+    assert len(marks) == 3
+    assert mark(call(destination=Destination((), Balancing(), b"a"))) in marks

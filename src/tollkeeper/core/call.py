@@ -64,9 +64,11 @@ class Upload:
 class Destination:
     """Targets that are in no config's routing, and how calls are shared out among them."""
 
-    __slots__ = ("__weakref__", "balancing", "targets")
+    __slots__ = ("__weakref__", "balancing", "identity", "targets")
 
-    def __init__(self, targets: Sequence[Target], balancing: Balancing) -> None:
+    def __init__(self, targets: Sequence[Target], balancing: Balancing, identity: bytes = b"") -> None:
+        self.identity = identity
+        """What tells it from others where equal calls are to be known: its targets may change what they are asked."""
         self.targets = targets
         self.balancing = balancing
 

@@ -161,11 +161,13 @@ class OpenidConnect(Plugin):
         if session is None:
             action = self.conf["unauth_action"]
             if action == "pass":
+                sign_in.hide(exchange)
                 return None
             # What a page asks for in the background could not come back from a sign-in with its body.
             if action == "deny" or exchange.request.method not in ("GET", "HEAD"):
                 return self._refused(401, "Nobody is signed in.")
             return await sign_in.begun(exchange)
+        sign_in.hide(exchange)
         if cookies:
             exchange.notes[self] = cookies
         claims = session["claims"]

@@ -1,15 +1,15 @@
 """How a plugin hands a request over to the models' own engine: to targets of its own, metered like every other call."""
 
-import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Raw
 
 from tollkeeper.core.account import Balancing, Fallback, Target
 from tollkeeper.core.call import Call, Destination, Reply
-from tollkeeper.core.errors import ClientLeft, TollkeeperError, UpstreamError
+from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.keys import Key
 from tollkeeper.core.ports import Handler
 from tollkeeper.dialects.endpoint import Endpoint
@@ -20,6 +20,7 @@ from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.model_instances import patience, target
 from tollkeeper.routes.plugin import Surroundings
+from tollkeeper.routes.poured import Poured
 from tollkeeper.routes.traffic import Traffic
 from tollkeeper.wire import json_text
 
@@ -84,6 +85,17 @@ class Handed:
         return "ai_stream" if self.call.streamed else "ai_chat"
 
 
+class _Asked(NamedTuple):
+    """A request as it was understood."""
+
+    endpoint: Endpoint
+    wanted: str
+    """The model that the client names; empty where it names none."""
+    model: str
+    body: bytes
+    members: Mapping[str, Raw]
+
+
 class Work:
     """What a plugin does with a request: handed to the engine, the answer made a response.
 
@@ -101,6 +113,7 @@ class Work:
         self._instances = instances
         self._most: int = conf["max_req_body_size"]
         self._patience = patience(conf)
+        self._identity = sha256(repr(sorted(instances.items())).encode()).digest()
         self._balancing = Balancing(fallback=fallback)
         self._tokens = {
             name: GoogleTokens(each["auth"]["gcp"], gate.outbound, gate.now)
@@ -119,22 +132,22 @@ class Work:
             return refused(503, "this gate answers no model calls")
         body = await exchange.request.read(self._most)
         try:
-            given = msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
+            members = json_text.members(body)
+        except json_text.BadJson as error:
             return refused(400, f"could not parse JSON request body: {error}")
-        if not isinstance(given, dict):
-            return refused(400, "the JSON request body must be an object")
-        found = asked(exchange.request.path, given)
+        found = asked(exchange.request.path, members)
         if self._streamed is not None and found.streams in ("if asked", "unless told"):
-            given["stream"] = self._streamed
-            body = msgspec.json.encode(given)
+            body = json_text.replaced(body, dict(members), {"stream": b"true" if self._streamed else b"false"})
+            members = json_text.members(body)
         names: Sequence[str] = exchange.notes[Choice].names
-        model = self._instances[names[0]].get("options", {}).get("model") or found.model or given.get("model")
+        wanted = found.model or _text(members.get("model"))
+        model = wanted or self._instances[names[0]].get("options", {}).get("model")
         if not isinstance(model, str) or not model.isprintable():
             return refused(400, "the request names no model, and the plugin's options have none")
+        handed = _Asked(found, wanted, model, body, members)
         try:
             destination = await self._destination(names)
-            return await self._handed_over(exchange, handle, destination, found, model, given, body)
+            return await self._handed_over(exchange, handle, destination, handed)
         except ClientLeft:
             raise
         except TollkeeperError as error:
@@ -142,17 +155,10 @@ class Work:
             return Response(error.status, found.dialect.render_error(error), Headers([kind, *error.headers]))
 
     async def _handed_over(
-        self,
-        exchange: Exchange,
-        handle: Handler,
-        destination: Destination,
-        found: Endpoint,
-        model: str,
-        given: Mapping[str, Any],
-        body: bytes,
+        self, exchange: Exchange, handle: Handler, destination: Destination, given: "_Asked"
     ) -> Response:
         headers = [header for header in exchange.request.headers.items if header[0] in _PASSED_ON]
-        members = json_text.members(body)
+        found, members = given.endpoint, given.members
         call = Call(
             request_id=exchange.request_id,
             key=_key(exchange),
@@ -162,8 +168,8 @@ class Work:
             query=b"alt=sse" if found.streams == "always" else b"",
             headers=headers,
             named=dict(headers),
-            body=body,
-            model=model,
+            body=given.body,
+            model=given.model,
             streamed=_streamed(found, members),
             accepted_at=exchange.started,
             presence=exchange.presence,
@@ -171,8 +177,8 @@ class Work:
             metered=found.metered,
             destination=destination,
         )
-        asked = given.get("model") or found.model
-        handed = exchange.notes[Handed] = Handed(call, asked if isinstance(asked, str) else "", model)
+        used = self._instances[exchange.notes[Choice].names[0]].get("options", {}).get("model", given.model)
+        handed = exchange.notes[Handed] = Handed(call, given.wanted, used)
         for callback in exchange.notes.get(ON_END, ()):
             call.on_end(callback)
         traffic: Traffic = self._gate.shared[Traffic]
@@ -199,7 +205,9 @@ class Work:
         if found is None:
             if len(self._destinations) >= _MOST_ORDERS:
                 self._destinations.clear()
-            found = self._destinations[key] = Destination([self._target(*each) for each in key], self._balancing)
+            found = self._destinations[key] = Destination(
+                [self._target(*each) for each in key], self._balancing, self._identity
+            )
         return found
 
     def _target(self, name: str, token: str | None) -> Target:
@@ -216,6 +224,12 @@ def _labels(exchange: Exchange, handed: Handed) -> tuple[str, ...]:
     route, consumer = exchange.route, "" if exchange.consumer is None else exchange.consumer.name
     place = ("", "") if route is None else (route.id, route.service_id or "")
     return (*place, consumer, exchange.notes[Choice].names[0], handed.kind, handed.asked, handed.model)
+
+
+def _text(member: Raw | None) -> str:
+    """A member that is a text; empty where it is none."""
+    found = None if member is None else msgspec.json.decode(member)
+    return found if isinstance(found, str) else ""
 
 
 def _streamed(found: Endpoint, members: Mapping[str, Any]) -> bool:
@@ -240,55 +254,4 @@ def _response(reply: Reply) -> Response:
     headers = Headers(list(reply.headers))
     if reply.pour is None:
         return Response(reply.status, reply.body, headers)
-    return Response(reply.status, _Poured(reply.pour), headers)
-
-
-class _Poured:
-    """Pieces that are poured, taken one by one. Implements `Stream` and `core.call.Sink`."""
-
-    def __init__(self, pour: Callable[[Any], Awaitable[None]]) -> None:
-        self._pieces: deque[bytes] = deque()
-        self._waiting: asyncio.Future[None] | None = None
-        self._room: asyncio.Future[None] | None = None
-        self._size = 0
-        self._task = asyncio.ensure_future(pour(self))
-        self._task.add_done_callback(lambda _: self._wake())
-
-    def write(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._size += len(data)
-        self._wake()
-
-    @property
-    def blocked(self) -> Awaitable[None] | None:
-        if self._size < 64 * 1024:
-            return None
-        self._room = asyncio.get_running_loop().create_future()
-        return self._room
-
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    async def next_chunk(self, timeout: float | None = None) -> bytes | None:
-        """Raises what broke the pouring off."""
-        while not self._pieces:
-            if self._task.done():
-                error = None if self._task.cancelled() else self._task.exception()
-                if self._task.cancelled():
-                    raise UpstreamError("The answer broke off.", code="upstream_cut")
-                if error is not None:
-                    raise error
-                return None
-            self._waiting = asyncio.get_running_loop().create_future()
-            async with asyncio.timeout(timeout):
-                await self._waiting
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        return data
-
-    def close(self) -> None:
-        self._task.cancel()
+    return Response(reply.status, Poured(reply.pour), headers)

@@ -26,6 +26,8 @@ SESSION = "session"
 _ON_ITS_WAY = "session_state_"
 _PATIENCE = 600
 """Seconds that somebody has to sign in."""
+_MOST_BEGUN = 4
+"""Sign-ins that a browser may have begun at one time: a page that asks for many things at once begins one for each."""
 _EARLY = 10.0
 """Seconds before its end in which an access token is renewed."""
 _RENEWED = 60.0
@@ -60,12 +62,6 @@ class SignIn:
         """Whose session the browser has, and cookies to set where it had to be renewed. Raises TollkeeperError."""
         given = _given(exchange)
         found = self._cookies.opened(SESSION, given, self._now())
-        ours = exchange.request.headers.get(b"cookie")
-        if ours is not None:
-            rest = sealed_cookies.without(ours, SESSION)
-            exchange.request.headers.remove(b"cookie")
-            if rest:
-                exchange.request.headers.set(b"cookie", rest)
         if found is None or not self._conf["renew_access_token_on_expiry"]:
             return found, []
         ends = found.get("access_until")
@@ -78,6 +74,15 @@ class SignIn:
         except BadToken:
             return None, []
         return renewed, self._kept(exchange, renewed)
+
+    def hide(self, exchange: Exchange) -> None:
+        """The upstream need not see the cookies of this gate's."""
+        given = exchange.request.headers.get(b"cookie")
+        if given is not None:
+            rest = sealed_cookies.without(given, SESSION)
+            exchange.request.headers.remove(b"cookie")
+            if rest:
+                exchange.request.headers.set(b"cookie", rest)
 
     async def begun(self, exchange: Exchange) -> Response:
         """To the provider, with what must come back with the browser. Raises TollkeeperError."""
@@ -105,6 +110,10 @@ class SignIn:
         }
         name = _ON_ITS_WAY + state[:8]
         cookies = self._cookies.sealed(name, kept, _PATIENCE, self._now(), secure=_secure(exchange))
+        given = _given(exchange)
+        begun = [each for each in given if each.startswith(_ON_ITS_WAY)]
+        for old in begun[: 1 - _MOST_BEGUN] if len(begun) >= _MOST_BEGUN else ():
+            cookies += sealed_cookies.cleared(old, given, secure=_secure(exchange))
         url = await self._provider.endpoint("authorization_endpoint")
         return _sent_to(url + ("&" if "?" in url else "?") + urlencode(asked), cookies)
 

@@ -24,7 +24,7 @@ async def asked(exchange: Exchange) -> dict[str, Any] | Response:
     """The request's JSON object, or the refusal of what is none."""
     try:
         given = msgspec.json.decode(await exchange.request.read())
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         return Response.json(400, {"message": f"could not parse JSON request body: {error}"})
     if not isinstance(given, dict):
         return Response.json(400, {"message": "the JSON request body must be an object"})

@@ -40,6 +40,8 @@ def request_parts(call: Call, without: frozenset[str] = _NOTHING_LEFT_OUT) -> li
     head = (call.dialect.name, call.method, call.path, call.model or "", call.provider or "", streamed)
     parts = [part.encode() for part in head]
     parts.append(_query(call.query))
+    if call.destination is not None:
+        parts += (b"destination", call.destination.identity)
     if isinstance(call.body, Upload):
         parts.append(b"upload")
     elif call.members:
