@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import latency, memory, peers, report, rounds, routes, servers, startup
+from bench import latency, memory, peers, report, rounds, routes, servers, startup, translation
 from bench.processes import Unready
 from bench.workloads import beside_published, workloads
 
-PARTS = ("small", "routes", "large", "fast", "paced", "apis", "latency", "memory", "start")
+PARTS = ("small", "routes", "large", "fast", "paced", "apis", "latency", "memory", "translation", "start")
 
 
 def main() -> int:
@@ -91,6 +91,8 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
                 found.lines += rounds.alternate(folder, routes.WORDS, measure, pair, given.rounds, given.seconds)
         if "latency" in asked:
             found.latency = latency.alternate(folder, (mock, nginx, gate), given.rounds, given.seconds)
+        if "translation" in asked:
+            found.translated = translation.pairs()
         if "start" in asked:
             found.start_seconds = startup.seconds_to_first_answer(folder, mock.port, given.rounds)
         if given.peers:

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from bench import translation
 from bench.latency import Latency
 from bench.memory import Memory
 from bench.rounds import Line
@@ -16,6 +17,7 @@ class Report(Struct):
     lines: list[Line] = []
     latency: list[Latency] = []
     memory: list[Memory] = []
+    translated: list[translation.Pair] = []
     start_seconds: float | None = None
     install: Install | None = None
 
@@ -51,6 +53,8 @@ def as_text(report: Report) -> str:
             sizes = f"{found.idle / 1024:>10.1f} {found.open / 1024:>12.1f} {found.after / 1024:>8.1f}"
             rows.append(f"  {found.server:50} {sizes} {found.each:>13.1f}{_failed(found.failed)}")
         parts.append("\n".join(rows))
+    if report.translated:
+        parts.append(translation.table(report.translated))
     if report.start_seconds is not None:
         parts.append(f"start to first answered call: {report.start_seconds:.2f} s")
     if report.install is not None:

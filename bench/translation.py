@@ -1,11 +1,14 @@
 """What translating a stream costs beside relaying it: CPU of the gate's process for an event, both in turn.
 
-`python -m bench.translation` prints a line for each pair of dialects. One stream goes through `EventStream` as the relay
-feeds it: once with the reader of one dialect on both sides, once with a translating one.
+`scripts/bench --only translation`, or `python -m bench.translation` alone, gives a line for each pair of dialects. One
+stream goes through `EventStream` as the relay feeds it: once with the reader of one dialect on both sides, once with a
+translating one.
 """
 
 import time
 from collections.abc import Callable
+
+from msgspec import Struct
 
 from tollkeeper.core.deltas import BlockEnd, Delta, End, Finish, Start, TextDelta, TextStart, UsageNoted
 from tollkeeper.core.ports import EventReader
@@ -18,6 +21,20 @@ from tollkeeper.flow.event_stream import EventStream
 from tollkeeper.wire import ndjson
 from tollkeeper.wire.ndjson import LineScanner
 from tollkeeper.wire.sse import EventScanner
+
+
+class Pair(Struct):
+    """Microseconds of CPU for an event."""
+
+    provider: str
+    client: str
+    relayed: float
+    translated: float
+
+    @property
+    def times(self) -> float:
+        return self.translated / self.relayed
+
 
 EVENTS = 2_000
 ROUNDS = 7
@@ -58,17 +75,24 @@ def measured(client: Translator, provider: Translator) -> tuple[float, float]:
     return relayed, microseconds(crossing.reader, chunks, lines, translated=True)
 
 
-def main() -> None:
-    """Prints the table."""
-    print(
-        f"{'provider':20} {'client':20} {'relayed':>9} {'translated':>11} {'times':>6}   microseconds of CPU an event"
-    )
-    for provider in _PROVIDERS:
-        for client in _PROVIDERS:
-            if client != provider:
-                relayed, translated = measured(TRANSLATORS[client], TRANSLATORS[provider])
-                print(f"{provider:20} {client:20} {relayed:9.2f} {translated:11.2f} {translated / relayed:6.2f}")
+def pairs() -> list[Pair]:
+    """Every client that is translated for, before every provider."""
+    return [
+        Pair(provider, client, *measured(TRANSLATORS[client], TRANSLATORS[provider]))
+        for provider in _PROVIDERS
+        for client in _PROVIDERS
+        if client != provider
+    ]
+
+
+def table(found: list[Pair]) -> str:
+    """To read."""
+    rows = [f"{'translated streams, µs of CPU an event':52} {'relayed':>10} {'translated':>11} {'times':>6}"]
+    for pair in found:
+        words = f"{pair.provider} to a client of {pair.client}"
+        rows.append(f"  {words:50} {pair.relayed:10.2f} {pair.translated:11.2f} {pair.times:6.2f}")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":
-    main()
+    print(table(pairs()))

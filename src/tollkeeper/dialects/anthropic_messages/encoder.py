@@ -6,7 +6,6 @@ Rule 2: a block without words is not begun, unless something is known of it: cli
 Rule 3: stop reason and the final usage wait for the end: elsewhere the one comes before the other.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,9 +15,7 @@ from tollkeeper.core.deltas import (
     BlockEnd,
     Cited,
     Delta,
-    End,
-    Failed,
-    Finish,
+    Failure,
     ForeignPiece,
     Ping,
     ReasoningStart,
@@ -28,14 +25,12 @@ from tollkeeper.core.deltas import (
     TextDelta,
     TextStart,
     ToolStart,
-    UsageNoted,
 )
 from tollkeeper.core.seals import wrapped
 from tollkeeper.core.translation import Identity
-from tollkeeper.core.usage import Reported
 from tollkeeper.dialects.anthropic_messages import answer, errors, ids, usage
 from tollkeeper.dialects.anthropic_messages.decoder import DIALECT
-from tollkeeper.dialects.in_turn import InTurn
+from tollkeeper.dialects.writing import StreamWriter, Words
 
 _encode = msgspec.json.encode
 _START = b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,"content_block":%b}\n\n'
@@ -50,53 +45,20 @@ _BEGINNINGS: dict[type[Any], tuple[bytes, bytes]] = {
 }
 
 
-class MessagesEncoder:
+class MessagesEncoder(StreamWriter):
     """Writes one stream. Feed it all pieces in their order."""
 
+    dialect = DIALECT
+
     def __init__(self, identity: Identity) -> None:
-        self._identity = identity
-        self._order = InTurn()
+        super().__init__(identity, in_turn=True)
         self._index = -1
         self._open = False
         """Whether the block at `_index` has begun and not stopped."""
         self._pending: Delta | None = None
         """A block that has been announced and waits for its first words."""
         self._before = b""
-        self._finish = Finish("end")
-        self._reported: Reported | None = None
-        self._begun = False
-        self._over = False
-        self._writers: dict[type[Delta], Callable[[Any], bytes]] = {
-            TextDelta: self._text,
-            Start: self._start,
-            TextStart: self._announce,
-            RefusalStart: self._announce,
-            ReasoningStart: self._announce,
-            ToolStart: self._tool,
-            Sealed: self._sealed,
-            Cited: self._cited,
-            BlockEnd: self._block_end,
-            ForeignPiece: self._foreign,
-            Finish: self._note_finish,
-            UsageNoted: self._usage,
-            Ping: self._ping,
-            Failed: self._failed,
-            End: self._end,
-        }
-
-    def feed(self, deltas: list[Delta]) -> bytes:
-        out = b""
-        passes, writers = self._order.passes, self._writers
-        for delta in deltas:
-            if self._over:
-                break
-            ready = passes(delta)
-            if ready is None:
-                out += writers[type(delta)](delta)
-            else:
-                for one in ready:
-                    out += writers[type(one)](one)
-        return out
+        self._started = False
 
     # --- blocks -----------------------------------------------------------------------------------------------------
 
@@ -105,7 +67,7 @@ class MessagesEncoder:
             return self._begin() + self._before + _encode(delta.text) + b"}}\n\n"
         return self._before + _encode(delta.text) + b"}}\n\n"
 
-    def _announce(self, start: Delta) -> bytes:
+    def _words(self, start: Words) -> bytes:
         self._pending = start
         return b""
 
@@ -131,9 +93,9 @@ class MessagesEncoder:
         block = {"type": "thinking", "thinking": "", "signature": ""}
         begun = self._next(_encode(block), b"")
         signed = {"type": "signature_delta", "signature": wrapped(seal, DIALECT, of_call=True)}
-        return begun + _DELTA % (self._index, _encode(signed)) + self._stop()
+        return begun + _DELTA % (self._index, _encode(signed)) + self._close()
 
-    def _stop(self) -> bytes:
+    def _close(self) -> bytes:
         self._open = False
         return _STOP % self._index
 
@@ -153,18 +115,15 @@ class MessagesEncoder:
 
     def _block_end(self, delta: BlockEnd) -> bytes:
         self._pending = None
-        return self._stop() if self._open else b""
+        return self._close() if self._open else b""
 
     def _foreign(self, delta: ForeignPiece) -> bytes:
-        if delta.dialect != DIALECT:
-            return b""
-        return self._next(delta.data, b"") + self._stop()
+        return self._next(delta.data, b"") + self._close()
 
     # --- the message ------------------------------------------------------------------------------------------------
 
     def _start(self, delta: Start) -> bytes:
-        self._begun = True
-        self._reported = delta.usage
+        self._started = True
         given = self._identity
         message: dict[str, Any] = {
             "id": delta.id or f"msg_{given.id}",
@@ -178,28 +137,18 @@ class MessagesEncoder:
         }
         return b'event: message_start\ndata: {"type":"message_start","message":%b}\n\n' % _encode(message)
 
-    def _note_finish(self, delta: Finish) -> bytes:
-        self._finish = delta
-        return b""
-
-    def _usage(self, delta: UsageNoted) -> bytes:
-        self._reported = delta.reported
-        return b""
-
     def _ping(self, delta: Ping) -> bytes:
-        return _PING if self._begun else b""
+        return _PING if self._started else b""
 
-    def _failed(self, delta: Failed) -> bytes:
-        self._over = True
-        return errors.render_event(delta.failure)
+    def _failed(self, failure: Failure) -> bytes:
+        return errors.render_event(failure)
 
-    def _end(self, delta: End) -> bytes:
-        self._over = True
+    def _end(self) -> bytes:
         ended = {
             "type": "message_delta",
             "delta": {
-                "stop_reason": answer.stop_reason(self._finish.reason),
-                "stop_sequence": self._finish.sequence,
+                "stop_reason": answer.stop_reason(self._stop.reason),
+                "stop_sequence": self._stop.sequence,
             },
             "usage": usage.rendered(self._reported),
         }

@@ -6,7 +6,6 @@ Rule 2: a function call is one part: it waits until its arguments are whole.
 Rule 3: id and model are the same in every chunk; usage comes with the last one, which has the finish reasons.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,24 +15,19 @@ from tollkeeper.core.deltas import (
     BlockEnd,
     Cited,
     Delta,
-    End,
-    Failed,
-    Finish,
+    Failure,
     ForeignPiece,
-    Ping,
     ReasoningStart,
-    RefusalStart,
     Sealed,
     Start,
     TextDelta,
     TextStart,
     ToolStart,
-    UsageNoted,
 )
 from tollkeeper.core.translation import Identity
-from tollkeeper.core.usage import Reported
 from tollkeeper.dialects.gemini_generate import answer, errors, usage
 from tollkeeper.dialects.gemini_generate.decoder import DIALECT
+from tollkeeper.dialects.writing import StreamWriter, Words
 
 _encode = msgspec.json.encode
 _LINE_ENDS = (
@@ -59,13 +53,15 @@ class _Block:
         """A call that is whole and waits for those that began before it."""
 
 
-class GeminiEncoder:
+class GeminiEncoder(StreamWriter):
     """Writes one stream. Feed it all pieces in their order."""
 
+    dialect = DIALECT
+
     def __init__(self, identity: Identity) -> None:
-        self._identity = identity
+        super().__init__(identity, in_turn=False)
         self._array = identity.framing == "array"
-        self._open, self._close = (b"", b"") if self._array else (b"data: ", b"\r\n\r\n")
+        self._before, self._after = (b"", b"") if self._array else (b"data: ", b"\r\n\r\n")
         self._sent = False
         self._tail = b""
         self._blocks: dict[int, _Block] = {}
@@ -75,36 +71,15 @@ class GeminiEncoder:
         """Choices with an open block of words, which no call may come between."""
         self._said: dict[int, int] = {}
         """Code points of text, by choice."""
-        self._finishes: list[Finish] = []
-        self._reported: Reported | None = None
-        self._over = False
-        self._writers: dict[type[Delta], Callable[[Any], bytes]] = {
-            TextDelta: self._text,
-            Start: self._start,
-            TextStart: self._words,
-            RefusalStart: self._words,
-            ReasoningStart: self._words,
-            ToolStart: self._words,
-            Sealed: self._sealed,
-            Cited: self._cited,
-            BlockEnd: self._block_end,
-            ForeignPiece: self._foreign,
-            Finish: self._note_finish,
-            UsageNoted: self._usage,
-            Ping: self._ping,
-            Failed: self._failed,
-            End: self._end,
-        }
 
     def feed(self, deltas: list[Delta]) -> bytes:
+        if not self._array:
+            return super().feed(deltas)
         out = b""
-        writers = self._writers
         for delta in deltas:
-            if self._over:
-                break
-            said = writers[type(delta)](delta)
-            if said:
-                out += self._framed(said) if self._array else said
+            chunk = super().feed([delta])
+            if chunk:
+                out += self._framed(chunk)
         return out
 
     def _framed(self, chunk: bytes) -> bytes:
@@ -114,7 +89,7 @@ class GeminiEncoder:
 
     def _chunk(self, choice: int, part: bytes, rest: bytes = b"") -> bytes:
         shape = b'%b{"candidates":[{"content":{"parts":[%b],"role":"model"},"index":%d%b}],%b'
-        return shape % (self._open, part, choice, rest, self._tail)
+        return shape % (self._before, part, choice, rest, self._tail)
 
     # --- blocks -----------------------------------------------------------------------------------------------------
 
@@ -128,12 +103,13 @@ class GeminiEncoder:
             after = after.replace(b',"index":', b',"logprobsResult":%b,"index":' % _likely(delta.logprobs), 1)
         return block.before + _escaped(_encode(delta.text)) + after
 
-    def _words(self, start: TextStart | RefusalStart | ReasoningStart | ToolStart) -> bytes:
-        if isinstance(start, ToolStart):
-            block = self._blocks[start.block] = _Block(start, b"", b"")
-            self._calls.setdefault(start.choice, []).append(block)
-            return b""
-        before = self._open + b'{"candidates":[{"content":{"parts":[{"text":'
+    def _tool(self, start: ToolStart) -> bytes:
+        block = self._blocks[start.block] = _Block(start, b"", b"")
+        self._calls.setdefault(start.choice, []).append(block)
+        return b""
+
+    def _words(self, start: Words) -> bytes:
+        before = self._before + b'{"candidates":[{"content":{"parts":[{"text":'
         thought = b',"thought":true' if isinstance(start, ReasoningStart) else b""
         after = b'%b}],"role":"model"},"index":%d}],%b' % (thought, start.choice, self._tail)
         self._speaking.add(start.choice)
@@ -185,8 +161,6 @@ class GeminiEncoder:
         return self._chunk(choice, b",".join(parts)) if parts else b""
 
     def _foreign(self, delta: ForeignPiece) -> bytes:
-        if delta.dialect != DIALECT:
-            return b""
         if delta.data.startswith(b'{"groundingMetadata":'):
             return self._chunk(delta.choice, b'{"text":""}', b"," + _escaped(delta.data[1:-1]))
         return self._chunk(delta.choice, _escaped(delta.data))
@@ -196,32 +170,18 @@ class GeminiEncoder:
     def _start(self, delta: Start) -> bytes:
         given = self._identity
         model, name = _encode(delta.model or given.model), _encode(delta.id or given.id)
-        self._tail = b'"modelVersion":%b,"responseId":%b}%b' % (model, name, self._close)
-        self._reported = delta.usage
+        self._tail = b'"modelVersion":%b,"responseId":%b}%b' % (model, name, self._after)
         return b""
 
-    def _note_finish(self, delta: Finish) -> bytes:
-        self._finishes.append(delta)
-        return b""
+    def _failed(self, failure: Failure) -> bytes:
+        return errors.render(failure) if self._array else errors.render_event(failure)
 
-    def _usage(self, delta: UsageNoted) -> bytes:
-        self._reported = delta.reported
-        return b""
-
-    def _ping(self, delta: Ping) -> bytes:
-        return b""
-
-    def _failed(self, delta: Failed) -> bytes:
-        self._over = True
-        return errors.render(delta.failure) if self._array else errors.render_event(delta.failure)
-
-    def _end(self, delta: End) -> bytes:
-        self._over = True
+    def _end(self) -> bytes:
         last: dict[str, Any] = {"candidates": [answer.finished(finish) for finish in self._finishes]}
         found = usage.rendered(self._reported)
         if found is not None:
             last["usageMetadata"] = found
-        return b"%b%b,%b" % (self._open, _encode(last)[:-1], self._tail)
+        return b"%b%b,%b" % (self._before, _encode(last)[:-1], self._tail)
 
 
 def _escaped(text: bytes) -> bytes:

@@ -6,7 +6,6 @@ Rule 2: a tool's id and name are said once, with an index that counts tool calls
 Rule 3: usage is the last chunk before `[DONE]`, and only for clients who asked; nothing follows `[DONE]` or an error.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,9 +14,7 @@ from tollkeeper.core.conversation import Citation
 from tollkeeper.core.deltas import (
     BlockEnd,
     Cited,
-    Delta,
-    End,
-    Failed,
+    Failure,
     Finish,
     ForeignPiece,
     Ping,
@@ -28,12 +25,11 @@ from tollkeeper.core.deltas import (
     TextDelta,
     TextStart,
     ToolStart,
-    UsageNoted,
 )
 from tollkeeper.core.translation import Identity
-from tollkeeper.core.usage import Reported
 from tollkeeper.dialects.openai_chat import answer, errors
 from tollkeeper.dialects.openai_chat.decoder import DIALECT
+from tollkeeper.dialects.writing import StreamWriter, Words
 
 _encode = msgspec.json.encode
 
@@ -72,46 +68,17 @@ class _Voice:
         self.refused = False
 
 
-class ChatEncoder:
+class ChatEncoder(StreamWriter):
     """Writes one stream. Feed it all pieces in their order."""
 
+    dialect = DIALECT
+
     def __init__(self, identity: Identity) -> None:
-        self._identity = identity
+        super().__init__(identity, in_turn=False)
         self._head = b""
         self._tail = b',"usage":null}\n\n' if identity.stream_usage else b"}\n\n"
         self._voices: dict[int, _Voice] = {}
         self._blocks: dict[int, _Block] = {}
-        self._reported: Reported | None = None
-        self._over = False
-        self._writers: dict[type[Delta], Callable[[Any], bytes]] = {
-            TextDelta: self._text,
-            Start: self._start,
-            TextStart: self._words,
-            RefusalStart: self._words,
-            ReasoningStart: self._words,
-            ToolStart: self._tool,
-            Sealed: self._sealed,
-            Cited: self._cited,
-            BlockEnd: self._block_end,
-            ForeignPiece: self._foreign,
-            Finish: self._finish,
-            UsageNoted: self._usage,
-            Ping: self._ping,
-            Failed: self._failed,
-            End: self._end,
-        }
-
-    def feed(self, deltas: list[Delta]) -> bytes:
-        if self._over:
-            return b""
-        writers = self._writers
-        if len(deltas) == 1:
-            return writers[type(deltas[0])](deltas[0])
-        out = b""
-        for delta in deltas:
-            if not self._over:
-                out += writers[type(delta)](delta)
-        return out
 
     # --- blocks -----------------------------------------------------------------------------------------------------
 
@@ -130,7 +97,7 @@ class ChatEncoder:
         after = block.after.replace(b'"logprobs":null', b'"logprobs":' + said, 1)
         return block.before + _encode(delta.text) + after
 
-    def _words(self, start: TextStart | RefusalStart | ReasoningStart) -> bytes:
+    def _words(self, start: Words) -> bytes:
         head, voice = self._voice(start.choice)
         field = b'{"content":'
         index = voice.said
@@ -188,8 +155,6 @@ class ChatEncoder:
         return voice.before + _encode({"annotations": said}) + voice.after if said else b""
 
     def _foreign(self, delta: ForeignPiece) -> bytes:
-        if delta.dialect != DIALECT:
-            return b""
         return b'%b"choices":[],%b%b' % (self._head, delta.data[1:-1], self._tail)
 
     # --- the stream -------------------------------------------------------------------------------------------------
@@ -199,7 +164,6 @@ class ChatEncoder:
         shape = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,'
         name = _encode(delta.id or f"chatcmpl-{given.id}")
         self._head = shape % (name, delta.created or given.created, _encode(delta.model or given.model))
-        self._reported = delta.usage
         return self._voice(0)[0]
 
     def _voice(self, index: int) -> tuple[bytes, _Voice]:
@@ -216,19 +180,13 @@ class ChatEncoder:
         after = voice.after.replace(b'"finish_reason":null', b'"finish_reason":"%b"' % reason.encode(), 1)
         return head + voice.before + b"{}" + after
 
-    def _usage(self, delta: UsageNoted) -> bytes:
-        self._reported = delta.reported
-        return b""
-
     def _ping(self, delta: Ping) -> bytes:
         return b": ping\n"
 
-    def _failed(self, delta: Failed) -> bytes:
-        self._over = True
-        return errors.render_event(delta.failure)
+    def _failed(self, failure: Failure) -> bytes:
+        return errors.render_event(failure)
 
-    def _end(self, delta: End) -> bytes:
-        self._over = True
+    def _end(self) -> bytes:
         if self._reported is None or not self._identity.stream_usage:
             return b"data: [DONE]\n\n"
         usage = _encode(answer.usage(self._reported))

@@ -6,7 +6,6 @@ Rule 2: an item is added before anything is said of it, has one id throughout, a
 Rule 3: the last event holds every item of the output; there is no `[DONE]`.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,10 +14,7 @@ from tollkeeper.core.conversation import Citation, Seal, TokenLogprob
 from tollkeeper.core.deltas import (
     BlockEnd,
     Cited,
-    Delta,
-    End,
-    Failed,
-    Finish,
+    Failure,
     ForeignPiece,
     Ping,
     ReasoningStart,
@@ -26,37 +22,32 @@ from tollkeeper.core.deltas import (
     Sealed,
     Start,
     TextDelta,
-    TextStart,
     ToolStart,
-    UsageNoted,
 )
 from tollkeeper.core.translation import Identity
-from tollkeeper.core.usage import Reported
-from tollkeeper.dialects.in_turn import InTurn
 from tollkeeper.dialects.openai_responses import errors, items
 from tollkeeper.dialects.openai_responses.decoder import DIALECT
+from tollkeeper.dialects.writing import StreamWriter, Words
 
 _encode = msgspec.json.encode
 _DELTA = b'event: %b\ndata: {"type":"%b","sequence_number":'
 
 
-class ResponsesEncoder:
+class ResponsesEncoder(StreamWriter):
     """Writes one stream. Feed it all pieces in their order."""
 
+    dialect = DIALECT
+
     def __init__(self, identity: Identity) -> None:
-        self._identity = identity
-        self._order = InTurn()
+        super().__init__(identity, in_turn=True)
         self._number = 0
         self._start_of = Start(None, None)
-        self._finish = Finish("end")
-        self._reported: Reported | None = None
-        self._over = False
         self._output: list[dict[str, Any]] = []
         self._parts: list[dict[str, Any]] | None = None
         """Parts of the message that is open."""
         self._block: Any = None
         """The start of the block that is open."""
-        self._begun = False
+        self._heard = False
         """Whether clients have heard of it."""
         self._name = ""
         """The id of the item that is open."""
@@ -66,37 +57,6 @@ class ResponsesEncoder:
         self._citations: list[Citation] = []
         self._seal: Seal | None = None
         self._said = 0
-        self._writers: dict[type[Delta], Callable[[Any], bytes]] = {
-            TextDelta: self._text,
-            Start: self._start,
-            TextStart: self._announce,
-            RefusalStart: self._announce,
-            ReasoningStart: self._announce,
-            ToolStart: self._tool,
-            Sealed: self._sealed,
-            Cited: self._cited,
-            BlockEnd: self._block_end,
-            ForeignPiece: self._foreign,
-            Finish: self._note_finish,
-            UsageNoted: self._usage,
-            Ping: self._ping,
-            Failed: self._failed,
-            End: self._end,
-        }
-
-    def feed(self, deltas: list[Delta]) -> bytes:
-        out = b""
-        passes, writers = self._order.passes, self._writers
-        for delta in deltas:
-            if self._over:
-                break
-            ready = passes(delta)
-            if ready is None:
-                out += writers[type(delta)](delta)
-            else:
-                for one in ready:
-                    out += writers[type(one)](one)
-        return out
 
     def _event(self, kind: str, **members: Any) -> bytes:
         number, self._number = self._number, self._number + 1
@@ -118,21 +78,24 @@ class ResponsesEncoder:
         self._output.append(item)
         return said
 
-    def _announce(self, start: Any) -> bytes:
+    def _words(self, start: Words) -> bytes:
         """A block without words is not begun, unless something is known of it."""
+        self._announce(start)
+        self._writers[TextDelta] = self._first_text
+        return b""
+
+    def _announce(self, start: Any) -> None:
         self._block = start
-        self._begun = False
+        self._heard = False
         self._texts = []
         self._citations = []
         self._likely = []
         self._seal = None
-        self._writers[TextDelta] = self._first_text
-        return b""
 
     def _begin(self) -> bytes:
-        self._begun = True
+        self._heard = True
         self._writers[TextDelta] = self._text
-        return self._reasoning() if isinstance(self._block, ReasoningStart) else self._words()
+        return self._reasoning() if isinstance(self._block, ReasoningStart) else self._part()
 
     def _first_text(self, delta: TextDelta) -> bytes:
         return self._begin() + self._text(delta)
@@ -155,7 +118,7 @@ class ResponsesEncoder:
         self._number = number + 1
         return b"%b%d%b%b%b" % (self._head, number, self._middle, _encode(delta.text), tail)
 
-    def _words(self) -> bytes:
+    def _part(self) -> bytes:
         out = b""
         if self._parts is None:
             self._parts = []
@@ -257,15 +220,13 @@ class ResponsesEncoder:
         start, text = self._block, "".join(self._texts)
         if isinstance(start, ToolStart):
             return self._tool_end(start, text)
-        if self._begun:
+        if self._heard:
             return self._reasoning_end(text) if isinstance(start, ReasoningStart) else self._words_end(text)
         if self._seal is not None:
             return self._message_end() + self._only_sealed(items.sealed(self._seal))
         return self._begin() + self._words_end("") if self._citations else b""
 
     def _foreign(self, delta: ForeignPiece) -> bytes:
-        if delta.dialect != DIALECT:
-            return b""
         out = self._message_end()
         item = msgspec.json.decode(delta.data, type=dict[str, Any])
         return out + self._event("response.output_item.added", output_index=self._index, item=item) + self._done(item)
@@ -283,31 +244,20 @@ class ResponsesEncoder:
 
     def _start(self, delta: Start) -> bytes:
         self._start_of = delta
-        self._reported = delta.usage
         begun = self._whole("in_progress")
         return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
-
-    def _note_finish(self, delta: Finish) -> bytes:
-        self._finish = delta
-        return b""
-
-    def _usage(self, delta: UsageNoted) -> bytes:
-        self._reported = delta.reported
-        return b""
 
     def _ping(self, delta: Ping) -> bytes:
         return b": ping\n"
 
-    def _failed(self, delta: Failed) -> bytes:
-        self._over = True
-        out = errors.event(delta.failure, self._number)
+    def _failed(self, failure: Failure) -> bytes:
+        out = errors.event(failure, self._number)
         self._number += 1
-        failed = self._whole("failed", reported=self._reported, failure=delta.failure)
+        failed = self._whole("failed", reported=self._reported, failure=failure)
         return out + self._event("response.failed", response=failed)
 
-    def _end(self, delta: End) -> bytes:
-        self._over = True
+    def _end(self) -> bytes:
         out = self._message_end()
-        status, why = items.ended(self._finish.reason, self._output)
+        status, why = items.ended(self._stop.reason, self._output)
         whole = self._whole(status, reported=self._reported, incomplete=why)
         return out + self._event(f"response.{status}", response=whole)
