@@ -68,3 +68,37 @@ def test_an_answer_crosses_and_is_charged(
     sent = upstream.requests[-1]
     assert sent.headers[FULL.get(provider, "authorization")].endswith("provider-key-0123456789")
     assert b"Hello" in sent.body
+
+
+NATIVE = {
+    "gemini_generate": [
+        ({}, "generationConfig", "maxOutputTokens"),
+        ({"generationConfig": {"topK": 3}}, "generationConfig", "maxOutputTokens"),
+        ({"generation_config": {"top_k": 3, "max_output_tokens": 70}}, "generation_config", "max_output_tokens"),
+    ],
+    "ollama_chat": [
+        ({}, "options", "num_predict"),
+        ({"options": {"top_k": 3, "num_predict": 70}}, "options", "num_predict"),
+    ],
+}
+
+
+@pytest.mark.parametrize("client", ["gemini_generate", "ollama_chat", "openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("provider", NATIVE)
+def test_what_a_budget_leaves_limits_the_output_inside_of_the_providers_own_member(
+    gate: GateProcess, upstream: ScriptedUpstream, client: str, provider: str
+) -> None:
+    upstream.script = plays(provider, spoken(provider, STREAM, stream=False), stream=False)
+    for more, outer, inner in NATIVE[provider] if client == provider else [({}, *NATIVE[provider][0][1:])]:
+        key = gate.new_key(budgets=["0.01 USD/total"])  # at 2 USD a million: fewer than 5000 tokens
+
+        status, _, body = send(gate, key, ask(client, provider, stream=False, **more))
+
+        assert status == 200, body
+        sent = upstream.requests[-1].json()
+        own = more.get(outer, {}).get(inner, 100 if client == "anthropic_messages" else None)
+        assert sent[outer][inner] == own if own is not None else 0 < sent[outer][inner] < 5000
+        assert {name: value for name, value in sent[outer].items() if name != inner} == {
+            name: value for name, value in more.get(outer, {}).items() if name != inner
+        }
+        assert len([name for name in sent if name.lower().replace("_", "") == outer.lower().replace("_", "")]) == 1
