@@ -149,12 +149,17 @@ def test_proposals_have_bounds_that_the_config_sets(gate: GateProcess) -> None:
     assert [proposal["what"] for proposal in _use(gate, "list_proposals")["proposals"]] == ["c", "b"]
 
 
-def test_a_client_that_goes_round_in_circles_is_slowed_down(gate: GateProcess) -> None:
-    text = gate.config.read_text("utf-8") + "\n[mcp]\ncalls_per_minute = 2\ntest_answer_bytes = 10\n"
+def _configure(gate: GateProcess, fields: str) -> None:
+    """[mcp] has these fields, and the gate has seen it."""
+    seen = gate.log().count("config_loaded")
     changed = gate.config.with_suffix(".new")
-    changed.write_text(text, "utf-8")
+    changed.write_text(gate.config.read_text("utf-8").partition("\n[mcp]")[0] + f"\n[mcp]\n{fields}\n", "utf-8")
     changed.replace(gate.config)
-    until(lambda: "config_loaded" in gate.log())
+    until(lambda: gate.log().count("config_loaded") > seen)
+
+
+def test_a_client_that_goes_round_in_circles_is_slowed_down(gate: GateProcess) -> None:
+    _configure(gate, "calls_per_minute = 2\ntest_answer_bytes = 10")
     assert len(_use(gate, "send_request", method="GET", path="/kept")["body"]) == 10
     ask = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
@@ -165,3 +170,6 @@ def test_a_client_that_goes_round_in_circles_is_slowed_down(gate: GateProcess) -
     assert int(ping()[1].get("retry-after", "30")) == 30
     assert request("POST", gate.operator_url + "/mcp", {"x-api-key": _viewer(gate)}, ask)[0] == 200
     assert gate.operator("GET", "/api/routes/revisions")[0] == 200
+
+    _configure(gate, "enabled = false")
+    assert ping()[0] == 404

@@ -121,6 +121,8 @@ def test_nobody_else_gets_in(gate: GateProcess, headers: dict[str, str]) -> None
 def test_pages_of_others_are_kept_out(gate: GateProcess) -> None:
     assert _post(gate, gate.operator_key, "ping", origin="https://evil.example")[0] == 403
     assert _post(gate, gate.operator_key, "ping", origin="https://chat.example")[0] == 200
+    for host, status in (("evil.example", 403), ("localhost", 200)):  # a name may be made to point here
+        assert _post(gate, gate.operator_key, "ping", origin=f"http://{host}", host=host)[0] == status
 
 
 @pytest.mark.parametrize(

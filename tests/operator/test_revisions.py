@@ -67,7 +67,18 @@ def test_a_viewer_looks_and_changes_nothing(routed: GateProcess) -> None:
     assert (status, json.loads(body)["description"]) == (401, "invalid method for role viewer")
     assert request("GET", routed.operator_url + "/api/keys", {"x-api-key": key})[0] == 401
     assert request("GET", f"{url}?api_key={routed.operator_key}", {})[0] == 200
-    assert request("GET", url, {"cookie": f"x_api_key={routed.operator_key}"})[0] == 200
+    cookie = {"cookie": f"x_api_key={routed.operator_key}"}
+    assert request("GET", url, cookie)[0] == 200
+    own = routed.operator_url.removeprefix("http://")
+    for page, status in (
+        ({"origin": "http://" + own, "host": own}, 200),
+        ({"origin": "https://evil.example"}, 401),
+        ({"origin": "http://evil.example", "host": "evil.example"}, 401),
+        ({"origin": "null"}, 401),
+        ({"sec-fetch-site": "cross-site"}, 401),
+        ({"sec-fetch-site": "same-origin"}, 200),
+    ):
+        assert request("GET", url, {**cookie, **page})[0] == status, page
 
 
 def test_revisions_and_routes_survive_the_gate(routed: GateProcess) -> None:

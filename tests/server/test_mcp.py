@@ -126,5 +126,12 @@ def test_pages_of_others_are_kept_out(gate: GateProcess, origin: str, status: in
     assert gate.call("POST", "/mcp", gate.new_key(), message, origin=origin)[0] == status
 
 
+def test_a_name_that_was_made_to_point_here_opens_nothing_to_its_pages(gate: GateProcess) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    key = gate.new_key()
+    for host, status in ((f"evil.example:{gate.port}", 403), (f"127.0.0.1:{gate.port}", 200)):
+        assert gate.call("POST", "/mcp", key, message, origin=f"http://{host}", host=host)[0] == status
+
+
 def test_there_is_no_stream_to_open(gate: GateProcess) -> None:
     assert gate.call("GET", "/mcp", gate.new_key())[0] == 405

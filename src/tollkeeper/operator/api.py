@@ -68,6 +68,8 @@ def operator_app(app: App) -> ASGIApp:
     pacing = Pacing(lambda: app.loaded.config.mcp.calls_per_minute, time.monotonic)
 
     async def tools(request: Request) -> Response:
+        if not app.loaded.config.mcp.enabled:
+            raise HTTPException(404)
         return await mcp(request, app, desk, pacing)
 
     async def protected(request: Request) -> Response:
@@ -139,7 +141,7 @@ class _Guard:
         self._inner = inner
         self._key = app.operator_key.encode()
         self._viewer = app.viewer_key.encode()
-        self._admin = AdminKeys(app.operator_key, app.viewer_key)
+        self._admin = AdminKeys(app.operator_key, app.viewer_key, lambda: app.loaded.config.mcp.origins)
         self._new_id = app.new_id
         self._oauth = oauth
         self._log = app.log
