@@ -9,8 +9,19 @@ from tollkeeper.assistant.agreement import Question
 from tollkeeper.assistant.conversing import Assistant
 from tollkeeper.assistant.events import Ended, Event, Words
 from tollkeeper.assistant.options import AssistantOptions
-from tollkeeper.core.conversation import Conversation, Text, ToolResult
-from tollkeeper.core.deltas import END, BlockEnd, Delta, Finish, Start, TextDelta, TextStart, ToolStart, UsageNoted
+from tollkeeper.core.conversation import Conversation, Text, ToolResult, ToolUse
+from tollkeeper.core.deltas import (
+    END,
+    BlockEnd,
+    Delta,
+    Finish,
+    ForeignPiece,
+    Start,
+    TextDelta,
+    TextStart,
+    ToolStart,
+    UsageNoted,
+)
 from tollkeeper.core.usage import Reported, Usage
 from tollkeeper.mcp.tool import Arguments, Tool
 
@@ -87,6 +98,17 @@ def test_the_model_is_shown_every_result_with_its_call_and_what_the_user_said() 
     assert first.text.startswith("Be careful.")
 
 
+def test_what_the_model_called_wrongly_is_given_back_as_every_provider_takes_it() -> None:
+    model = _Scripted(_uses("no such tool!", arguments='{"at": '), _says("Well."))
+    _turn(_assistant(model))
+
+    called, told = model.shown[-1].turns[-2].blocks[0], model.shown[-1].turns[-1].blocks[0]
+    assert isinstance(called, ToolUse)
+    assert isinstance(told, ToolResult)
+    assert (called.name, called.arguments) == ("no_such_tool_", "{}")
+    assert told.failed
+
+
 def test_a_turn_ends_at_its_rounds_and_at_its_tokens() -> None:
     assert _turn(_assistant(_Scripted(*[_uses("look")] * 9), rounds=3))[-1] == Ended("rounds", 3, 120, 6)
     assert _turn(_assistant(_Scripted(*[_uses("look")] * 9), tokens=80))[-1] == Ended("tokens", 2, 80, 4)
@@ -103,6 +125,22 @@ def test_tokens_are_bounded_where_the_model_reports_none() -> None:
 def test_an_answer_that_was_cut_says_so() -> None:
     assert _turn(_assistant(_Scripted(_says("half", reason="length"))))[-1] == Ended("length", 1, 40, 2)
     assert _turn(_assistant(_Scripted([Start("a", "m"), Finish("filter"), END])))[-1].why == "filter"  # type: ignore[attr-defined]
+
+
+def test_what_a_provider_tells_beside_the_words_is_not_given_back() -> None:
+    filters = ForeignPiece("openai_chat", b'{"prompt_filter_results": []}')
+    model = _Scripted([filters, *_says("Yes.")], [Start("a", "m"), Finish("end"), END], _says("Well?"))
+    assistant = _assistant(model)
+    for said in ("first", "second", "third"):
+        _turn(assistant, said)
+
+    turns = model.shown[-1].turns[1:]
+    assert [(turn.role, turn.blocks) for turn in turns] == [
+        ("user", (Text("first"),)),
+        ("assistant", (Text("Yes."),)),
+        ("user", (Text("second"),)),
+        ("user", (Text("third"),)),
+    ]
 
 
 def test_the_oldest_exchanges_are_left_out_whole() -> None:

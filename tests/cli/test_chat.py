@@ -1,7 +1,11 @@
 """`tollkeeper chat`: a gate run by a model, and what that model can not do without the user's yes."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,15 +248,42 @@ def test_ctrl_c_breaks_off_a_turn_and_then_the_conversation(assisted: Assisted) 
         terminal.interrupt("Broken off.")
         assert "broken" not in assisted.routes()
 
+        # The same while the model is still speaking: its answer is let go.
+        assisted.model.stalls_after(says("I begin, "))
+        terminal.wait_for("> ")
+        terminal.type("speak\r")
+        terminal.wait_for("I begin, ")
+        terminal.interrupt("Broken off.")
+
         assisted.model.plays(says("We go on."))
         terminal.wait_for("> ")
         terminal.type("and now?\r")
         terminal.wait_for("We go on.")
         roles = [message["role"] for message in assisted.model.shown[-1].body["messages"]]
-        assert roles[-5:] == ["assistant", "tool", "assistant", "tool", "user"]
+        assert roles[-6:] == ["assistant", "tool", "assistant", "tool", "user", "user"]
         terminal.wait_for("> ")
         terminal.interrupt("Left.")
         assert terminal.end() == 130
+
+
+def test_a_gate_elsewhere_is_reached_by_its_addresses_and_keys_with_a_message_from_a_pipe(
+    assisted: Assisted, tmp_path: Path
+) -> None:
+    gate = assisted.gate
+    command = [sys.executable, "-m", "tollkeeper", "chat", "--gate", gate.url, "--operator", gate.operator_url]
+    keys = {"TOLLKEEPER_KEY": gate.new_key(), "TOLLKEEPER_OPERATOR_KEY": gate.operator_key}
+    assisted.model.plays(says("Here I am."))
+    done = subprocess.run(
+        [*command, "--home", str(tmp_path / "nowhere")],
+        input=b"Are you there?\n",
+        capture_output=True,
+        env={**os.environ, **keys},
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, b"Here I am.\n"), done.stderr
+    assert assisted.model.shown[-1].body["messages"][-1]["content"] == "Are you there?\n"
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_another_admin_api_is_run_in_place_of_the_gate(assisted: Assisted) -> None:
@@ -262,7 +293,6 @@ def test_another_admin_api_is_run_in_place_of_the_gate(assisted: Assisted) -> No
         there = ("--admin-url", apisix.url)
         key = {"TOLLKEEPER_ADMIN_KEY": apisix.key}
         assert "key is missing" in assisted.once(*there).error
-        assert "does not take this key" in assisted.once(*there, "--admin-key", "wrong").error
 
         assisted.model.plays(proposes(step), applies, says("You have to agree."))
         assert assisted.once(*there, environment=key).code == 7

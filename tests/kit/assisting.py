@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kit.scripted import Connection, Request, chat_events, event_stream, json_answer, usage_of
+from kit.scripted import SSE_HEAD, Connection, Request, chat_events, event_stream, json_answer, usage_of
 
 _HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "scripted"}
 
@@ -68,15 +68,27 @@ class ScriptedModel:
     def __init__(self) -> None:
         self.rounds: list[Round] = []
         self.shown: list[Shown] = []
+        self._stalling: bytes | None = None
 
     def plays(self, *rounds: Round) -> None:
         """From now on; what it was shown before is forgotten."""
         self.rounds = list(rounds)
         self.shown = []
 
+    def stalls_after(self, round: bytes) -> None:
+        """The next answer begins as this round does, and stays open until the other side leaves."""
+        self.plays()
+        self._stalling = round[: round.index(b'"finish_reason":"stop"')].rpartition(b"data: ")[0]
+
     def __call__(self, request: Request, connection: Connection) -> bool | None:
         if request.method != "POST":
             return json_answer(200, {"object": "list", "data": [{"id": "scripted"}]})(request, connection)
         self.shown.append(Shown(request.json()))
+        if self._stalling is not None:
+            begun, self._stalling = self._stalling, None
+            connection.send(SSE_HEAD)
+            connection.chunk(begun)
+            connection.wait_for_peer_to_close(60)
+            return None
         play = self.rounds.pop(0) if self.rounds else says("I am ", "through.")
         return event_stream(play if isinstance(play, bytes) else play(self.shown[-1]))(request, connection)

@@ -6,6 +6,7 @@ Rule 2: whatever the model does wrong (tools that there are not, broken argument
 Rule 3: what is remembered is whole: no tool's call without its result, however a turn ends.
 """
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -17,7 +18,7 @@ from tollkeeper.assistant.model import Model
 from tollkeeper.assistant.options import AssistantOptions
 from tollkeeper.assistant.using import Using, failed
 from tollkeeper.core.answers import Said, gathered
-from tollkeeper.core.conversation import Conversation, Sampling, Text, ToolResult, ToolUse, Turn
+from tollkeeper.core.conversation import Conversation, Foreign, Sampling, Text, ToolResult, ToolUse, Turn
 from tollkeeper.core.conversation import Tool as ToolSeen
 from tollkeeper.core.deltas import Delta, RefusalStart, TextDelta, TextStart
 from tollkeeper.mcp.tool import Tool
@@ -28,6 +29,9 @@ difference and asked, by the terminal, before anything happens, so do not ask in
 difference. If they decline, ask what they would like instead. Answer briefly, in the user's language, without markup."""
 _CHARACTERS_A_TOKEN = 4
 """Where a model reports no usage (https://help.openai.com/en/articles/4936856)."""
+_ODD = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 64
+"""Of a tool (https://platform.openai.com/docs/api-reference/chat/create, tools)."""
 _BROKEN_OFF = "The user broke off: look whether it was done."
 
 
@@ -73,16 +77,19 @@ class Assistant:
                         yield Words(delta.text)
             answer = gathered(pieces)
             choice = answer.choices[0] if answer.choices else None
-            blocks: tuple[Said, ...] = choice.blocks if choice is not None else ()
+            said_now = choice.blocks if choice is not None else ()
+            # Beside the words some providers tell of their filters: that is not for the model.
+            blocks: tuple[Said, ...] = tuple(_sound(block) for block in said_now if not isinstance(block, Foreign))
             if answer.reported is not None:
                 spent_in += answer.reported.usage.input_tokens
                 spent_out += answer.reported.usage.output_tokens
             else:
                 spent_in += len(msgspec.json.encode(conversation)) // _CHARACTERS_A_TOKEN
                 spent_out += len(msgspec.json.encode(blocks)) // _CHARACTERS_A_TOKEN
-            uses = [block for block in blocks if isinstance(block, ToolUse)]
+            uses = [block for block in said_now if isinstance(block, ToolUse)]
             if not uses:
-                exchange.append(Turn("assistant", blocks or (Text(""),)))
+                if blocks:
+                    exchange.append(Turn("assistant", blocks))
                 stop = choice.stop if choice is not None else "end"
                 why: Ending = "length" if stop in ("length", "context") else "filter" if stop == "filter" else "done"
                 yield Ended(why, number, spent_in, spent_out)
@@ -124,3 +131,15 @@ class Assistant:
             sampling=Sampling(max_tokens=self._options.answer_tokens),
             stream=True,
         )
+
+
+def _sound(block: Said) -> Said:
+    """As every provider takes it back: what a model called wrongly would be its next request's error."""
+    if not isinstance(block, ToolUse):
+        return block
+    try:
+        whole = isinstance(msgspec.json.decode(block.arguments or "{}"), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    name = _ODD.sub("_", block.name)[:_LONGEST_NAME] or "_"
+    return msgspec.structs.replace(block, name=name, arguments=block.arguments if whole else "{}")
