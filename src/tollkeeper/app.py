@@ -27,7 +27,7 @@ from tollkeeper.core.call import Call
 from tollkeeper.core.errors import ConfigError, GateError, TollkeeperError
 from tollkeeper.core.events import Event
 from tollkeeper.core.ids import RequestIds
-from tollkeeper.core.ports import Policy
+from tollkeeper.core.ports import Policy, Tickets
 from tollkeeper.core.refusals import refusal
 from tollkeeper.flow.catalog import Catalog
 from tollkeeper.flow.counting import Counting
@@ -56,6 +56,7 @@ from tollkeeper.routes.proposals import Proposals
 from tollkeeper.routes.registry import Registry
 from tollkeeper.sharing.receipts import Receipts
 from tollkeeper.sharing.runs import Runs
+from tollkeeper.sockets.tickets import MemoryTickets
 from tollkeeper.stores.memory.answers import MemoryAnswers
 from tollkeeper.stores.memory.limits import MemoryLimiter
 from tollkeeper.stores.shared import AnyBalances, AnyKeyStore, AnyLedger, Shared
@@ -130,6 +131,11 @@ class App:
         self.revisions = SqliteRevisions(home, keep=loaded.config.routing.keep_revisions)
         self.socket_client = SocketClient()
         self.lines = Lines(self.socket_client)
+        self.shared = share is not None
+        """Whether its stores are others' too, and what is in its home ends with it."""
+        self.tickets: Tickets = MemoryTickets(
+            time.monotonic, os.urandom, lambda: self.loaded.config.websocket.ticket_seconds
+        )
         self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic), time.monotonic)
         self.balances: AnyBalances = SqliteBalances(home, self.local)
         if share is not None:

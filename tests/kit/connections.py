@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 
 class Connections:
@@ -27,7 +28,7 @@ def connections() -> Iterator[Connections]:
             body = self.rfile.read(int(self.headers["content-length"]))
             found = re.fullmatch(r"/prod/@connections/([\w=%-]+)", self.path)
             known.authorizations.append(self.headers["authorization"])
-            take = known.open.get(found[1].replace("%3D", "=")) if found else None
+            take = known.open.get(unquote(found[1])) if found else None
             if take is not None:
                 take(body)
             self.send_response(200 if take is not None else 410)

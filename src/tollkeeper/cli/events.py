@@ -17,7 +17,7 @@ def events(
     options: Common, key: str | None, since: str | None, until: str | None, request: str | None, limit: int
 ) -> None:
     """Show events."""
-    found = options.reports().events(
+    found = options.sums().events(
         key=key,
         since=moment(since, "--since"),
         until=moment(until, "--until"),

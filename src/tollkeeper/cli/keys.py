@@ -33,7 +33,7 @@ def keys() -> None:
 def _store(options: Common) -> "KeyStore | DynamoKeyStore":
     """The home's; the table's where the environment names one, as that of gates on AWS Lambda does."""
     store: KeyStore | DynamoKeyStore
-    if os.environ.get("TOLLKEEPER_TABLE") and options.home is None:
+    if options.table:
         from tollkeeper.stores.dynamodb.keys import key_store
 
         store = key_store(os.environ)

@@ -1,6 +1,7 @@
 """What every command takes: --json, --home, --config; and how a command's failure leaves the process."""
 
 import functools
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from tollkeeper.core.errors import ConfigError, TollkeeperError
 
 if TYPE_CHECKING:
+    from tollkeeper.stores.dynamodb.reports import DynamoReports
     from tollkeeper.stores.sqlite.reports import Reports
 
 EXIT_FAILED = 1
@@ -33,6 +35,19 @@ class Common(msgspec.Struct, frozen=True):
         from tollkeeper import config as configuration  # which knows every room's options: not for those who say --home
 
         return configuration.home(self.config)
+
+    @property
+    def table(self) -> bool:
+        """Whether the environment names a table, as that of gates on AWS Lambda does, and no home is asked for."""
+        return self.home is None and bool(os.environ.get("TOLLKEEPER_TABLE"))
+
+    def sums(self) -> "Reports | DynamoReports":
+        """What the store says of usage and events: the table's where there is one, the home's otherwise."""
+        if not self.table:
+            return self.reports()
+        from tollkeeper.stores.dynamodb.reports import reports_of
+
+        return reports_of(os.environ)
 
     def reports(self) -> "Reports":
         """What the store of the home says; closed when the command ends. Raises GateError where there is none."""

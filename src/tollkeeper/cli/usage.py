@@ -16,8 +16,7 @@ _NEVER_CUT = 10_000
 @common
 def usage(options: Common, by: str, since: str | None, until: str | None) -> None:
     """Sum tokens and cost."""
-    reports = options.reports()
-    rows = reports.usage(by, moment(since, "--since"), moment(until, "--until"))
+    rows = options.sums().usage(by, moment(since, "--since"), moment(until, "--until"))
     if options.json:
         print_json([row.as_dict(by) for row in rows])
         return

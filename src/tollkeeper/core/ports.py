@@ -262,6 +262,18 @@ class Origins(Protocol):
         ...
 
 
+class Tickets(Protocol):
+    """A key's right to open one socket, soon."""
+
+    async def issue(self, key: Key) -> tuple[str, float]:
+        """A new ticket, and the seconds for which it can be used. Raises GateError."""
+        ...
+
+    async def redeem(self, ticket: str) -> Key | None:
+        """The key, the first time; None for what is used, over or no ticket. Raises GateError."""
+        ...
+
+
 class Keys(Protocol):
     """Who may call."""
 

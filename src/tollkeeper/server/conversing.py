@@ -1,6 +1,5 @@
 """Makes what the door answers WebSockets with, over an app, and keeps it up with the configuration."""
 
-import os
 import time
 from collections.abc import Callable
 
@@ -13,7 +12,6 @@ from tollkeeper.sockets.asking import Topic
 from tollkeeper.sockets.chat import Chat
 from tollkeeper.sockets.lobby import SEND, Lobby
 from tollkeeper.sockets.published import Published
-from tollkeeper.sockets.tickets import Tickets
 
 
 class Conversing:
@@ -29,9 +27,8 @@ class Conversing:
             monotonic=time.monotonic,
             on_error=on_error,
         )
-        tickets = Tickets(time.monotonic, os.urandom, lambda: self._lobby.options.ticket_seconds)
-        self._ticketing = Ticketing(tickets, app.keys)
-        self.sockets = Sockets(self._lobby, app.keys, tickets, openings(app, self._lobby, on_error))
+        self._ticketing = Ticketing(app.tickets, app.keys)
+        self.sockets = Sockets(self._lobby, app.keys, app.tickets, openings(app, self._lobby, on_error))
         """ASGI, for scopes of the type websocket."""
 
     def configure(self) -> None:

@@ -77,7 +77,7 @@ def door_of(app: App) -> Door:
 def _batches(app: App, relay: Answerer) -> list[Taker]:
     """Who takes files and batches that are the gate's own."""
     options = app.loaded.config.batches
-    if not options.enabled:
+    if not options.enabled or app.shared:  # files need a home that lasts
         return []
 
     def ask(key: Key, request: BulkRequest, attempt: int) -> Awaitable[Answer]:

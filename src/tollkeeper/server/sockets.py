@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from tollkeeper.core.call import Sink
 from tollkeeper.core.errors import CallerError, TollkeeperError, invalid_key
 from tollkeeper.core.keys import Key
-from tollkeeper.core.ports import Keys
+from tollkeeper.core.ports import Keys, Tickets
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server.bodies import Message, Receive
 from tollkeeper.server.requests import key_of
@@ -20,13 +20,14 @@ from tollkeeper.sockets.admission import GOING_AWAY, Close
 from tollkeeper.sockets.lobby import Lobby
 from tollkeeper.sockets.options import Format
 from tollkeeper.sockets.session import Session as Conversation
-from tollkeeper.sockets.tickets import Tickets
 
 Send = Callable[[Message], Awaitable[None]]
 FORMATS: Mapping[str, Format] = {"tollkeeper.v1.json": "json", "tollkeeper.v1.text": "text"}
 """By subprotocol."""
 KEY_PREFIXES = ("tollkeeper.key.", "openai-insecure-api-key.")
 """A subprotocol that is a key: browsers can set no header (https://platform.openai.com/docs/guides/realtime-websocket)."""
+KEY = "tollkeeper.key"
+"""Under which a scope has the key that opened it, for whoever runs the door."""
 _HIGH_WATER = 64 * 1024
 
 
@@ -95,7 +96,8 @@ class Sockets:
         try:
             opening = self._opening(scope)
             check_origin(named, self._lobby.options.origins)
-            key, subprotocols = self._key(scope, named)
+            key, subprotocols = await self._key(scope, named)
+            scope[KEY] = key
             self._lobby.caps.enter(key)
         except TollkeeperError as error:
             await deny(scope, send, error, self._lobby.new_id())
@@ -118,14 +120,14 @@ class Sockets:
                     return self._endpoints[path.removeprefix(before)]
         raise CallerError(f"There is no WebSocket at {path[:64]}.", status=404, code="not_found")
 
-    def _key(self, scope: Message, named: Mapping[bytes, bytes]) -> tuple[Key, list[str]]:
+    async def _key(self, scope: Message, named: Mapping[bytes, bytes]) -> tuple[Key, list[str]]:
         """Who opens it, and the subprotocols that are no key. Raises CallerError (401)."""
         query = parse_qs(scope["query_string"].decode("latin-1"))
         offered: list[str] = scope["subprotocols"]
         secrets = [(name, prefix) for name in offered for prefix in KEY_PREFIXES if name.startswith(prefix)]
         left = [name for name in offered if not name.startswith(KEY_PREFIXES)]
         if "ticket" in query:
-            key = self._tickets.redeem(query["ticket"][0])
+            key = await self._tickets.redeem(query["ticket"][0])
             key = None if key is None else self._lobby.current(key)
         elif secrets:
             name, prefix = secrets[0]

@@ -3,9 +3,8 @@
 import msgspec
 
 from tollkeeper.core.call import Reply
-from tollkeeper.core.ports import Keys
+from tollkeeper.core.ports import Keys, Tickets
 from tollkeeper.server.requests import Request, key_of, method_not_allowed
-from tollkeeper.sockets.tickets import Tickets
 
 
 class Ticketing:
@@ -19,6 +18,6 @@ class Ticketing:
         """`{"ticket": ..., "expires_in": seconds}`. Raises CallerError (401, 405)."""
         if request.method != "POST":
             raise method_not_allowed(frozenset(("POST",)))
-        ticket, seconds = self._tickets.issue(key_of(request.named, self._keys))
+        ticket, seconds = await self._tickets.issue(key_of(request.named, self._keys))
         body = msgspec.json.encode({"ticket": ticket, "expires_in": seconds})
         return Reply(200, [(b"content-type", b"application/json"), (b"cache-control", b"no-store")], body)

@@ -24,6 +24,7 @@ from tollkeeper.stores.dynamodb.balances import DynamoBalances
 from tollkeeper.stores.dynamodb.keys import key_store
 from tollkeeper.stores.dynamodb.ledger import DynamoLedger
 from tollkeeper.stores.dynamodb.table import Table, place_of
+from tollkeeper.stores.dynamodb.tickets import DynamoTickets
 from tollkeeper.stores.shared import Shared
 
 T = TypeVar("T")
@@ -52,6 +53,13 @@ class Running:
         # What is here is this Lambda's alone and ends with it: nothing that must last.
         home = Path(tempfile.mkdtemp(prefix="tollkeeper-"))
         self.app = open_app(Path(config) if config else None, home, self.environment, share=self._share)
+        self.app.tickets = DynamoTickets(
+            self.table,
+            time.time,
+            os.urandom,
+            lambda: self.app.loaded.config.websocket.ticket_seconds,
+            lambda key_id: self.app.keys.of(key_id),
+        )
         self.door = door_of(self.app)
 
     def _share(self, app: App) -> Shared:

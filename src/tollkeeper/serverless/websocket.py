@@ -3,27 +3,33 @@
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
-from tollkeeper.core.errors import GateError, TollkeeperError, invalid_key
+from tollkeeper.core.errors import CallerError, GateError, TollkeeperError, invalid_key
 from tollkeeper.core.keys import Key
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server.bodies import Message
 from tollkeeper.server.conversing import topics_of
-from tollkeeper.server.sockets import FORMATS, KEY_PREFIXES
+from tollkeeper.server.sockets import FORMATS, KEY
 from tollkeeper.serverless.posting import Posting
 from tollkeeper.serverless.running import Running, running, seconds_left
-from tollkeeper.sockets.lobby import Lobby
+from tollkeeper.sockets import messages
+from tollkeeper.sockets.lobby import CANCEL, Lobby
+from tollkeeper.sockets.memory import Memory
 from tollkeeper.sockets.options import Format
 from tollkeeper.sockets.session import Session
+from tollkeeper.stores.dynamodb.table import Item
 
 Event = dict[str, Any]
 
-_CONNECTIONS = "connection"
+_CONNECTIONS, _CANCELLED, _SAID = "connection", "cancel", "said"
+_LOOK = 0.5
+"""Seconds between two looks at whether an answer was cancelled: each is a read of the table."""
 _LONGEST = 2 * 3600 + 300
 """Seconds: API Gateway closes a connection after two hours. What is left of one after that, the table forgets by itself."""
 
@@ -41,7 +47,7 @@ def answer(gate: Running, event: Event, seconds: float) -> Event:
             case "CONNECT":
                 return gate.run(lambda: _connect(gate, event), seconds)
             case "DISCONNECT":
-                gate.run(lambda: gate.table.delete(_CONNECTIONS, asked["connectionId"]), seconds)
+                gate.run(lambda: _disconnect(gate, asked["connectionId"]), seconds)
             case _:
                 gate.run(lambda: _message(gate, event), seconds)
     except TimeoutError:
@@ -83,13 +89,18 @@ async def _connect(gate: Running, event: Event) -> Event:
         return {"statusCode": first["status"], "body": body.decode()}
     if first["type"] != "websocket.accept":
         return _refused(invalid_key())
-    key = _key(gate, headers, offered)
+    key: Key = scope[KEY]
     chosen: str | None = first.get("subprotocol")
     configured = gate.app.loaded.config.websocket.format
     format = FORMATS[chosen] if chosen is not None else query.get("format") or configured
     item = {"pk": _CONNECTIONS, "sk": asked["connectionId"], "key": key.id, "shown": key.digest.hex(), "format": format}
     await gate.table.put({**item, "ttl": int(time.time()) + _LONGEST})
     return {"statusCode": 200, **({"headers": {"Sec-WebSocket-Protocol": chosen}} if chosen else {})}
+
+
+async def _disconnect(gate: Running, connection: str) -> None:
+    for kind in (_CONNECTIONS, _CANCELLED, _SAID):
+        await gate.table.delete(kind, connection)
 
 
 async def _message(gate: Running, event: Event) -> None:
@@ -100,7 +111,12 @@ async def _message(gate: Running, event: Event) -> None:
     # Where the key was rotated since, or is gone, `current` says so, and the session tells the client.
     if known is None or key is None or key.digest.hex() != known["shown"]:
         raise invalid_key()
+    body = event.get("body") or ""
+    at = int(asked.get("requestTimeEpoch") or time.time() * 1000)
+    if await _cancels(gate, asked["connectionId"], body, at):
+        return
     format: Format = "json" if known["format"] == "json" else "text"
+    memory, before = await _remembered(gate, asked["connectionId"])
     left: list[Callable[[], None]] = []
     url = gate.environment.get("TOLLKEEPER_CONNECTIONS_URL") or f"https://{asked['domainName']}/{asked['stage']}"
     posting = Posting(
@@ -111,14 +127,58 @@ async def _message(gate: Running, event: Event) -> None:
         format == "json",
         lambda: left[0](),
     )
-    session = Session(_lobby(gate), key, format, posting, _never)
+    session = Session(_lobby(gate), key, format, posting, _never, memory)
     left.append(session.leave)
-    session.take(event.get("body") or "")
+    session.take(body)
+    watching = asyncio.ensure_future(_watch(gate, asked["connectionId"], session, at))
     try:
         await session.ended()
     finally:
+        watching.cancel()
         await session.ended()  # what a time-out has cancelled tells its client, and settles
         await posting.end()
+        if memory is not None and memory.kept() != before:
+            item: Item = {"pk": _SAID, "sk": asked["connectionId"], "d": memory.kept()}
+            await gate.table.put({**item, "ttl": int(time.time()) + _LONGEST})
+
+
+async def _remembered(gate: Running, connection: str) -> tuple[Memory | None, str]:
+    """What was said on this socket, and how that was kept; None where nothing is to be."""
+    options = gate.app.loaded.config.websocket
+    if not options.memory:
+        return None, ""
+    memory = Memory(options.memory, options.memory_bytes)
+    kept = await gate.table.get(_SAID, connection)
+    if kept is not None:
+        memory.restore(str(kept["d"]))
+    return memory, memory.kept()
+
+
+async def _cancels(gate: Running, connection: str, body: str, at: int) -> bool:
+    """Whether the message asks for an end of answers, which another Lambda gives: it is told by way of the table."""
+    try:
+        asked = messages.read(body)
+    except CallerError:
+        return False
+    if asked.action != CANCEL or CANCEL in _lobby(gate).topics:
+        return False
+    item: Item = {"pk": _CANCELLED, "sk": connection, "at": at, **({} if asked.id is None else {"id": asked.id})}
+    await gate.table.put({**item, "ttl": int(time.time()) + _LONGEST})
+    return True
+
+
+async def _watch(gate: Running, connection: str, session: Session, since: int) -> None:
+    """Ends what its client has cancelled since then."""
+    seen = since - 1
+    while True:
+        await asyncio.sleep(_LOOK)
+        try:
+            found = await gate.table.get(_CANCELLED, connection)
+        except GateError:
+            continue
+        if found is not None and int(found["at"]) > seen:
+            seen = int(found["at"])
+            session.cancel(str(found["id"]) if "id" in found else None)
 
 
 @cache
@@ -136,16 +196,6 @@ def _lobby(gate: Running) -> Lobby:
         monotonic=time.monotonic,
         on_error=failed,
     )
-
-
-def _key(gate: Running, headers: dict[str, str], offered: list[str]) -> Key:
-    """Whose the secret is that let the client in. Raises CallerError."""
-    by_protocol = [name.removeprefix(p) for name in offered for p in KEY_PREFIXES if name.startswith(p)]
-    by_header = headers.get("authorization", "").partition(" ")[2].strip() or headers.get("x-api-key", "")
-    key = gate.app.keys.find((by_protocol[0] if by_protocol else by_header).encode())
-    if key is None:
-        raise invalid_key()  # a ticket: another Lambda made it
-    return key
 
 
 def _never(code: int, reason: str) -> None:

@@ -5,6 +5,7 @@ from collections import deque
 import msgspec
 
 _encode = msgspec.json.encode
+_read = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Memory:
@@ -31,6 +32,15 @@ class Memory:
         while self._kept and (len(self._kept) > self._most or self._size > self._most_bytes):
             for _ in range(2):
                 self._size -= len(self._kept.popleft())
+
+    def kept(self) -> str:
+        """All of it as JSON, for `restore`."""
+        return _encode(self.messages()).decode()
+
+    def restore(self, kept: str) -> None:
+        """What it was when that was `kept`."""
+        self._kept = deque(bytes(message) for message in _read(kept))
+        self._size = sum(map(len, self._kept))
 
     def forget(self) -> None:
         self._kept.clear()

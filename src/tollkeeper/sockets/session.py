@@ -46,7 +46,10 @@ class Session:
         "id",
     )
 
-    def __init__(self, lobby: Lobby, key: Key, format: Format, sink: Sink, close: Close) -> None:
+    def __init__(
+        self, lobby: Lobby, key: Key, format: Format, sink: Sink, close: Close, memory: Memory | None = None
+    ) -> None:
+        """`memory`: what was said before, where that was not on this socket's own watch."""
         self.id = lobby.new_id()
         self._lobby = lobby
         self._admission = Admission(key, lobby.caps, lobby.current, close)
@@ -54,7 +57,7 @@ class Session:
         self._close = close
         self._running: dict[str, _Answer] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
-        self._memory: Memory | None = None
+        self._memory = memory
         self._turn: asyncio.Lock | None = None
 
     @property
@@ -81,6 +84,11 @@ class Session:
         for answer in list((self._running or {}).values()):
             answer.listener.muted = True
             answer.ask.presence.leave()
+
+    def cancel(self, id: str | None) -> None:
+        """Ends the answer to that request, or all, as if its client had said so; nothing where it is not under way."""
+        if id is None or id in (self._running or {}):
+            self._cancel(id)
 
     def stop(self) -> None:
         """The gate is being stopped: nothing new is begun, and the socket closes after what is under way."""

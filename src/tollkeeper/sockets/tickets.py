@@ -11,8 +11,8 @@ MOST = 100_000
 """Unused at one time; the oldest go first."""
 
 
-class Tickets:
-    """Kept in memory: a ticket outlives no restart."""
+class MemoryTickets:
+    """Implements `core.ports.Tickets`. A ticket outlives no restart."""
 
     def __init__(self, monotonic: Clock, randomness: Randomness, seconds: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -20,8 +20,7 @@ class Tickets:
         self._seconds = seconds
         self._unused: dict[str, tuple[Key, float]] = {}
 
-    def issue(self, key: Key) -> tuple[str, float]:
-        """A new ticket, and the seconds for which it can be used."""
+    async def issue(self, key: Key) -> tuple[str, float]:
         now, seconds = self._monotonic(), self._seconds()
         for ticket, (_, until) in list(self._unused.items())[:2]:  # in order of age: two go for each that comes
             if until < now or len(self._unused) >= MOST:
@@ -30,7 +29,6 @@ class Tickets:
         self._unused[ticket] = (key, now + seconds)
         return ticket, seconds
 
-    def redeem(self, ticket: str) -> Key | None:
-        """The key, the first time; None for what is used, over or no ticket."""
+    async def redeem(self, ticket: str) -> Key | None:
         key, until = self._unused.pop(ticket, (None, 0.0))
         return key if until >= self._monotonic() else None

@@ -15,7 +15,7 @@ from tollkeeper.core.keys import PREFIX, SHOWN, Key
 from tollkeeper.stores.dynamodb.table import BlockingTable, Cancelled, place_of
 from tollkeeper.stores.sqlite import key_fields
 
-_KEYS = "keys"
+KEYS = "keys"
 _CHANGES = "changes"
 
 
@@ -89,11 +89,11 @@ class DynamoKeyStore:
 
     def changes(self) -> int:
         """A number that differs once a key was made or changed."""
-        item = self._table.get(_CHANGES, _KEYS)
+        item = self._table.get(_CHANGES, KEYS)
         return 0 if item is None else int(item["n"])
 
     def _all(self) -> Sequence[tuple[Key, int]]:
-        found = [(msgspec.json.decode(str(item["d"]), type=Key), int(item["n"])) for item in self._table.query(_KEYS)]
+        found = [(msgspec.json.decode(str(item["d"]), type=Key), int(item["n"])) for item in self._table.query(KEYS)]
         return sorted(found, key=lambda each: (each[0].created_at, each[0].id))
 
     def _find(self, reference: str) -> tuple[Key, int]:
@@ -120,9 +120,9 @@ class DynamoKeyStore:
 
     def _put(self, key: Key, seen: int | None) -> None:
         document = msgspec.json.encode(key).decode()
-        item: dict[str, str | int] = {"pk": _KEYS, "sk": key.id, "d": document, "n": 1 if seen is None else seen + 1}
+        item: dict[str, str | int] = {"pk": KEYS, "sk": key.id, "d": document, "n": 1 if seen is None else seen + 1}
         try:
-            self._table.transact([self._table.put_part(item, seen=seen), self._table.count_part(_CHANGES, _KEYS)])
+            self._table.transact([self._table.put_part(item, seen=seen), self._table.count_part(_CHANGES, KEYS)])
         except Cancelled:
             raise CallerError(
                 f"The key '{key.name}' was changed by somebody else just now: look again.",

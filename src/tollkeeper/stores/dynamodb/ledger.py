@@ -131,7 +131,7 @@ class DynamoLedger:
 
     async def _end(self, event: Event, hold: Hold | None, purses: Sequence[PurseOf]) -> None:
         parts = [
-            self._table.put_part(_event_item(event), fresh=True),
+            self._table.put_part(event_item(event), fresh=True),
             self._table.delete_part(HOLDS, _name(event)),
         ]
         for purse in purses:
@@ -217,7 +217,7 @@ async def events_between(table: Table, start: int, end: int) -> list[Event]:
     return [msgspec.json.decode(str(item["d"]), type=Event) for item in items]
 
 
-def _event_item(event: Event) -> Item:
+def event_item(event: Event) -> Item:
     return {"pk": EVENTS, "sk": f"{event.started_at:020d}#{_name(event)}", "d": _encode(event).decode()}
 
 

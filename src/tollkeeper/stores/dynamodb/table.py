@@ -94,6 +94,12 @@ class Table:
         """Safe to say again."""
         await self.ask("DeleteItem", {"TableName": self.place.name, "Key": _packed({"pk": pk, "sk": sk})})
 
+    async def take(self, pk: str, sk: str) -> Item | None:
+        """Deletes it; what it was, for one of all who ask."""
+        ask = {"TableName": self.place.name, "Key": _packed({"pk": pk, "sk": sk}), "ReturnValues": "ALL_OLD"}
+        found = await self.ask("DeleteItem", ask)
+        return _item(found["Attributes"]) if found.get("Attributes") else None
+
     async def transact(self, parts: Sequence[Mapping[str, Any]], token: str) -> None:
         """All of the parts (see `put_part` and the like) or none; again with the same token changes nothing for minutes.
 
