@@ -27,7 +27,7 @@ from tollkeeper.core.call import Call
 from tollkeeper.core.errors import ConfigError, GateError, TollkeeperError
 from tollkeeper.core.events import Event
 from tollkeeper.core.ids import RequestIds
-from tollkeeper.core.ports import Policy, Tickets
+from tollkeeper.core.ports import Limiter, Policy, Tickets
 from tollkeeper.core.refusals import refusal
 from tollkeeper.flow.catalog import Catalog
 from tollkeeper.flow.counting import Counting
@@ -136,11 +136,12 @@ class App:
         self.tickets: Tickets = MemoryTickets(
             time.monotonic, os.urandom, lambda: self.loaded.config.websocket.ticket_seconds
         )
-        self.limits = Limits(loaded.limits, MemoryLimiter(time.monotonic), time.monotonic)
+        limiter: Limiter = MemoryLimiter(time.monotonic)
         self.balances: AnyBalances = SqliteBalances(home, self.local)
         if share is not None:
-            self.key_store, self.ledger, self.balances = share(self)
+            self.key_store, self.ledger, self.balances, limiter = share(self)
             self.keys = KeyRing(self.key_store, time.time)
+        self.limits = Limits(loaded.limits, limiter, time.monotonic)
         self.budgets = Budgets(loaded.budgets, self.balances, self.prices, self._budget_spent)
         self.ledger.on_event = self.budgets.post
         self.watchdog = Watchdog(loaded.config.log.blocked, self._blocked, time.monotonic)

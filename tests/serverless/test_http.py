@@ -144,3 +144,13 @@ def test_a_body_in_base64_a_stage_and_cookies_are_understood() -> None:
 def test_a_body_that_is_no_base64_is_refused() -> None:
     with pytest.raises(CallerError, match="base64"):
         request_of({**event(), "body": "*", "isBase64Encoded": True})
+
+
+def test_limits_hold_over_all_lambdas_and_calls_under_way_are_given_back(start: Start, keys: DynamoKeyStore) -> None:
+    _, secret = keys.create("ada", limits=["2 requests/hour", "1 concurrent"])
+    first, second = start(), start()
+
+    answered = [ask(gate, event(key=secret)) for gate in (first, second, first, second)]
+
+    assert [each["statusCode"] for each in answered] == [200, 200, 429, 429]
+    assert json.loads(answered[-1]["body"])["error"]["code"] == "rate_limit_exceeded"

@@ -42,6 +42,14 @@ def test_the_commands_read_the_table_that_the_environment_names(
     assert only == [told[0]]
 
 
+@pytest.mark.parametrize("command", [("verify",), ("explain", "01a")])
+def test_what_reads_a_home_only_says_so(environment: dict[str, str], command: tuple[str, ...]) -> None:
+    ended = tollkeeper(*command, environment=environment)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "--home" in ended.error
+
+
 def sample() -> list[Event]:
     """Retries, another provider, what the cache answered, what has no price."""
     first = ending(hold())

@@ -1,18 +1,25 @@
 """Counters of limits: all are taken or none, what is paid off is forgotten, a new amount keeps what was taken."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import random
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from time import monotonic
+from time import time as wall_clock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.dynamodb import moto, new_place
 from kit.properties import examples
 from tollkeeper.core.gcra import UNKNOWN, Allowance, Standing, allowance
 from tollkeeper.core.ports import Limiter
 from tollkeeper.core.rate import parse
+from tollkeeper.stores.dynamodb.limits import DynamoLimiter
+from tollkeeper.stores.dynamodb.table import Table
 from tollkeeper.stores.memory.limits import MemoryLimiter
+from tollkeeper.upstream.client import HttpClient
 
 
 class Time:
@@ -30,13 +37,32 @@ def time() -> Time:
     return Time()
 
 
-MAKERS: list[Callable[[Time], Limiter]] = [MemoryLimiter]
+class Settling(DynamoLimiter):
+    """Has what is adjusted in the table at once, as a Lambda has before its event ends."""
+
+    def adjust(self, allowances: Sequence[Allowance], deltas: Sequence[int], holder: str) -> None:
+        async def adjusted() -> None:
+            super(Settling, self).adjust(allowances, deltas, holder)
+            await self.settled(30)
+
+        LOOP.run_until_complete(adjusted())
 
 
-@pytest.fixture(params=MAKERS)
-def limiter(request: pytest.FixtureRequest, time: Time) -> Limiter:
-    made: Limiter = request.param(time)
-    return made
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with moto(tmp_path_factory.mktemp("moto")) as address:
+        yield address
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def limiter(request: pytest.FixtureRequest, time: Time) -> Iterator[Limiter]:
+    if request.param == "memory":
+        yield MemoryLimiter(time)
+        return
+    client = HttpClient(monotonic)
+    table = Table(new_place(request.getfixturevalue("url")), client, wall_clock, random.random)
+    yield Settling(table, time, random.random)
+    LOOP.run_until_complete(client.close())
 
 
 def ready(*texts: str) -> list[Allowance]:
@@ -187,3 +213,33 @@ def test_counters_that_are_paid_off_are_forgotten(time: Time) -> None:
         take(limiter, [allowance(parse("60 requests/minute", "key", f"key_{number}"))], 1)
         time.seconds += 10
     assert len(limiter) <= 3
+
+
+def test_many_gates_admit_no_more_together_than_one(url: str, time: Time) -> None:
+    place = new_place(url)
+    limits = ready("10 requests/hour", "4 concurrent")
+
+    async def admitted() -> int:
+        client = HttpClient(monotonic)
+        gates = [DynamoLimiter(Table(place, client, wall_clock, random.random), time, random.random) for _ in range(3)]
+        try:
+            tried = [gate.take(limits, (1, 1), f"call_{n}_{m}") for n, gate in enumerate(gates) for m in range(3)]
+            found = await asyncio.gather(*tried)
+            return sum(not any(wait for _, _, wait in each) for each in found)
+        finally:
+            await client.close()
+
+    assert LOOP.run_until_complete(admitted()) == 4
+
+
+def test_calls_under_way_whose_gate_died_are_forgotten(url: str, time: Time) -> None:
+    client = HttpClient(monotonic)
+    limiter = Settling(Table(new_place(url), client, wall_clock, random.random), time, random.random)
+    limits = ready("1 concurrent")
+    assert take(limiter, limits, 1) == [(0, 0, 0)]
+    assert take(limiter, limits, 1) == [(0, 0, UNKNOWN)]
+
+    time.seconds += 15 * 60 + 1
+
+    assert take(limiter, limits, 1) == [(0, 0, 0)]
+    LOOP.run_until_complete(client.close())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from tollkeeper.core.errors import ConfigError, TollkeeperError
+from tollkeeper.core.errors import CallerError, ConfigError, TollkeeperError
 
 if TYPE_CHECKING:
     from tollkeeper.stores.dynamodb.reports import DynamoReports
@@ -51,6 +51,10 @@ class Common(msgspec.Struct, frozen=True):
 
     def reports(self) -> "Reports":
         """What the store of the home says; closed when the command ends. Raises GateError where there is none."""
+        if self.table:
+            raise CallerError(
+                "This command reads a home's store, not the table of TOLLKEEPER_TABLE: say which with --home."
+            )
         from tollkeeper.stores.sqlite.reports import Reports  # nor the store
 
         reports = Reports(self.home_folder())

@@ -23,6 +23,7 @@ from tollkeeper.serverless.purses import Purses, refused
 from tollkeeper.stores.dynamodb.balances import DynamoBalances
 from tollkeeper.stores.dynamodb.keys import key_store
 from tollkeeper.stores.dynamodb.ledger import DynamoLedger
+from tollkeeper.stores.dynamodb.limits import DynamoLimiter
 from tollkeeper.stores.dynamodb.table import Table, place_of
 from tollkeeper.stores.dynamodb.tickets import DynamoTickets
 from tollkeeper.stores.shared import Shared
@@ -45,6 +46,7 @@ class Running:
         self.app: App
         self.door: Door
         self.table: Table
+        self.limiter: DynamoLimiter
         self._polled = time.monotonic()
         self.loop.run_until_complete(self._open())
 
@@ -72,7 +74,8 @@ class Running:
             refused,
             lambda trouble: app.log.say("ledger_trouble", reason=trouble or "written again"),
         )
-        return keys, ledger, DynamoBalances(self.table, ledger)
+        self.limiter = DynamoLimiter(self.table, time.time, random.random)
+        return keys, ledger, DynamoBalances(self.table, ledger), self.limiter
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
         """What `work` answers, once all that it settled is in the table. Raises TimeoutError where `seconds` are over."""
@@ -89,6 +92,7 @@ class Running:
             ledger = self.app.ledger
             assert isinstance(ledger, DynamoLedger)
             await ledger.settled(_LAST_WORDS / 2)
+            await self.limiter.settled(_LAST_WORDS / 4)
             self.app.observing.flush()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, TypeAlias, Union
 
+from tollkeeper.core.ports import Limiter
 from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.keys import KeyStore
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
@@ -14,4 +15,4 @@ if TYPE_CHECKING:  # it brings an HTTP client along, and few share
 AnyKeyStore: TypeAlias = Union[KeyStore, "DynamoKeyStore"]
 AnyLedger: TypeAlias = Union[SqliteLedger, "DynamoLedger"]
 AnyBalances: TypeAlias = Union[SqliteBalances, "DynamoBalances"]
-Shared: TypeAlias = "tuple[DynamoKeyStore, DynamoLedger, DynamoBalances]"
+Shared: TypeAlias = "tuple[DynamoKeyStore, DynamoLedger, DynamoBalances, Limiter]"

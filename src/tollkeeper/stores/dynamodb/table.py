@@ -110,6 +110,10 @@ class Table:
     def put_part(self, item: Item, *, fresh: bool) -> dict[str, Any]:
         return {"Put": _put(self.place.name, item, fresh)}
 
+    def replace_part(self, item: Item, *, seen: int | None) -> dict[str, Any]:
+        """Puts an item whose member `n` was `seen`; None: where there was none."""
+        return _replace(self.place.name, item, seen)
+
     def delete_part(self, pk: str, sk: str) -> dict[str, Any]:
         return {"Delete": {"TableName": self.place.name, "Key": _packed({"pk": pk, "sk": sk})}}
 
@@ -181,10 +185,7 @@ class BlockingTable:
 
     def put_part(self, item: Item, *, seen: int | None) -> dict[str, Any]:
         """Puts an item whose member `n` was `seen`; None: where there was none."""
-        put = _put(self.place.name, item, fresh=seen is None)
-        if seen is not None:
-            put |= {"ConditionExpression": "n = :seen", "ExpressionAttributeValues": _packed({":seen": seen})}
-        return {"Put": put}
+        return _replace(self.place.name, item, seen)
 
     def count_part(self, pk: str, sk: str) -> dict[str, Any]:
         """Adds one to the member `n` of an item that need not be there."""
@@ -236,6 +237,13 @@ def _query(table: str, pk: str, first: str, last: str) -> dict[str, Any]:
 def _put(table: str, item: Item, fresh: bool) -> dict[str, Any]:
     condition = {"ConditionExpression": "attribute_not_exists(pk)"} if fresh else {}
     return {"TableName": table, "Item": _packed(item), **condition}
+
+
+def _replace(table: str, item: Item, seen: int | None) -> dict[str, Any]:
+    put = _put(table, item, fresh=seen is None)
+    if seen is not None:
+        put |= {"ConditionExpression": "n = :seen", "ExpressionAttributeValues": _packed({":seen": seen})}
+    return {"Put": put}
 
 
 def _read(status: int, answer: bytes) -> tuple[dict[str, Any] | None, str]:
