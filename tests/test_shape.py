@@ -142,6 +142,8 @@ WITHOUT_A_MIRROR = {
     "routes/model_work.py": "plugins/test_ai_proxy.py",
     "routes/google_tokens.py": "plugins/test_ai_proxy.py",
     "routes/poured.py": "plugins/test_ai_proxy.py",
+    "routes/redis_policy.py": "plugins/test_limit_count.py",
+    "routes/shared_buckets.py": "plugins/test_limit_req.py",
     "routes/redis_client.py": "routes/test_shared_windows.py",
     "routes/loggers.py": "plugins/test_http_logger.py",
     "routes/prompts.py": "plugins/test_ai_prompt_decorator.py",

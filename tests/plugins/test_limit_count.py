@@ -98,4 +98,5 @@ def test_counters_may_be_kept_in_redis_and_be_missed_where_it_is_away(site: Site
     del limit["redis_host"]
     assert 'property "redis_host" is required' in site.refused({"limit-count": limit})
     sliding = {**limit, "redis_host": "127.0.0.1", "window_type": "sliding"}
+    assert "matches none of the enum values" in site.refused({"limit-count": {**limit, "sync_interval": 1}})
     assert "needs the policy local" in site.refused({"limit-count": sliding})

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any, ClassVar
 
 from tollkeeper.core.counters import Windows
-from tollkeeper.routes import shared_windows
+from tollkeeper.routes import redis_policy
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema, with_defaults
 from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, REJECTION, key_of, names_any, number_of, rejected
@@ -51,7 +51,7 @@ class LimitCount(Plugin):
             "key": {"type": "string", "default": "remote_addr"},
             "key_type": KEY_TYPE,
             **REJECTION,
-            **shared_windows.FIELDS,
+            **redis_policy.FIELDS,
             "allow_degradation": {"type": "boolean", "default": False},
             "show_limit_quota_header": {"type": "boolean", "default": True},
         },
@@ -64,7 +64,7 @@ class LimitCount(Plugin):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
-        shared_windows.check(conf)
+        redis_policy.check(conf)
         if conf.get("policy") == "redis" and conf.get("window_type") == "sliding":
             raise ValueError("window_type sliding needs the policy local")
         if "group" in conf:
@@ -91,11 +91,10 @@ class LimitCount(Plugin):
         else:
             made = Windows(sliding=sliding, most=most)
             self._windows = self.gate.shared.setdefault(("limit-count", group, content), made)
-        self._shared: SharedWindows | None = None
-        if self.conf["policy"] == "redis":
-            self._shared = shared_windows.shared(self.conf, self.gate.shared, self.gate.resolve)
-            # What changes the configuration begins to count anew, for all gates that have it.
-            self._content = sha256(content.encode()).hexdigest()[:16]
+        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve)
+        self._shared = None if redis is None else SharedWindows(redis)
+        # What changes the configuration begins to count anew, for all gates that have it.
+        self._content = sha256(content.encode()).hexdigest()[:16]
 
     def access(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
         conf = self.conf
