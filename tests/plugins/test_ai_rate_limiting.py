@@ -1,8 +1,12 @@
 """ai-rate-limiting before a scripted provider."""
 
+from pathlib import Path
+
 from kit.model_routes import ASKED, instance
+from kit.redis import redis_server
 from kit.routed import Site
 from kit.scripted import ScriptedUpstream, chat_answer, json_answer
+from kit.waiting import until
 
 
 def test_tokens_are_charged_after_the_answer_and_refused_when_they_are_gone(
@@ -64,3 +68,24 @@ def test_rules_count_by_their_keys_and_an_expression_says_what_is_counted(
     assert (status, "x-user-ai-ratelimit-remaining" in headers) == (200, False)
     bad = {**limit, "cost_expr": "__import__('os')"}
     assert "invalid cost_expr" in site.refused({"ai-proxy": instance(provider), "ai-rate-limiting": bad})
+
+
+def test_tokens_may_be_counted_in_redis_and_be_missed_where_it_is_away(
+    site: Site, provider: ScriptedUpstream, tmp_path: Path
+) -> None:
+    limit = {"limit": 20, "time_window": 600, "rejected_code": 429, "policy": "redis", "redis_timeout": 20000}
+
+    def left() -> tuple[int, str | None]:
+        status, headers, _ = site.ask(path, "POST", ASKED)
+        return status, headers.get("x-ai-ratelimit-remaining-ai-proxy-openai-compatible")
+
+    with redis_server(tmp_path, "secret") as port:
+        limit |= {"redis_host": "127.0.0.1", "redis_port": port, "redis_password": "secret"}
+        path = site.route({"ai-proxy": instance(provider), "ai-rate-limiting": limit}, upstream=None)
+        assert left() == (200, "20")
+        until(lambda: left()[0] == 429)
+        assert left() == (429, "0")
+    assert left() == (500, None)
+    free = {**limit, "allow_degradation": True}
+    path = site.route({"ai-proxy": instance(provider), "ai-rate-limiting": free}, upstream=None)
+    assert left() == (200, None)

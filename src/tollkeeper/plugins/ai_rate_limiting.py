@@ -1,5 +1,6 @@
 """ai-rate-limiting: so many tokens in a window of time, on routes that models answer."""
 
+import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -10,13 +11,18 @@ import msgspec
 from tollkeeper.core.call import Call
 from tollkeeper.core.counters import Windows
 from tollkeeper.core.events import Event
-from tollkeeper.routes import cost_expressions
+from tollkeeper.routes import cost_expressions, redis_policy
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.limit_keys import NUMBER, POLICY, REJECTION, names_any, number_of, rejected
+from tollkeeper.routes.limit_keys import NUMBER, REJECTION, names_any, number_of, rejected
 from tollkeeper.routes.model_work import ON_END, Choice
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.redis_client import RedisError
+from tollkeeper.routes.shared_windows import SharedWindows
 from tollkeeper.routes.variables import filled
+
+_BEYOND = 2**53
+"""A limit that no count reaches: what was used is counted whatever the limit says."""
 
 
 class _Limit(NamedTuple):
@@ -71,7 +77,7 @@ class AiRateLimiting(Plugin):
                 },
             },
             **REJECTION,
-            "policy": POLICY,
+            **redis_policy.FIELDS,
             "allow_degradation": {"type": "boolean", "default": False},
         },
         "dependencies": {"limit": ["time_window"], "time_window": ["limit"]},
@@ -84,6 +90,7 @@ class AiRateLimiting(Plugin):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        redis_policy.check(conf)
         names = [each["name"] for each in conf.get("instances", ())]
         if len(names) != len(set(names)):
             raise ValueError("there are two limits for one instance")
@@ -94,28 +101,37 @@ class AiRateLimiting(Plugin):
 
     def prepare(self) -> None:
         self._windows = Windows(most=self.gate.room.counters)
+        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve)
+        self._shared = None if redis is None else SharedWindows(redis)
+        self._charging: set[asyncio.Task[None]] = set()
         self._own: dict[str, Mapping[str, Any]] = {each["name"]: each for each in self.conf.get("instances", ())}
         strategy = self.conf["limit_strategy"]
         self._cost = cost_expressions.compiled(self.conf["cost_expr"]) if strategy == "expression" else None
 
-    def access(self, exchange: Exchange) -> Response | None:
+    async def access(self, exchange: Exchange) -> Response | None:
         choice: Choice | None = exchange.notes.get(Choice)
         if choice is None:
             return None
-        now = self.gate.monotonic()
+        try:
+            return await self._looked(exchange, choice)
+        except RedisError as error:
+            self.gate.say("ai_rate_limiting_failed", reason=error.message)
+            return None if self.conf["allow_degradation"] else Response(500)
+
+    async def _looked(self, exchange: Exchange, choice: Choice) -> Response | None:
         if "rules" in self.conf:
             limits = self._rules(exchange)
             charged = dict.fromkeys(choice.names, limits)
         else:
             charged = {name: self._of(choice.called(name), exchange) for name in choice.names}
             if choice.past_limits:
-                left = [name for name in choice.names if not any(self._over(each, now) for each in charged[name])]
+                left = [name for name in choice.names if not await self._over(charged[name])]
                 choice.names = left or choice.names
             limits = charged[choice.names[0]]
         over = False
         told: list[tuple[bytes, bytes]] = []
         for each in limits:
-            left_over, reset = self._windows.look(each.key, each.most, each.window, now)
+            left_over, reset = await self._look(each)
             over = over or left_over <= 0
             told += _headers(each, left_over, reset)
         if self.conf["show_limit_quota_header"]:
@@ -151,15 +167,35 @@ class AiRateLimiting(Plugin):
             found.append(_Limit(f"{place}:{filled(rule['key'], exchange)}", int(count), window, headers))
         return found
 
-    def _over(self, limit: _Limit, now: float) -> bool:
-        return self._windows.look(limit.key, limit.most, limit.window, now)[0] <= 0
+    async def _over(self, limits: Sequence[_Limit]) -> bool:
+        return any([(await self._look(each))[0] <= 0 for each in limits])
+
+    async def _look(self, limit: _Limit) -> tuple[int, float]:
+        """How much is left, and seconds until there is more. Raises RedisError."""
+        if self._shared is None:
+            return self._windows.look(limit.key, limit.most, limit.window, self.gate.monotonic())
+        return (await self._shared.take(self._common(limit), limit.most, limit.window, 0))[1:]
+
+    def _common(self, limit: _Limit) -> str:
+        return ":".join(("ai-rate-limiting", *self.owner, limit.key))
 
     def _charge(self, charged: Mapping[str, Sequence[_Limit]], call: Call) -> None:
         now = self.gate.monotonic()
         for event in call.events:
             tokens = self._tokens(event)
             for each in charged.get(event.provider, ()):
-                self._windows.add(each.key, each.window, now, tokens)
+                if self._shared is None:
+                    self._windows.add(each.key, each.window, now, tokens)
+                elif tokens:
+                    task = asyncio.get_running_loop().create_task(self._add(self._shared, each, tokens))
+                    self._charging.add(task)
+                    task.add_done_callback(self._charging.discard)
+
+    async def _add(self, shared: SharedWindows, limit: _Limit, tokens: int) -> None:
+        try:
+            await shared.take(self._common(limit), _BEYOND, limit.window, tokens)
+        except RedisError as error:
+            self.gate.say("ai_rate_limiting_failed", reason=error.message, tokens=tokens)
 
     def _tokens(self, event: Event) -> int:
         usage = event.usage
