@@ -40,7 +40,7 @@ def test_every_dialect_stands_in_the_tables() -> None:
     assert rows == set(TRANSLATORS) | set(EMBEDDERS)
 
 
-def test_a_dialect_is_added_by_adding_its_folder(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+def test_a_dialect_is_added_by_adding_its_folder_or_file(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     package = Path(tollkeeper.__file__).parent
     shutil.copytree(package, tmp_path / "tollkeeper", ignore=shutil.ignore_patterns("__pycache__"))
     folder = tmp_path / "tollkeeper" / "dialects"
@@ -48,12 +48,15 @@ def test_a_dialect_is_added_by_adding_its_folder(tmp_path: Path, upstream: Scrip
     for file in (folder / "acme_chat").glob("*.py"):
         text = file.read_text("utf-8").replace("ollama_chat", "acme_chat").replace("api/chat", "acme/talk")
         file.write_text(text, "utf-8")
+    embedding = (folder / "ollama_embed.py").read_text("utf-8")
+    embedding = embedding.replace("ollama_embed", "acme_embed").replace("api/embed", "acme/embed")
+    (folder / "acme_embed.py").write_text(embedding, "utf-8")
     config = f"""
 [providers.acme]
 kind = "openai"
 base_url = "{upstream.url}"
 api_key = "k"
-speaks = ["acme_chat"]
+speaks = ["acme_chat", "acme_embed"]
 [providers.up]
 kind = "openai"
 base_url = "{upstream.url}"
@@ -73,3 +76,8 @@ api_key = "k"
         _, _, answered = gate.call("POST", "/acme/talk", key, {"model": "up/m", **ask})
         assert upstream.requests[-1].path == "/v1/chat/completions"
         assert json.loads(answered)["message"]["content"] == "Hello!"
+
+        upstream.script = json_answer(200, {"model": "m", "embeddings": [[0.5]]})
+        for path in ("/v1/embeddings", "/acme/embed"):
+            _, _, answered = gate.call("POST", path, key, {"model": "acme/m", "input": "x"})
+            assert (upstream.requests[-1].path, b"0.5" in answered) == ("/v1/acme/embed", True)

@@ -42,6 +42,10 @@ class Embedder(Protocol):
     """One dialect of embeddings, there and back, without I/O."""
 
     name: str
+    prompt: tuple[str, ...]
+    """Members of its requests whose texts become input."""
+    paths: tuple[str, ...]
+    """Where clients find it at the gate, where that names no model."""
 
     def read_request(self, body: bytes, path: str) -> Texts:
         """Raises CallerError."""

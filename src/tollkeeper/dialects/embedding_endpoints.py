@@ -1,4 +1,4 @@
-"""Gemini's and Ollama's embeddings passed on as they are, and overheard."""
+"""Embeddings passed on as they are, and overheard, for clients and providers who both speak a dialect."""
 
 from collections.abc import Mapping
 
@@ -8,15 +8,17 @@ from tollkeeper.core.budget import Bounds
 from tollkeeper.core.deltas import failure_of
 from tollkeeper.core.embedding import Embedder
 from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.core.ports import Dialect
 from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard
-from tollkeeper.dialects import gemini_embed, ollama_embed, openai_request
+from tollkeeper.dialects import openai_endpoints, openai_request
+from tollkeeper.dialects.embedders import EMBEDDERS
 from tollkeeper.dialects.openai_endpoints import EventStreamReader
 from tollkeeper.wire import sse
 
 
 class EmbeddingEndpoint:
-    """One dialect's. `prompt`: the members whose texts become input."""
+    """One dialect's."""
 
     operation = "embeddings"
     needs_model = True
@@ -27,10 +29,9 @@ class EmbeddingEndpoint:
     keep_alive = b""
     sealed = b""
 
-    def __init__(self, embedder: Embedder, *prompt: str) -> None:
+    def __init__(self, embedder: Embedder) -> None:
         self.name = embedder.name
         self._embedder = embedder
-        self._prompt = prompt
 
     def ask_usage(self, members: Mapping[str, Raw], provider: Provider, streamed: bool) -> openai_request.Ask:
         return openai_request.ASK_NOTHING
@@ -47,7 +48,7 @@ class EmbeddingEndpoint:
         return ""
 
     def prompt_texts(self, members: Mapping[str, Raw]) -> list[str]:
-        return openai_request.message_texts(members, *self._prompt)
+        return openai_request.message_texts(members, *self._embedder.prompt)
 
     def reader(self, hide_usage: bool) -> EventStreamReader:
         return EventStreamReader()
@@ -59,5 +60,8 @@ class EmbeddingEndpoint:
         return self.render_error(error)
 
 
-GEMINI = EmbeddingEndpoint(gemini_embed.EMBEDDER, "content", "requests")
-OLLAMA = EmbeddingEndpoint(ollama_embed.EMBEDDER, "input", "prompt")
+ENDPOINTS: dict[str, Dialect] = {
+    **{name: EmbeddingEndpoint(embedder) for name, embedder in EMBEDDERS.items()},
+    openai_endpoints.EMBEDDINGS.name: openai_endpoints.EMBEDDINGS,
+}
+"""By name."""

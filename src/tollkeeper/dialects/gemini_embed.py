@@ -35,6 +35,8 @@ class GeminiEmbed:
     """See `core.embedding.Embedder`."""
 
     name = "gemini_embed"
+    prompt = ("content", "requests")
+    paths: tuple[str, ...] = ()
 
     def read_request(self, body: bytes, path: str) -> Texts:
         model, method = model_and_method(path)

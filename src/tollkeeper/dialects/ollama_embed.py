@@ -28,6 +28,8 @@ class OllamaEmbed:
     """See `core.embedding.Embedder`."""
 
     name = "ollama_embed"
+    prompt = ("input", "prompt")
+    paths = ("api/embed", "api/embeddings")
 
     def read_request(self, body: bytes, path: str) -> Texts:
         fields = Fields.of_body(body)

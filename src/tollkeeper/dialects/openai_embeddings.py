@@ -38,6 +38,8 @@ class OpenAIEmbeddings:
     """See `core.embedding.Embedder`."""
 
     name = "openai_embeddings"
+    prompt = ("input",)
+    paths: tuple[str, ...] = ()
 
     def read_request(self, body: bytes, path: str) -> Texts:
         fields = Fields.of_body(body)

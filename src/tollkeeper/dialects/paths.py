@@ -14,10 +14,10 @@ from tollkeeper.dialects import (
     gemini_generate,
     ollama_chat,
     openai_chat,
-    openai_endpoints,
     openai_paths,
     token_counts,
 )
+from tollkeeper.dialects.embedders import EMBEDDERS
 from tollkeeper.dialects.endpoint import ANY, POST, Endpoint, Streams
 from tollkeeper.dialects.translators import TRANSLATORS
 
@@ -30,27 +30,23 @@ _FOLDERS: tuple[ModuleType, ...] = tuple(import_module(f"tollkeeper.dialects.{na
 
 RELAYED: dict[str, Dialect] = {
     **{folder.DIALECT.name: folder.DIALECT for folder in _FOLDERS},
-    **{
-        dialect.name: dialect
-        for dialect in (openai_endpoints.EMBEDDINGS, embedding_endpoints.GEMINI, embedding_endpoints.OLLAMA)
-    },
+    **embedding_endpoints.ENDPOINTS,
 }
 """By name: what a request is in each dialect that can be translated, once it is written in it."""
 
 _KNOWN: dict[str, Endpoint] = {
     **{path: found for folder in _FOLDERS for path, found in getattr(folder, "ENDPOINTS", {}).items()},
+    **{path: Endpoint(RELAYED[each.name], path, "json", POST) for each in EMBEDDERS.values() for path in each.paths},
     "messages/count_tokens": Endpoint(token_counts.ANTHROPIC, "messages/count_tokens", "json", POST, metered=False),
     "responses/input_tokens": Endpoint(token_counts.RESPONSES, "responses/input_tokens", "json", POST, metered=False),
-    "api/embed": Endpoint(embedding_endpoints.OLLAMA, "api/embed", "json", POST),
-    "api/embeddings": Endpoint(embedding_endpoints.OLLAMA, "api/embeddings", "json", POST),
 }
 """Paths that are written out whole; those of OpenAI's own dialects are in `openai_paths`."""
 _METHODS: dict[str, tuple[Dialect, bool]] = {
     "generateContent": (gemini_generate.DIALECT, True),
     "streamGenerateContent": (gemini_generate.DIALECT, True),
     "countTokens": (token_counts.GEMINI, False),
-    "embedContent": (embedding_endpoints.GEMINI, True),
-    "batchEmbedContents": (embedding_endpoints.GEMINI, True),
+    "embedContent": (RELAYED["gemini_embed"], True),
+    "batchEmbedContents": (RELAYED["gemini_embed"], True),
 }
 _OLLAMA = {
     "api/tags": ("list", _GET),

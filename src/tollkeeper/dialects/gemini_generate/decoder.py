@@ -34,6 +34,7 @@ from tollkeeper.core.deltas import (
 from tollkeeper.core.translation import Sitting
 from tollkeeper.dialects import lenient
 from tollkeeper.dialects.gemini_generate import errors, signatures, usage
+from tollkeeper.dialects.whole_calls import whole_call
 from tollkeeper.wire import sse
 
 DIALECT = "gemini_generate"
@@ -260,10 +261,8 @@ class GeminiDecoder:
         name = self._sitting.renamed.get(call.name, call.name)
         seal = self._seal(part.thoughtSignature) if part.thoughtSignature else None
         given = bytes(call.args) if call.args is not UNSET else b""
-        out.append(ToolStart(block, call.id or f"{OUR_CALL}{self._sitting.id}_{block}", name, index, False, seal))
-        if given and given != _NULL:
-            out.append(TextDelta(block, given.decode()))
-        out.append(BlockEnd(block))
+        start = ToolStart(block, call.id or f"{OUR_CALL}{self._sitting.id}_{block}", name, index, False, seal)
+        out += whole_call(start, "" if given == _NULL else given.decode())
 
     def _stranger(self, part: Part, index: int, voice: _Voice, out: list[Delta]) -> None:
         found: dict[str, Any] = {name: value for name in _FOREIGN if (value := getattr(part, name)) is not None}

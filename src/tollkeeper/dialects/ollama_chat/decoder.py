@@ -30,6 +30,7 @@ from tollkeeper.core.deltas import (
 from tollkeeper.core.translation import Sitting
 from tollkeeper.dialects import lenient
 from tollkeeper.dialects.ollama_chat import errors, usage
+from tollkeeper.dialects.whole_calls import whole_call
 
 DIALECT = "ollama_chat"
 FILTERED = "content_filter"
@@ -152,12 +153,9 @@ class OllamaDecoder:
         block = self._next
         self._next += 1
         name = self._sitting.renamed.get(function.name, function.name)
-        out.append(ToolStart(block, given or f"call_{self._sitting.id}_{self._called}", name))
+        start = ToolStart(block, given or f"call_{self._sitting.id}_{self._called}", name)
         self._called += 1
-        arguments = _arguments(function.arguments)
-        if arguments:
-            out.append(TextDelta(block, arguments))
-        out.append(BlockEnd(block))
+        out += whole_call(start, _arguments(function.arguments))
 
     def _last(self, line: Line, out: list[Delta]) -> None:
         self.done = True
