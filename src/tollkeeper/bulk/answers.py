@@ -1,6 +1,6 @@
 """What a provider's whole answer gives to its row: the text, the message with its tool calls, or the vector."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,8 +10,18 @@ Check = Callable[[Any], None]
 """Raises ValueError where a value does not follow the job's schema."""
 
 
+_NULL = Raw(b"null")
+
+
+class _Message(Struct):
+    content: Raw = _NULL
+    refusal: str | None = None
+    tool_calls: Raw = _NULL
+    function_call: Raw = _NULL
+
+
 class _Choice(Struct):
-    message: Raw = Raw(b"null")
+    message: _Message | None = None
     text: str | None = None
     finish_reason: str | None = None
 
@@ -26,11 +36,12 @@ class _Answer(Struct):
     usage: Raw = Raw(b"null")
 
 
-class _Message(Struct):
-    content: Raw = Raw(b"null")
-    refusal: str | None = None
-    tool_calls: Raw = Raw(b"null")
-    function_call: Raw = Raw(b"null")
+class _RawChoice(Struct):
+    message: Raw = _NULL
+
+
+class _RawAnswer(Struct):
+    choices: list[_RawChoice] = []
 
 
 Reading = Callable[[bytes, Check | None], "Output"]
@@ -51,7 +62,7 @@ class Output(Struct, frozen=True):
 
 _NONE = (b"null", b"[]")
 _decode = msgspec.json.Decoder(_Answer).decode
-_message = msgspec.json.Decoder(_Message).decode
+_decode_raw = msgspec.json.Decoder(_RawAnswer).decode
 _text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -63,9 +74,10 @@ def output(body: bytes, check: Check | None = None) -> Output:
         usage = bytes(answer.usage)
         if answer.choices:
             if len(answer.choices) > 1:
-                return Output(b"[" + b",".join(_choice(choice, check) for choice in answer.choices) + b"]", None, usage)
+                each = [_choice(body, place, choice, check) for place, choice in enumerate(answer.choices)]
+                return Output(b"[" + b",".join(each) + b"]", None, usage)
             first = answer.choices[0]
-            return Output(_choice(first, check), first.finish_reason, usage)
+            return Output(_choice(body, 0, first, check), first.finish_reason, usage)
         if answer.data and bytes(answer.data[0].embedding) != b"null":
             vectors = [bytes(item.embedding) for item in answer.data]
             return Output(vectors[0] if len(vectors) == 1 else b"[" + b",".join(vectors) + b"]", None, usage)
@@ -85,15 +97,14 @@ def whole(body: bytes, check: Check | None = None) -> Output:
     return Output(body.replace(b"\n", b" "), None, b"null")
 
 
-def _choice(choice: _Choice, check: Check | None) -> bytes:
+def _choice(body: bytes, place: int, choice: _Choice, check: Check | None) -> bytes:
     if choice.text is not None:
         return _encode(choice.text)
-    raw = bytes(choice.message)
-    if raw == b"null":
+    message = choice.message
+    if message is None:
         raise BadAnswer("the answer has no message")
-    message = _message(raw)
     if message.refusal or bytes(message.tool_calls) not in _NONE or bytes(message.function_call) not in _NONE:
-        return raw
+        return bytes(_decode_raw(body).choices[place].message)  # whole, with whatever else it has
     content = bytes(message.content)
     if check is None:
         return content
@@ -105,8 +116,3 @@ def _choice(choice: _Choice, check: Check | None) -> bytes:
     except ValueError as error:
         raise BadAnswer(f"the answer does not follow the schema: {error}") from None
     return _encode(value)
-
-
-def line(fields: Mapping[str, bytes]) -> bytes:
-    """One JSON object of ready values, in this order."""
-    return b"{" + b",".join(b'"%b":%b' % (name.encode(), value) for name, value in fields.items()) + b"}"

@@ -8,6 +8,9 @@ from tollkeeper.bulk.shaping import Request
 from tollkeeper.core.money import usd_from_nano
 
 FIELDS = ("index", "id", "output", "error", "usage", "cost_usd", "attempts", "finish_reason")
+_NUMBERS = ("index", "attempts")
+_LINE = ("{" + ",".join(f'"{name}":%{"d" if name in _NUMBERS else "b"}' for name in FIELDS) + "}").encode()
+_NULL = b"null"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -15,17 +18,18 @@ def result_line(
     request: Request, attempts: int, cost_nano: int | None, output: answers.Output | None, error: Failure | None
 ) -> bytes:
     """The row as a JSON object, without a line end. `cost_usd` is an exact decimal string, null where it is unknown."""
-    return answers.line(
-        {
-            "index": b"%d" % request.index,
-            "id": _encode(request.id),
-            "output": output.output if output is not None else b"null",
-            "error": _encode(error) if error is not None else b"null",
-            "usage": output.usage if output is not None else b"null",
-            "cost_usd": b"null" if cost_nano is None else b'"%b"' % usd_from_nano(cost_nano).encode(),
-            "attempts": b"%d" % attempts,
-            "finish_reason": _encode(output.finish_reason) if output is not None else b"null",
-        }
+    text = usage = reason = _NULL
+    if output is not None:
+        text, usage, reason = output.output, output.usage, _encode(output.finish_reason)
+    return _LINE % (
+        request.index,
+        _encode(request.id),
+        text,
+        _NULL if error is None else _encode(error),
+        usage,
+        _NULL if cost_nano is None else b'"%b"' % usd_from_nano(cost_nano).encode(),
+        attempts,
+        reason,
     )
 
 

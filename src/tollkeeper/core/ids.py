@@ -1,6 +1,7 @@
 """Request ids: UUIDv7 (RFC 9562), so that ids sort by time and the ledger only ever appends."""
 
 from collections.abc import Callable
+from struct import Struct
 
 Clock = Callable[[], float]
 """Seconds; Unix time or monotonic, as the parameter's name says."""
@@ -11,6 +12,9 @@ Randomness = Callable[[int], bytes]
 
 _DRAW = 2560
 """Bytes of randomness drawn at a time: a system call for each id would cost as much as the rest of it."""
+
+
+_halves = Struct(">QQ").pack
 
 
 class RequestIds:
@@ -30,4 +34,4 @@ class RequestIds:
         random = int.from_bytes(self._drawn[self._used : self._used + 10], "big")
         self._used += 10
         head = int(self._now() * 1000) << 16 | 0x7000 | random & 0xFFF
-        return f"{head:016x}{1 << 63 | random >> 18:016x}"
+        return _halves(head, 1 << 63 | random >> 18).hex()

@@ -1,6 +1,7 @@
 """One try at one target, from its hold to its event: the record is written exactly once, however the try ends."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -147,13 +148,8 @@ class Attempt:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What the client is told about how it was served."""
-        model = (
-            self.target.account.name
-            if self.target.model is None
-            else (f"{self.target.account.name}/{self.target.model}")
-        )
         headers = [
-            (b"x-tollkeeper-model", model.encode("ascii", "replace")),
+            _model_header(self.target.account.name, self.target.model),
             (b"x-tollkeeper-attempts", b"%d" % self.hold.attempt),
             (b"x-tollkeeper-overhead-ms", b"%.2f" % self.overhead_ms),
         ]
@@ -262,6 +258,12 @@ class Attempt:
             return _encode(notes).decode() if notes else None
         units = receipt.note(price.in_force(usage))
         return f"{_encode(notes).decode()[:-1]},{units}]" if notes else f"[{units}]"
+
+
+@lru_cache(1024)
+def _model_header(account: str, model: str | None) -> tuple[bytes, bytes]:
+    name = account if model is None else f"{account}/{model}"
+    return b"x-tollkeeper-model", name.encode("ascii", "replace")
 
 
 def _kept(reported: Reported) -> str:

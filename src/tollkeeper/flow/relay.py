@@ -391,8 +391,11 @@ class Relay:
 
     def _hear(self, heard: Heard) -> None:
         """Notes what the answer says of itself, less our key: it is written down and logged."""
+        if self._secret is None:
+            self._attempt.hear(heard)
+            return
         reported = heard.reported
-        if reported is not None and self._secret is not None and self._secret[:_SECRET_BEGINS] in reported.raw:
+        if reported is not None and self._secret[:_SECRET_BEGINS] in reported.raw:
             reported = msgspec.structs.replace(reported, raw=b"{}")
         self._attempt.hear(Heard(reported, self._word(heard.model), self._word(heard.tier), self._word(heard.once)))
 

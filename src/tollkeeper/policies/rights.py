@@ -1,5 +1,7 @@
 """A key's list of models is a wall: nothing outside it, by whatever path, and no path whose model cannot be known."""
 
+from collections.abc import Awaitable
+
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import CallerError, model_not_found
 from tollkeeper.core.ports import Handler
@@ -10,7 +12,7 @@ ORDER = 150
 class Rights:
     """A model that a key may not use does not exist for it: the answer is the same."""
 
-    async def __call__(self, call: Call, next: Handler) -> Reply:
+    def __call__(self, call: Call, next: Handler) -> Awaitable[Reply]:
         if call.key.models is not None:
             # Where nothing is made a model in the body decides nothing: it must not open what is stored, or a batch.
             if call.model is None or not call.metered:
@@ -30,4 +32,4 @@ class Rights:
                     code="model_required",
                     param="models",
                 )
-        return await next(call)
+        return next(call)

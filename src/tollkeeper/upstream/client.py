@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from tollkeeper.core.account import Patience
@@ -54,21 +55,21 @@ class HttpClient:
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def send(
+    def send(
         self,
         method: bytes,
         url: str,
         headers: Sequence[tuple[bytes, bytes]],
         body: bytes | AsyncIterator[bytes],
         timeouts: Patience,
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """Sends one request; returns when it has been handed to the network. The answer's `head` comes next.
 
         Sets host and the body's framing itself: `headers` has neither. A streamed body whose length is known comes
         with content-length in `headers`. Raises UpstreamError; whatever `body` raises passes through.
         """
         origin, host, target = self._place(url)
-        return await self._send(origin, host, target, method, headers, body, timeouts)
+        return self._send(origin, host, target, method, headers, body, timeouts)
 
     async def _send(
         self,
@@ -95,11 +96,8 @@ class HttpClient:
         self._busy.add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
-        sized = False
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-            sized = sized or name == b"content-length"
+        parts = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, host)]
+        parts += [b"%b: %b\r\n" % header for header in headers]
         if isinstance(body, bytes):
             if body or method in (b"POST", b"PUT", b"PATCH"):
                 parts.append(b"content-length: %d\r\n" % len(body))
@@ -108,6 +106,7 @@ class HttpClient:
             if connection.full:
                 answer.upload(loop.create_task(connection.drained(timeouts.send)))
         else:
+            sized = any(name == b"content-length" for name, _ in headers)
             parts.append(b"\r\n" if sized else b"transfer-encoding: chunked\r\n\r\n")
             connection.write(b"".join(parts))
             answer.upload(loop.create_task(connection.write_all(body, not sized, timeouts.send)))

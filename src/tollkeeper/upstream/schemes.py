@@ -1,6 +1,7 @@
 """One outbound port for every kind of URL: the scheme says who carries the request."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any
 
 from tollkeeper.core.account import Patience
 from tollkeeper.core.ports import Outbound, Sent
@@ -12,15 +13,15 @@ class Schemes:
     def __init__(self, carriers: Mapping[str, Outbound]) -> None:
         self._carriers = carriers
 
-    async def send(
+    def send(
         self,
         method: bytes,
         url: str,
         headers: Sequence[tuple[bytes, bytes]],
         body: bytes | AsyncIterator[bytes],
         timeouts: Patience,
-    ) -> Sent:
-        return await self._carriers[url.partition(":")[0]].send(method, url, headers, body, timeouts)
+    ) -> Coroutine[Any, Any, Sent]:
+        return self._carriers[url.partition(":")[0]].send(method, url, headers, body, timeouts)
 
 
 class Guarded:

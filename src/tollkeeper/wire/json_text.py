@@ -94,14 +94,12 @@ def replaced(text: bytes, found: Members, changes: Mapping[str, bytes]) -> bytes
     `found` is `members(text)`. All other bytes stay as they are, unless the object is spaced in a way of its own: then
     white space between top-level members is normalised; values never change.
     """
-    compact = len(text) == _filled(found)
+    compact = _replaced_in_compact(text, found, changes)
+    if compact is not None:
+        return compact
     for name, value in changes.items():
         if name in found:
-            if compact:
-                start = _place(found, name)
-                text = text[:start] + value + text[start + len(memoryview(found[name])) :]
-            else:
-                text = _replace_one(text, found, name, value) or _rebuilt({**found, name: msgspec.Raw(value)})
+            text = _replace_one(text, found, name, value) or _rebuilt({**found, name: msgspec.Raw(value)})
         else:
             end = text.rindex(b"}")
             comma = b"," if found else b""
@@ -121,14 +119,26 @@ def _filled(found: Members) -> int:
     return filled
 
 
-def _place(found: Members, wanted: str) -> int:
-    """Where the member's value begins in a compact text."""
-    at = 1
+def _replaced_in_compact(text: bytes, found: Members, changes: Mapping[str, bytes]) -> bytes | None:
+    """As `replaced`, of a text of just the length that `_filled` tells; None where it is another."""
+    pieces: list[bytes] = []
+    at, kept = 1, 0
     for name, value in found.items():
-        if name == wanted:
-            return at + len(name) + 3
-        at += len(name) + len(memoryview(value)) + 4
-    raise KeyError(wanted)
+        begin = at + len(name) + 3
+        end = begin + len(memoryview(value))
+        new = changes.get(name)
+        if new is not None:
+            pieces += (text[kept:begin], new)
+            kept = end
+        at = end + 1
+    if at != len(text) or not found:
+        return None
+    pieces.append(text[kept:-1])
+    for name, new in changes.items():
+        if name not in found:
+            pieces += (b",", msgspec.json.encode(name), b":", new)
+    pieces.append(b"}")
+    return b"".join(pieces)
 
 
 def _replace_one(text: bytes, found: Members, name: str, new: bytes) -> bytes | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -49,7 +50,7 @@ NOTHING = RateHeaders()
 
 def read(headers: Iterable[tuple[bytes, bytes]], now: float) -> RateHeaders:
     """Of an answer's headers, names in lower case; `now` is Unix seconds."""
-    found = {name: value for name, value in headers if b"ratelimit" in name or name.startswith(b"retry-after")}
+    found = {name: value for name, value in headers if _tells(name)}
     if not found:
         return NOTHING
     return RateHeaders(
@@ -59,6 +60,11 @@ def read(headers: Iterable[tuple[bytes, bytes]], now: float) -> RateHeaders:
         _allowance(found, b"input-tokens", now),
         _allowance(found, b"output-tokens", now),
     )
+
+
+@lru_cache(1024)
+def _tells(name: bytes) -> bool:
+    return b"ratelimit" in name or name.startswith(b"retry-after")
 
 
 def retry_after(headers: Mapping[bytes, bytes], now: float) -> float | None:
