@@ -35,11 +35,15 @@ price = {{ input = 1, output = 2 }}
 class _Provider(asyncio.Protocol):
     """Answers each request at once; knows as much HTTP as that takes."""
 
+    def __init__(self, asked: asyncio.Event) -> None:
+        self._asked = asked
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._kept = b""
 
     def data_received(self, data: bytes) -> None:
+        self._asked.set()
         data = self._kept + data
         while True:
             head = data.find(b"\r\n\r\n")
@@ -59,15 +63,24 @@ _BODY = completion().partition(b"\r\n\r\n")[2]
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 
 
-def provide(ready: "multiprocessing.Queue[int]") -> None:
-    """Serves until it is ended; says its port."""
+def provide(said: "multiprocessing.Queue[float]") -> None:
+    """Serves until it is ended; says its port, and then the moment of the first request (monotonic seconds)."""
 
     async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(_Provider, "127.0.0.1", 0)
-        ready.put(server.sockets[0].getsockname()[1])
+        asked = asyncio.Event()
+        server = await asyncio.get_running_loop().create_server(lambda: _Provider(asked), "127.0.0.1", 0)
+        said.put(server.sockets[0].getsockname()[1])
+        await asked.wait()
+        said.put(time.monotonic())
         await server.serve_forever()
 
     uvloop.run(serve())
+
+
+def write_input(path: Path, rows: int) -> None:
+    """A file of that many short prompts."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.writelines(f'{{"prompt": "Name a fruit that begins like {number}."}}\n' for number in range(rows))
 
 
 def measured(command: list[str], folder: Path, rows: int, core: int) -> tuple[float, float]:
@@ -89,16 +102,15 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=20_000)
     options.add_argument("--tutorial", help="a Python that has aiohttp")
     given = options.parse_args()
-    ready: multiprocessing.Queue[int] = multiprocessing.Queue()
-    provider = multiprocessing.Process(target=provide, args=(ready,), daemon=True)
+    said: multiprocessing.Queue[float] = multiprocessing.Queue()
+    provider = multiprocessing.Process(target=provide, args=(said,), daemon=True)
     provider.start()
-    port = ready.get(timeout=30)
+    port = int(said.get(timeout=30))
     try:
         with tempfile.TemporaryDirectory(prefix="tollkeeper-bulk-") as name:
             folder = Path(name)
             (folder / "tollkeeper.toml").write_text(CONFIG.format(port=port), "utf-8")
-            with (folder / "in.jsonl").open("w", encoding="utf-8") as stream:
-                stream.writelines(f'{{"prompt": "Name a fruit that begins like {n}."}}\n' for n in range(given.rows))
+            write_input(folder / "in.jsonl", given.rows)
             job = ["run", "in.jsonl", "-o", "out.jsonl", "--model", "m", "--home", "home"]
             found = {"tollkeeper run": [sys.executable, "-m", "tollkeeper", *job]}
             if given.tutorial:
