@@ -2,8 +2,8 @@
 
     nice .venv/bin/python -m bench.bulk_memory [--rows 1000000] [--minutes 60]
 
-It needs about 1.5 KB of disk a row in the temporary folder, and ends by itself after `--minutes`. Exits with 1 where a row is
-missing or not in its place.
+It needs about 1.5 KB of disk a row in the temporary folder, and ends by itself after `--minutes`. Exits with 1 where a row
+is missing or not in its place.
 """
 
 import argparse

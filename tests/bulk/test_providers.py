@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kit.simulated import SimulatedLoop
+from kit.simulated import ThreadlessLoop, simulate
 from tollkeeper.bulk.journal import Journal
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
@@ -22,18 +22,6 @@ from tollkeeper.wire import rate_headers
 GOOD = json.dumps(
     {"choices": [{"message": {"role": "assistant", "content": "fine"}, "finish_reason": "stop"}]}
 ).encode()
-
-
-class _Loop(SimulatedLoop):
-    """What is done in threads takes no time: the journal's writes."""
-
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
-        done = self.create_future()
-        try:
-            done.set_result(func(*args))
-        except BaseException as error:
-            done.set_exception(error)
-        return done
 
 
 class Provider:
@@ -128,8 +116,7 @@ def run(folder: Path, provider: Any, rows: int, limits: Limits) -> tuple[float, 
             journal.close()
             shutil.rmtree(place)
 
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        return runner.run(job())
+    return simulate(job(), ThreadlessLoop)
 
 
 @pytest.mark.parametrize(("tells", "retry_after"), [(True, False), (False, True), (False, False)])

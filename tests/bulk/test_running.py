@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kit.simulated import ThreadlessLoop, simulate
 from tollkeeper.bulk.journal import Journal
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
@@ -87,7 +88,7 @@ def test_every_row_is_answered_once_and_the_window_is_kept(tmp_path: Path) -> No
         return well(request, f"answer {request.index}")
 
     job = Job(tmp_path, ask)
-    assert asyncio.run(job.run(prompts(500))) is None
+    assert simulate(job.run(prompts(500)), ThreadlessLoop) is None
     assert sorted(job.rows) == list(range(500))
     assert all(row["output"] == f"answer {index}" and row["error"] is None for index, row in job.rows.items())
     assert set(asked.values()) == {1}
@@ -115,7 +116,7 @@ def test_failures_that_pass_are_tried_again_and_those_that_stay_are_explained(tm
         return well(request)
 
     job = Job(tmp_path, ask)
-    assert asyncio.run(job.run(prompts(100))) is None
+    assert simulate(job.run(prompts(100)), ThreadlessLoop) is None
     assert len(job.rows) == 100
     for index, row in job.rows.items():
         if index % 10 == 3:
@@ -137,7 +138,7 @@ def test_a_wrong_key_stops_the_job_and_loses_no_row(tmp_path: Path) -> None:
         return refused(401, "invalid_api_key")
 
     job = Job(tmp_path, ask)
-    why = asyncio.run(job.run(prompts(10_000)))
+    why = simulate(job.run(prompts(10_000)), ThreadlessLoop)
     assert why == "invalid_api_key: no"
     assert job.rows == {}
     assert 20 <= asked <= 20 + QUICK.concurrency
@@ -146,7 +147,7 @@ def test_a_wrong_key_stops_the_job_and_loses_no_row(tmp_path: Path) -> None:
         return well(request)
 
     again = Job(tmp_path, mended)
-    assert asyncio.run(again.run(prompts(300))) is None
+    assert simulate(again.run(prompts(300)), ThreadlessLoop) is None
     assert len(again.rows) == 300
 
 
@@ -155,7 +156,7 @@ def test_a_job_of_which_most_rows_fail_stops(tmp_path: Path) -> None:
         return refused(422, "unprocessable") if request.index % 3 else well(request)
 
     job = Job(tmp_path, ask)
-    why = asyncio.run(job.run(prompts(10_000)))
+    why = simulate(job.run(prompts(10_000)), ThreadlessLoop)
     assert why is not None
     assert "more than half of the last 200 rows failed" in why
     assert 200 <= len(job.rows) <= 250
@@ -167,7 +168,7 @@ def test_rows_that_cannot_be_asked_are_explained_and_others_go_on(tmp_path: Path
 
     records = [Record(0, 1, "fine"), Record(1, 2, None, "line 2 is not JSON"), Record(2, 3, {"id": "c", "colour": 1})]
     job = Job(tmp_path, ask)
-    assert asyncio.run(job.run(iter(records))) is None
+    assert simulate(job.run(iter(records)), ThreadlessLoop) is None
     assert job.rows[1]["error"]["message"] == "line 2 is not JSON"
     assert job.rows[2]["id"] == "c"
     assert "neither 'prompt' nor 'messages'" in job.rows[2]["error"]["message"]
@@ -180,7 +181,7 @@ def test_ten_thousand_broken_rows_do_not_hold_up_the_loop_or_memory(tmp_path: Pa
 
     job = Job(tmp_path, ask)
     records = (Record(index, index, None, "broken") if index else Record(0, 0, "fine") for index in range(10_001))
-    assert asyncio.run(job.run(records)) is None
+    assert simulate(job.run(records), ThreadlessLoop) is None
     assert len(job.rows) == 10_001
 
 
@@ -190,8 +191,8 @@ def test_a_row_that_stalls_is_cut_and_does_not_hold_the_others(tmp_path: Path) -
             await asyncio.sleep(60)
         return well(request)
 
-    job = Job(tmp_path, ask, Limits(concurrency=5, timeout=2.0, base=0.001))
-    assert asyncio.run(job.run(prompts(200))) is None
+    job = Job(tmp_path, ask, Limits(concurrency=5, timeout=0.3, base=0.001))
+    assert simulate(job.run(prompts(200)), ThreadlessLoop) is None
     assert job.rows[0]["attempts"] == 2
     assert job.rows[0]["error"] is None
 
@@ -201,12 +202,12 @@ def test_rows_wait_without_a_slot(tmp_path: Path) -> None:
 
     async def ask(request: Request, attempt: int) -> Answer:
         if request.index < 5 and attempt == 1:
-            return refused(503, retry_after=1.5)
+            return refused(503, retry_after=20.0)
         done.append(request.index)
         return well(request)
 
     job = Job(tmp_path, ask, Limits(concurrency=5, base=0.001))
-    assert asyncio.run(job.run(prompts(100))) is None
+    assert simulate(job.run(prompts(100)), ThreadlessLoop) is None
     assert set(done[-5:]) == {0, 1, 2, 3, 4}
 
 
@@ -225,7 +226,7 @@ def test_rows_in_memory_are_bounded_when_all_fail(tmp_path: Path) -> None:
         await running
         return drawn
 
-    assert asyncio.run(run()) <= 1000 + 40
+    assert simulate(run(), ThreadlessLoop) <= 1000 + 40
 
 
 def test_the_users_rate_is_kept(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_the_users_rate_is_kept(tmp_path: Path) -> None:
         return well(request)
 
     job = Job(tmp_path, ask, rpm=6000)  # 100 a second
-    assert asyncio.run(job.run(prompts(150))) is None
+    assert simulate(job.run(prompts(150)), ThreadlessLoop) is None
     for first, last in zip(times, times[120:], strict=False):
         assert last - first > 0.15  # 120 starts less a burst of 100 need 0.2 s
 
@@ -246,7 +247,7 @@ def test_an_answer_that_is_not_one_is_asked_for_again_a_few_times(tmp_path: Path
         return Answer(200, b"<html>" if attempt < 3 or request.index == 1 else well(request).body)
 
     job = Job(tmp_path, ask)
-    assert asyncio.run(job.run(prompts(2))) is None
+    assert simulate(job.run(prompts(2)), ThreadlessLoop) is None
     assert job.rows[0]["error"] is None
     assert job.rows[1]["error"]["code"] == "bad_answer"
     assert job.rows[1]["attempts"] == QUICK.bad_answers
@@ -259,10 +260,10 @@ def test_ended_rows_are_not_asked_again(tmp_path: Path) -> None:
         asked.append(request.index)
         return well(request)
 
-    assert asyncio.run(Job(tmp_path, ask).run(prompts(50))) is None
+    assert simulate(Job(tmp_path, ask).run(prompts(50)), ThreadlessLoop) is None
     asked.clear()
     job = Job(tmp_path, ask)
-    assert asyncio.run(job.run(prompts(60))) is None
+    assert simulate(job.run(prompts(60)), ThreadlessLoop) is None
     assert sorted(asked) == list(range(50, 60))
     assert len(job.rows) == 60
 
@@ -274,7 +275,7 @@ def test_two_cannot_run_one_job(tmp_path: Path) -> None:
             Journal(tmp_path / "job.journal")
         first.close()
 
-    asyncio.run(run())
+    simulate(run(), ThreadlessLoop)
 
 
 def test_too_many_errors_stop_the_job(tmp_path: Path) -> None:
@@ -282,5 +283,5 @@ def test_too_many_errors_stop_the_job(tmp_path: Path) -> None:
         return refused(400, "bad") if request.index % 5 == 0 else well(request)
 
     job = Job(tmp_path, ask, Limits(concurrency=4, max_errors=3))
-    assert asyncio.run(job.run(prompts(1000))) == "more than 3 rows failed"
+    assert simulate(job.run(prompts(1000)), ThreadlessLoop) == "more than 3 rows failed"
     assert len(job.rows) < 60

@@ -15,7 +15,7 @@ from kit.batching import (
     result,
     said,
 )
-from kit.jobs import Folder, answers
+from kit.jobs import Folder, answers, echo
 from kit.scripted import ScriptedUpstream
 from kit.vitals import becomes
 
@@ -296,6 +296,69 @@ def test_max_cost_holds_for_batches_at_their_price(tmp_path: Path) -> None:
         assert code == 0, err
         assert [row["output"] for row in folder.rows()] == answers(50)
         assert len(provider.rows_asked) == 50
+
+
+def test_where_a_budget_has_no_room_for_what_is_at_the_provider_nothing_is_added_before_that_has_ended(
+    tmp_path: Path,
+) -> None:
+    provider = OpenAIBatchProvider()
+    provider.looks_needed = 10**9
+    with ScriptedUpstream(provider) as upstream:
+        folder = folder_of(tmp_path, upstream)
+        folder.prompts(10)
+        job = (*JOB, "openai", "--set", "max_tokens=3", "--batch-rows", "5")
+        process = folder.start(*job, "--max-cost", "1")
+        becomes(lambda: len(provider.batches) == 2 and provider.looks > 4)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        provider.looks_needed = provider.looks + 10
+        folder.prompts(15)
+        code, out, err = folder.run(*job, "--max-cost", "0.00001", "--resume")
+        assert code == 6, out + err
+        assert [row["output"] for row in folder.rows()[:10]] == answers(10)
+        assert len(provider.rows_asked) == 10
+        code, out, err = folder.run(*job, "--max-cost", "1", "--resume")
+        assert code == 0, out + err
+        assert [row["output"] for row in folder.rows()] == answers(15)
+
+
+def test_a_dry_run_tells_the_price_of_batches_and_no_time(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = folder_of(tmp_path, upstream)
+        folder.prompts(1000)
+        code, out, err = folder.run(*JOB, "openai", "--dry-run", "--json", "--sample", "5", "--rpm", "600")
+        assert code == 0, err
+        told = json.loads(out)
+        assert (told["answered"], told["cost_usd"], told["seconds"]) == (5, ["0.0075", "0.0075"], None)
+        code, out, err = folder.run(*JOB, "openai", "--dry-run", "--set", "max_tokens=3")
+        assert code == 0, err
+        assert "a day at most" in out
+
+
+def test_tools_whose_names_anthropic_would_not_take_keep_them_in_the_answer(tmp_path: Path) -> None:
+    provider = AnthropicBatchProvider()
+
+    def outcome(number: int, lines: list[Any]) -> list[Any]:
+        found = [said(line) for line in lines]
+        for line, each in zip(lines, found, strict=True):
+            use = {"type": "tool_use", "id": "toolu_1", "name": line["params"]["tools"][0]["name"], "input": {}}
+            each["result"]["message"] |= {"content": [use], "stop_reason": "tool_use"}
+        return found
+
+    provider.outcome = outcome
+    with ScriptedUpstream(provider) as upstream:
+        folder = folder_of(tmp_path, upstream, "anthropic")
+        names = ["weather.look up", "plain", "weather.look-up"]
+        with (tmp_path / "in.jsonl").open("w") as stream:
+            for name in names:
+                tool = {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+                stream.write(json.dumps({"prompt": "Is it fine?", "tools": [tool]}) + "\n")
+        code, out, err = folder.run(*JOB, "anthropic")
+        assert code == 0, out + err
+        assert [row["output"]["tool_calls"][0]["function"]["name"] for row in folder.rows()] == names
+        asked = [line["params"]["tools"][0]["name"] for line in provider.requests[0]]
+        assert asked[1] == "plain"
+        assert asked[0].startswith("weather_look_up_")
 
 
 def test_a_model_whose_provider_has_no_such_api_is_refused(tmp_path: Path) -> None:

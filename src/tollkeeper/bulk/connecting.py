@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tollkeeper.app import App, open_app
 from tollkeeper.bulk.batches.calls import HttpCalls
-from tollkeeper.bulk.batches.charging import Charging
+from tollkeeper.bulk.batches.charging import Charging, batch_price, supported
 from tollkeeper.bulk.batches.kinds import service_for
 from tollkeeper.bulk.batches.running import Batching
 from tollkeeper.bulk.engine import Engine
@@ -68,10 +68,15 @@ async def through_gate(url: str, secret: str) -> AsyncIterator[ThroughGate]:
         await client.close()
 
 
-def price_of(app: App, model: str) -> Price | None:
-    """What the first target of that model asks now. Raises CallerError (404) where there is no such model."""
-    target = app.flow.routing.targets(model)[0]
-    return target.price or app.prices(target, None, None, int(time.time() * 1000))
+def price_of(app: App, model: str, batch: str | None = None) -> Price | None:
+    """What the first target of that model asks now, in a `batch` of that kind if any.
+
+    Raises CallerError where there is no such model (404), or no such batch API.
+    """
+    targets, now = app.flow.routing.targets(model), int(time.time() * 1000)
+    if batch is not None:
+        return batch_price(app.prices, supported(targets, batch), None, now)
+    return targets[0].price or app.prices(targets[0], None, None, now)
 
 
 async def spent(app: App, key: Key) -> int:

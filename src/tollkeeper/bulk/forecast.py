@@ -84,8 +84,9 @@ def forecast(
     rpm: float | None,
     tpm: float | None,
     draw: random.Random,
+    timed: bool = True,
 ) -> Forecast:
-    """Of all rows, by drawing from the sample again and again."""
+    """Of all rows, by drawing from the sample again and again; how long they take only where they are `timed` by calls."""
     asked = found.rows - found.broken
     bodies = [msgspec.json.decode(request.body) for request in found.requests]
     inputs = [each.input_tokens for each in answered] or [_input(body, count) for body in bodies]
@@ -109,7 +110,7 @@ def forecast(
     tokens = _range(inputs, asked, draw)
     spans = [each.seconds for each in answered]
     seconds = None
-    if spans or rpm or tpm:
+    if timed and (spans or rpm or tpm):
         work = _range(spans, asked, draw) if spans else Range(0.0, 0.0)
         least = max(asked / rpm * 60 if rpm else 0.0, tokens.p50 / tpm * 60 if tpm else 0.0)
         seconds = Range(max(work.p50 / concurrency, least), max(work.p90 / concurrency, least))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 import msgspec
 
 from tollkeeper.bulk.concurrency import Concurrency
-from tollkeeper.bulk.running import Counts
+from tollkeeper.bulk.ending import Counts
 from tollkeeper.core.money import usd_from_nano
 
 if TYPE_CHECKING:

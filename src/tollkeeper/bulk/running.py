@@ -8,21 +8,19 @@ Rule 4: what no row can survive (a wrong key, a spent quota) ends the job, not t
 
 import asyncio
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from tollkeeper.bulk import answers
 from tollkeeper.bulk.concurrency import Concurrency
+from tollkeeper.bulk.ending import Counts, Ending, Ends, unreadable
 from tollkeeper.bulk.failures import HELD, RATE, Failure, Verdict, failure, verdict
-from tollkeeper.bulk.journal import Finished
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
-from tollkeeper.bulk.results import result_line
 from tollkeeper.bulk.shaping import Request, RowProblem, Shape
-from tollkeeper.core.errors import GateError
 from tollkeeper.core.ids import Clock
 from tollkeeper.wire.rate_headers import NOTHING, Allowance, RateHeaders
 
@@ -71,18 +69,6 @@ Ask = Callable[[Request, int], Awaitable[Answer]]
 """(request, attempt counted from 1) -> answer. Raises nothing but cancellation."""
 
 
-class Ends(Protocol):
-    """Where rows' ends go: the journal, or who waits for them."""
-
-    trouble: GateError | None
-    on_trouble: Callable[[], None] | None
-
-    @property
-    def backlog(self) -> int: ...
-    def put(self, row: Finished, written: Callable[[], None]) -> None: ...
-    async def settled(self) -> None: ...
-
-
 class _Try:
     __slots__ = ("attempts", "bad", "cost", "failure", "first_at", "parked", "rated", "request")
 
@@ -95,23 +81,6 @@ class _Try:
         self.parked = False
         self.cost: int | None = None
         self.failure: Failure | None = None
-
-
-class Counts:
-    """What has happened so far, for whoever watches."""
-
-    def __init__(self) -> None:
-        self.well = 0
-        self.failed = 0
-        self.attempts = 0
-        self.tokens = 0
-        self.cost_nano = 0
-        self.errors: Counter[str] = Counter()
-        """Failed tries by kind."""
-        self.seconds: deque[float] = deque(maxlen=256)
-        """How long the latest good answers took."""
-        self.drawn = 0
-        """Rows taken from the input."""
 
 
 class Running:
@@ -151,7 +120,7 @@ class Running:
         self._pace = pace
         self._check = check
         self._read = read
-        self._now = now
+        self._end = Ending(journal, self.counts, limits.max_errors, now, self.stop)
         self._monotonic = monotonic
         self._uniform = uniform
         self._later: list[tuple[float, int, _Try]] = []
@@ -262,8 +231,8 @@ class Running:
             return _Try(self._shape.request(record))
         except RowProblem as problem:
             self.counts.errors["invalid_row"] += 1
-            row = Request(record.index, problem.id, "", b"")
-            self._end(row, 0, None, error=Failure("invalid_request_error", 0, "invalid_row", problem.message))
+            row, error = unreadable(record.index, problem.id, problem.message)
+            self._end(row, 0, None, _nothing, error=error)
             return None
 
     def _come_again(self, seconds: float) -> None:
@@ -340,7 +309,7 @@ class Running:
             self._recent.append(False)
             if row.attempts == 1:
                 self.concurrency.succeeded(sent_at, self.under_way)
-            self._end(row.request, row.attempts, row.cost, output=found, free=True)
+            self._end(row.request, row.attempts, row.cost, self._free, output=found)
             return
         said = row.failure = failure(answer.status, answer.body, answer.request_id)
         found_verdict = verdict(answer.status, said.code, said.type)
@@ -392,7 +361,7 @@ class Running:
             self._recent.append(True)
             if self._mostly_hopeless():
                 self.stop(f"more than half of the last {_HOPELESS_LOOK} rows failed, the last with: {said.message}")
-            self._end(row.request, row.attempts + row.rated, row.cost, error=said, free=True)
+            self._end(row.request, row.attempts + row.rated, row.cost, self._free, error=said)
         else:
             self._free()
 
@@ -405,36 +374,6 @@ class Running:
 
     def _wait(self, row: _Try, now: float, seconds: float) -> None:
         heapq.heappush(self._later, (now + seconds, row.request.index, row))
-
-    # --- ends -------------------------------------------------------------------------------------------------------
-
-    def _end(
-        self,
-        request: Request,
-        attempts: int,
-        cost: int | None,
-        *,
-        output: answers.Output | None = None,
-        error: Failure | None = None,
-        free: bool = False,
-    ) -> None:
-        """The row has its answer or its error; its slot is free once the journal has it."""
-        if error is None:
-            self.counts.well += 1
-        else:
-            self.counts.failed += 1
-            most = self._limits.max_errors
-            if most is not None and self.counts.failed > most:
-                self.stop(f"more than {most} rows failed")
-        finished = Finished(
-            index=request.index,
-            failed=error is not None,
-            attempts=attempts,
-            cost_nano=cost,
-            ended_at=int(self._now() * 1000),
-            detail=result_line(request, attempts, cost, output, error),
-        )
-        self._journal.put(finished, self._free if free else _nothing)
 
     def _free(self) -> None:
         self.under_way -= 1

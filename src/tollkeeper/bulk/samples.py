@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from tollkeeper.bulk.concurrency import Concurrency
+from tollkeeper.bulk.ending import Counts
 from tollkeeper.bulk.journal import Journal
-from tollkeeper.bulk.running import Counts
 
 _NAME = "samples"
 _MOST = 1000

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -37,12 +38,13 @@ async def foresee(options: Common, plan: Plan, sample: int | None, gate: str | N
     else:
         opened = connecting.in_process(options.config, options.home_folder(), key, plan.output.name)
         async with opened as (app, engine):
-            answered = await _asked(engine, asked, plan.limits.concurrency)
-            told = _forecast(plan, found, answered, lambda model: connecting.price_of(app, model), draw)
+            price_of = partial(connecting.price_of, app, batch=plan.batch)
+            answered = await _asked(engine, asked, plan.limits.concurrency, price_of if plan.batch else None)
+            told = _forecast(plan, found, answered, price_of, draw)
     if options.json:
         print_json(msgspec.to_builtins(told))
     else:
-        _show(told)
+        _show(told, plan.batch)
 
 
 def _forecast(
@@ -56,12 +58,15 @@ def _forecast(
         concurrency=plan.limits.concurrency,
         rpm=plan.rpm,
         tpm=plan.tpm,
+        timed=plan.batch is None,
         draw=draw,
     )
 
 
-async def _asked(ask: Ask, requests: list[Request], at_once: int) -> list[Answered]:
-    """The rows of these that were answered."""
+async def _asked(
+    ask: Ask, requests: list[Request], at_once: int, price_of: forecast.PriceOf | None = None
+) -> list[Answered]:
+    """The rows of these that were answered; with `price_of` they cost what that says, not what was paid for them."""
     room = asyncio.Semaphore(at_once)
 
     async def one(request: Request) -> Answered | None:
@@ -76,13 +81,16 @@ async def _asked(ask: Ask, requests: list[Request], at_once: int) -> list[Answer
             return None
         if reported is None:
             return None
-        usage = reported.usage
-        return Answered(usage.input_tokens, usage.output_tokens, answer.cost_nano, time.monotonic() - began)
+        usage, cost = reported.usage, answer.cost_nano
+        if price_of is not None:
+            price = price_of(str(msgspec.json.decode(request.body)["model"]))
+            cost = None if price is None else price.cost(usage)
+        return Answered(usage.input_tokens, usage.output_tokens, cost, time.monotonic() - began)
 
     return [each for each in await asyncio.gather(*map(one, requests)) if each is not None]
 
 
-def _show(told: Forecast) -> None:
+def _show(told: Forecast, batch: str | None) -> None:
     click.echo(f"{told.rows:,} rows, {told.broken:,} of them cannot be asked.")
     click.echo(f"From {told.sampled:,} rows" + (f", {told.answered:,} of them asked" if told.answered else "") + ":")
     unknown = "not known: --set max_tokens=N bounds it, --sample N asks some rows"
@@ -90,7 +98,9 @@ def _show(told: Forecast) -> None:
         click.echo(f"  {name}: {_range(value) if value is not None else unknown}")
     cost = "not known" if told.cost_usd is None else f"{told.cost_usd[0]} USD (p90 {told.cost_usd[1]})"
     click.echo(f"  cost: {cost}")
-    time_ = "not known" if told.seconds is None else f"{span(told.seconds.p50)} (p90 {span(told.seconds.p90)})"
+    time_ = "not known" if batch is None else "as long as the provider's batches take: a day at most"
+    if told.seconds is not None:
+        time_ = f"{span(told.seconds.p50)} (p90 {span(told.seconds.p90)})"
     click.echo(f"  time: {time_}")
 
 

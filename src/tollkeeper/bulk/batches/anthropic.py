@@ -1,6 +1,6 @@
 """Anthropic's Message Batches API (https://platform.claude.com/docs/en/build-with-claude/batch-processing)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from tollkeeper.bulk.batches.service import Calls, Framing, Part, Result, Standing
+from tollkeeper.bulk.batches.service import Calls, Framing, Part, Renamed, Result, Standing, read_as
 from tollkeeper.core.account import Target
-from tollkeeper.core.errors import CallerError, UpstreamError
-from tollkeeper.core.translation import Identity, Sitting, Terms
+from tollkeeper.core.errors import CallerError
+from tollkeeper.core.translation import Identity, Rendered, Sitting, Terms
 from tollkeeper.dialects.crossing import Crossing
 from tollkeeper.dialects.translators import TRANSLATORS
 
@@ -81,21 +81,27 @@ class AnthropicBatches:
     def line(self, custom_id: str, path: str, body: bytes) -> bytes:
         if path != _PATH:
             raise CallerError(f"Anthropic's batches have no /v1/{path}.", code="batch_unsupported")
+        return b'{"custom_id":%b,"params":%b}' % (_encode(custom_id), self._rendered(path, body).body)
+
+    def renamed(self, path: str, body: bytes) -> Mapping[str, str]:
+        has_tools = b'"tools"' in body or b'"functions"' in body
+        return self._rendered(path, body).renamed if has_tools else {}
+
+    def _rendered(self, path: str, body: bytes) -> Rendered:
         conversation = _OURS.read_request(body, path)
         terms = Terms(model=self._target.model or "", origin=self._origin, output_limit=self._target.max_output)
-        rendered = _THEIRS.render_request(conversation, terms)
-        return b'{"custom_id":%b,"params":%b}' % (_encode(custom_id), rendered.body)
+        return _THEIRS.render_request(conversation, terms)
 
     def framing(self, part: Part) -> Framing:
         return Framing(b'{"requests":[', b",\n", b"]}", "application/json")
 
     async def begin(self, part: Part, file: Path) -> str:
-        return _read(await self._calls.begin(_AT, file)).id
+        return read_as(_batch, await self._calls.begin(_AT, file)).id
 
     async def find(self, part: Part, known: frozenset[str]) -> str | None:
         after = ""
         while True:
-            page = _page(await self._calls.ask(f"{_AT}?limit=100{after}"))
+            page = read_as(_page, await self._calls.ask(f"{_AT}?limit=100{after}"))
             for each in page.data:
                 counted = sum(each.request_counts.values())
                 if each.id not in known and counted == part.rows and await self._is(part, each.id):
@@ -113,21 +119,18 @@ class AnthropicBatches:
         return False
 
     async def look(self, batch: str) -> Standing:
-        found = _read(await self._calls.ask(f"{_AT}/{batch}"))
+        found = read_as(_batch, await self._calls.ask(f"{_AT}/{batch}"))
         return Standing(found.processing_status == "ended")
 
-    async def results(self, part: Part, batch: str) -> AsyncIterator[Result]:
-        crossing = Crossing(
-            _OURS,
-            _THEIRS,
-            Sitting(origin=self._origin, id=part.token),
-            Identity(id=part.token, created=part.planned_at, model=part.model),
-        )
+    async def results(self, part: Part, batch: str, renamed: Renamed) -> AsyncIterator[Result]:
+        identity = Identity(id=part.token, created=part.planned_at, model=part.model)
         async for line in self._lines(batch):
             outcome = line.result
             if outcome.type == "succeeded":
+                names = renamed.get(part.index(line.custom_id), {})
+                sitting = Sitting(origin=self._origin, renamed=names, id=line.custom_id)
                 try:
-                    answer = crossing.answer(bytes(outcome.message))
+                    answer = Crossing(_OURS, _THEIRS, sitting, identity).answer(bytes(outcome.message))
                 except (ValueError, RecursionError):
                     continue  # what cannot be read is a row without a result
                 yield Result(line.custom_id, 200, answer.body, answer.heard)
@@ -138,7 +141,7 @@ class AnthropicBatches:
                 yield Result(line.custom_id, 0, b'{"error":{"message":"%b","code":"batch_%b"}}' % _never(outcome.type))
 
     async def _lines(self, batch: str) -> AsyncIterator[_Line]:
-        found = _read(await self._calls.ask(f"{_AT}/{batch}"))
+        found = read_as(_batch, await self._calls.ask(f"{_AT}/{batch}"))
         async for text in self._calls.lines(found.results_url or f"{_AT}/{batch}/results"):
             try:
                 yield _line(text)
@@ -163,10 +166,3 @@ def _unix(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return 0.0
-
-
-def _read(body: bytes) -> _Batch:
-    try:
-        return _batch(body)
-    except (msgspec.DecodeError, RecursionError):
-        raise UpstreamError("The provider's answer is no batch.", code="batch_api_invalid") from None

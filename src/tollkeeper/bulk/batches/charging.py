@@ -138,13 +138,18 @@ class Charging:
         return cost
 
     def _price(self, target: Target, model: str | None, at_ms: int) -> Price | None:
-        if target.price is not None:
-            return target.price.halved()
-        plain = self._price_of(target, model, None, at_ms)
-        found = self._price_of(target, model, TIER, at_ms)
-        if plain is None or found is None:
-            return None
-        return plain.halved() if (found.input, found.output) == (plain.input, plain.output) else found
+        return batch_price(self._price_of, target, model, at_ms)
+
+
+def batch_price(price_of: PriceOf, target: Target, model: str | None, at_ms: int) -> Price | None:
+    """What the target asks for rows in a batch; None where it is not known."""
+    if target.price is not None:
+        return target.price.halved()
+    plain = price_of(target, model, None, at_ms)
+    found = price_of(target, model, TIER, at_ms)
+    if plain is None or found is None:
+        return None
+    return plain.halved() if (found.input, found.output) == (plain.input, plain.output) else found
 
 
 def supported(targets: Sequence[Target], kind: str) -> Target:

@@ -1,15 +1,14 @@
 """OpenAI's Batch API (https://platform.openai.com/docs/guides/batch)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from tollkeeper.bulk.batches.service import Calls, Framing, Part, Result, Standing
+from tollkeeper.bulk.batches.service import Calls, Framing, Part, Renamed, Result, Standing, read_as
 from tollkeeper.core.account import Target
-from tollkeeper.core.errors import UpstreamError
 from tollkeeper.core.usage import Heard
 from tollkeeper.dialects.openai_paths import endpoint
 from tollkeeper.wire import json_text
@@ -86,19 +85,19 @@ class OpenAIBatches:
         )
 
     async def begin(self, part: Part, file: Path) -> str:
-        uploaded = msgspec.json.decode(await self._calls.upload("files", file, self.framing(part).kind), type=_Batch)
+        uploaded = read_as(_batch, await self._calls.upload("files", file, self.framing(part).kind))
         wanted = {
             "input_file_id": uploaded.id,
             "endpoint": f"/v1/{part.path}",
             "completion_window": "24h",
             "metadata": {_OURS: part.token},
         }
-        return _read(await self._calls.begin("batches", _encode(wanted))).id
+        return read_as(_batch, await self._calls.begin("batches", _encode(wanted))).id
 
     async def find(self, part: Part, known: frozenset[str]) -> str | None:
         after = ""
         while True:
-            page = _page(await self._calls.ask(f"batches?limit=100{after}"))
+            page = read_as(_page, await self._calls.ask(f"batches?limit=100{after}"))
             for each in page.data:
                 if (each.metadata or {}).get(_OURS) == part.token:
                     return each.id
@@ -107,7 +106,7 @@ class OpenAIBatches:
             after = f"&after={page.data[-1].id}"
 
     async def look(self, batch: str) -> Standing:
-        found = _read(await self._calls.ask(f"batches/{batch}"))
+        found = read_as(_batch, await self._calls.ask(f"batches/{batch}"))
         if found.status != "failed":
             return Standing(found.status in _OVER)
         errors = found.errors.get("data") if isinstance(found.errors, dict) else None
@@ -118,8 +117,11 @@ class OpenAIBatches:
         )
         return Standing(True, said, str(listed[0].get("code")) if listed else None, lines)
 
-    async def results(self, part: Part, batch: str) -> AsyncIterator[Result]:
-        found = _read(await self._calls.ask(f"batches/{batch}"))
+    def renamed(self, path: str, body: bytes) -> Mapping[str, str]:
+        return {}  # a row goes as it is
+
+    async def results(self, part: Part, batch: str, renamed: Renamed) -> AsyncIterator[Result]:
+        found = read_as(_batch, await self._calls.ask(f"batches/{batch}"))
         dialect = endpoint(part.path, "POST").dialect
         for file in (found.output_file_id, found.error_file_id):
             if not file:
@@ -136,10 +138,3 @@ class OpenAIBatches:
                 except (ValueError, RecursionError):
                     continue  # what cannot be read is a row without a result
                 yield Result(line.custom_id, response.status_code, body, heard, response.request_id)
-
-
-def _read(body: bytes) -> _Batch:
-    try:
-        return _batch(body)
-    except (msgspec.DecodeError, RecursionError):
-        raise UpstreamError("The provider's answer is no batch.", code="batch_api_invalid") from None

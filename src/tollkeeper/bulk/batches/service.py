@@ -1,9 +1,10 @@
 """What a provider's batch API must be able to do, whichever provider's it is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from tollkeeper.core.errors import UpstreamError
@@ -27,6 +28,15 @@ class Part(Struct, frozen=True, kw_only=True):
     """submitting: a request to begin it may have reached the provider."""
     batch: str | None = None
     """The provider's id, once it is known."""
+
+    def index(self, custom_id: str) -> int:
+        """The row that a result is of; -1 where it is not of this part."""
+        token, _, index = custom_id.rpartition("-")
+        return int(index) if token == self.token and index.isascii() and index.isdigit() else -1
+
+
+Renamed = Mapping[int, Mapping[str, str]]
+"""By row: tools whose names the provider was told otherwise, the caller's names by the provider's."""
 
 
 class Standing(Struct, frozen=True):
@@ -67,6 +77,17 @@ class Unclear(UpstreamError):
     """A batch may or may not have begun: nobody knows before the provider has been asked."""
 
 
+T = TypeVar("T")
+
+
+def read_as(decode: Callable[[bytes], T], body: bytes) -> T:
+    """What a batch API answered. Raises UpstreamError where it is not that."""
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise UpstreamError("The provider's answer is not one of a batch API.", code="batch_api_invalid") from None
+
+
 class Service(Protocol):
     """One kind of batch API, for one target."""
 
@@ -96,7 +117,11 @@ class Service(Protocol):
         """Raises UpstreamError."""
         ...
 
-    def results(self, part: Part, batch: str) -> AsyncIterator[Result]:
+    def renamed(self, path: str, body: bytes) -> Mapping[str, str]:
+        """Tools of a row whose names `line` changes: the row's own by the provider's."""
+        ...
+
+    def results(self, part: Part, batch: str, renamed: Renamed) -> AsyncIterator[Result]:
         """Of a batch that is over: what has come of its rows, not necessarily of all. Raises UpstreamError."""
         ...
 
