@@ -1,5 +1,8 @@
 """The window of calls under way: what makes it grow, what cuts it, and what does neither."""
 
+import random
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +71,36 @@ def test_after_a_cut_growth_is_slow_and_goes_on() -> None:
     for _ in range(2000):
         window.succeeded(now, window.window)
     assert window.window == 100
+
+
+def _windows(outcome: Callable[[int], str], seconds: int) -> list[int]:
+    """The window after each round of calls, a second apart; `outcome` is of the n-th of those that are out at once."""
+    window, now, seen = Concurrency(100), 0.0, []
+    for _ in range(seconds):
+        sent, now, out = now, now + 1.0, window.window
+        for number in range(out):
+            found = outcome(number)
+            if found == "refused":
+                window.throttled(sent, now)
+            elif found == "failed":
+                window.failed(sent)
+            elif found == "well":
+                window.succeeded(sent, out)
+        seen.append(window.window)
+    return seen
+
+
+def test_refusals_and_failures_that_do_not_hang_on_the_window_do_not_hold_it_down() -> None:
+    draw = random.Random(1)
+    weights = {"refused": 30, "failed": 16, "well": 29, "well at another try": 25}
+    outcomes = draw.choices([*weights], [*weights.values()], k=100_000)
+    found = _windows(lambda number: outcomes.pop(), seconds=150)
+    assert sum(found[-60:]) / 60 > 80
+
+
+def test_a_providers_limit_of_calls_at_once_is_kept_near() -> None:
+    found = _windows(lambda number: "refused" if number >= 40 else "well", seconds=600)
+    assert 40 <= sum(found[-300:]) / 300 <= 75
 
 
 @pytest.mark.row(33)

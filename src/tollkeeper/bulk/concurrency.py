@@ -2,19 +2,29 @@
 
 Rule 1: one cut an epoch. What was sent before a cut says nothing about the limit after it.
 Rule 2: growth needs use. A window that is not filled has proven nothing (Netflix concurrency-limits, AIMDLimit).
-Rule 3: a cut that did not help is not made again as hard. Where fewer calls at once leave the share of refusals as it
-is, it is not their number that is refused.
+Rule 3: a refusal costs little, a window that is too small costs much: after the first cut, none is made while fewer than
+two in five are refused. Where more calls at once bring more answers in proportion, it is not their number that is refused,
+and the window grows as at the beginning.
 Rule 4: a provider's wish to wait delays sending; it does not hold up the next cut or the next growth.
 """
 
+import math
 from collections import deque
 
 _QUIET = 5.0
 """Seconds that an epoch lasts at least."""
 _FAILING = 0.3
 """The share of failures from which on the window shrinks."""
-_LOOK = 50
+_LOOK = 100
 """Outcomes that the share of failures is taken over."""
+_ENOUGH = 30
+"""Outcomes of an epoch that tell a share of refusals."""
+_BEARABLE = 0.4
+"""The share of refusals up to which there is no second cut."""
+_OTHER = 1.25
+"""The ratio of two windows that are told apart."""
+_IN_PROPORTION = 0.75
+"""How much more is answered, as a power of how much more is asked at once."""
 
 
 class Concurrency:
@@ -24,10 +34,14 @@ class Concurrency:
         self.most = most
         self.limit = float(min(start, most))
         self._slow_start = True
-        self._cut_at = -_QUIET
+        self._cut_at = self._refused_at = -_QUIET
         self._epoch_ended = True
         self._second_cut = False
         self._since_cut = self._refused_since_cut = 0
+        self._before: tuple[float, float] | None = None
+        """The window and the share of refusals of an epoch that others are compared with."""
+        self._unrelated = False
+        """Whether it is not the number of calls that is refused."""
         self._recent: deque[bool] = deque(maxlen=_LOOK)
 
     @property
@@ -38,7 +52,7 @@ class Concurrency:
     def succeeded(self, sent_at: float, under_way: int) -> None:
         """A call was answered well at the first try, while `under_way` calls (itself included) were out."""
         self._seen(sent_at, failed=False)
-        if self._epoch_ended and sent_at >= self._cut_at + _QUIET:
+        if self._epoch_ended and sent_at >= self._refused_at + _QUIET:
             self._second_cut = False
         if under_way < self.limit / 2:
             return
@@ -49,15 +63,24 @@ class Concurrency:
         """The provider said: too many. Returns whether the window was cut."""
         self._seen(sent_at, failed=False)
         self._refused_since_cut += 1
+        self._refused_at = now
         if not self._epoch_ended or now - self._cut_at < _QUIET or sent_at < self._cut_at:
             return False
-        self._slow_start = False
-        self.limit = max(1.0, self.limit * (1.0 - (0.5 * self._severity() if self._second_cut else 0.3)))
+        before = self.limit
+        if not self._second_cut:
+            self._before, self._unrelated = None, False
+            self.limit = max(1.0, self.limit * 0.7)
+        else:
+            share = self._refused_since_cut / self._since_cut
+            self._compare(share)
+            if not self._unrelated and share > _BEARABLE:
+                self.limit = max(1.0, self.limit * (1.0 - min(0.5, share * share)))
+        self._slow_start = self._unrelated
         self._since_cut = self._refused_since_cut = 0
         self._cut_at = now
         self._epoch_ended = False
         self._second_cut = True
-        return True
+        return self.limit < before
 
     def failed(self, sent_at: float) -> None:
         """A failure that says nothing about rates; where many fail so, the window shrinks a little."""
@@ -73,7 +96,17 @@ class Concurrency:
         if not self._epoch_ended and sent_at >= self._cut_at:
             self._epoch_ended = True
 
-    def _severity(self) -> float:
-        """0 to 1: 1 where most is refused, little where a few are."""
-        share = self._refused_since_cut / max(1, self._since_cut)
-        return min(1.0, 2.0 * share * share)
+    def _compare(self, share: float) -> None:
+        """Finds out whether refusals hang on the window, as soon as it has been two sizes that differ enough."""
+        if self._since_cut < _ENOUGH or share >= 1.0:
+            return
+        if self._before is None:
+            self._before = self.limit, share
+            return
+        window, refused = self._before
+        more = math.log(self.limit / window)
+        if abs(more) < math.log(_OTHER):
+            return
+        answered = math.log(self.limit * (1.0 - share) / (window * (1.0 - refused)))
+        self._unrelated = answered / more >= _IN_PROPORTION
+        self._before = self.limit, share
