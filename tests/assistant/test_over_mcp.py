@@ -83,7 +83,8 @@ def test_a_refusal_is_told_word_for_word(upstream: ScriptedUpstream) -> None:
     [
         (401, b"{}", "does not take this key"),
         (200, b"<html>", "answered 200 and no MCP"),
-        (404, json.dumps({"error": {"message": "There is no such method."}}).encode(), "no such method"),
+        (404, json.dumps({"error": {"message": "Nothing is here."}}).encode(), "enabled is false"),
+        (404, json.dumps({"jsonrpc": "2.0", "error": {"message": "No such method."}}).encode(), "No such method"),
         (503, b"[]", "answered 503"),
     ],
 )

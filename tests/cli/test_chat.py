@@ -209,6 +209,7 @@ def test_at_a_terminal_the_user_is_asked_applies_declines_and_undoes(assisted: A
         assert "\x1b[32m" in terminal.said
         terminal.type("y\r")
         terminal.wait_for("It is there.")
+        terminal.wait_for("250 tokens in, 45 out")
         assert "asked" in assisted.routes()
 
         assisted.model.plays(proposes(_gone("asked")), applies, applies_again, says("Then not."))

@@ -85,6 +85,8 @@ class Toolbox:
             raise CallerError("The operator port does not take this key.", status=401, code="invalid_api_key")
         try:
             told = msgspec.json.decode(body)
+            if answer.status == 404 and "jsonrpc" not in told:
+                raise UpstreamError(f"There are no tools at {self._url}: perhaps [mcp] enabled is false there.")
             if "error" not in told:
                 result: dict[str, Any] = told["result"]
                 return result

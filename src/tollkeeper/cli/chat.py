@@ -112,6 +112,8 @@ class _Session:
             if isinstance(event, Changed):
                 last.append(event.revision)
             terminal.show(event)
+            if isinstance(event, Ended):
+                terminal.note(f"{event.input_tokens} tokens in, {event.output_tokens} out")
 
         while True:
             try:
