@@ -15,6 +15,16 @@ description = "Says a greeting to somebody."
 model = "demo"
 prompt = "Say hello to {{ name }}."
 input = { name = "string" }
+
+[routes.speakers]
+uri = "/speaker/*"
+[routes.speakers.plugins.mocking]
+response_example = '{"name": "Ada"}'
+[routes.speakers.plugins.mcp-operations.openapi]
+openapi = "3.1.0"
+[routes.speakers.plugins.mcp-operations.openapi.paths."/speaker/{id}".get]
+operationId = "getSpeaker"
+parameters = [{ name = "id", in = "path", required = true, schema = { type = "integer" } }]
 """
 NEWEST = [str(OPERATORS), str(HERE / "mcp_newest.py")]
 CLIENTS = [
@@ -67,3 +77,18 @@ def test_a_published_api_is_used_as_a_tool(gate: GateProcess, client: list[str],
     assert "Ada" in greeted["text"]
     assert wrong["failed"]
     assert "name" in wrong["text"]
+
+
+@pytest.mark.parametrize(("client", "mode", "revision"), [CLIENTS[0], CLIENTS[2]])
+def test_an_operation_behind_a_route_is_used_as_a_tool(
+    gate: GateProcess, client: list[str], mode: str, revision: str
+) -> None:
+    calls = [("getSpeaker", {"id": 7}), ("getSpeaker", {"id": "seven"})]
+    job = {"url": gate.url + "/mcp", "key": gate.about["demo_key"], "mode": mode, "calls": calls}
+
+    found = answer_of(client, job, {}, 60)
+
+    assert found["tools"]["getSpeaker"] is True
+    shown, wrong = found["results"]
+    assert (shown["failed"], json.loads(shown["text"])) == (False, {"name": "Ada"})
+    assert (wrong["failed"], "integer" in wrong["text"]) == (True, True)

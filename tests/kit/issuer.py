@@ -1,7 +1,14 @@
-"""A small real issuer of access tokens: discovery, published RSA keys that can be rotated, and tokens good and bad."""
+"""A small real issuer of access tokens: discovery, published RSA keys that can be rotated, and tokens good and bad.
 
+Whoever is sent to it is signed in as ada at once: registration (RFC 7591), the authorization code flow with PKCE, and
+tokens for the resource that was asked for (RFC 8707), with the scopes in `grants`.
+"""
+
+import base64
+import hashlib
 import time
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -22,6 +29,9 @@ class TokenIssuer:
         """Whether it answers 500 to everything."""
         self.document: dict[str, Any] = {}
         """Fields to tell differently in the discovery document."""
+        self.grants = ""
+        """Scopes, where not those that were asked for."""
+        self._codes: dict[str, dict[str, str]] = {}
         self.server = ScriptedUpstream(self._answer)
         self.url = f"http://127.0.0.1:{self.server.port}"
 
@@ -54,10 +64,48 @@ class TokenIssuer:
     def _answer(self, asked: Request, connection: Connection) -> bool | None:
         if self.away:
             return json_answer(500, {})(asked, connection)
+        path, _, query = asked.path.partition("?")
+        if path == "/authorize":
+            return self._authorize(dict(parse_qsl(query)), connection)
         if asked.path == DISCOVERY:
-            found: Any = {"issuer": self.url, "jwks_uri": self.url + KEYS, **self.document}
+            found: Any = {
+                "issuer": self.url,
+                "jwks_uri": self.url + KEYS,
+                "authorization_endpoint": self.url + "/authorize",
+                "token_endpoint": self.url + "/token",
+                "registration_endpoint": self.url + "/register",
+                "response_types_supported": ["code"],
+                "code_challenge_methods_supported": ["S256"],
+                "token_endpoint_auth_methods_supported": ["none"],
+                **self.document,
+            }
+        elif path == "/register":
+            found = {**asked.json(), "client_id": "client-1"}
+            return json_answer(201, found)(asked, connection)
+        elif path == "/token":
+            status, found = self._exchanged(dict(parse_qsl(asked.body.decode())))
+            return json_answer(status, found)(asked, connection)
         elif asked.path == KEYS:
             found = {"keys": [self.public(kid) for kid in self.keys]}
         else:
             return json_answer(404, {})(asked, connection)
         return json_answer(200, found)(asked, connection)
+
+    def _authorize(self, given: dict[str, str], connection: Connection) -> bool:
+        code = f"code{len(self._codes)}"
+        self._codes[code] = given
+        back = urlencode({"code": code, "state": given.get("state", ""), "iss": self.url})
+        separator = "&" if urlsplit(given["redirect_uri"]).query else "?"
+        place = given["redirect_uri"] + separator + back
+        return connection.send(f"HTTP/1.1 302 Found\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n".encode())
+
+    def _exchanged(self, given: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        asked = self._codes.pop(given.get("code", ""), None)
+        if asked is None:
+            return 400, {"error": "invalid_grant"}
+        digest = hashlib.sha256(given.get("code_verifier", "").encode()).digest()
+        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != asked.get("code_challenge"):
+            return 400, {"error": "invalid_grant", "error_description": "code_verifier"}
+        scope = self.grants or asked.get("scope", "")
+        token = self.token(aud=given.get("resource") or asked.get("resource"), scope=scope)
+        return 200, {"access_token": token, "token_type": "Bearer", "expires_in": 300, "scope": scope}
