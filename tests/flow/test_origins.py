@@ -202,4 +202,7 @@ def test_batches_of_messages_go_to_the_account_that_has_their_models_and_stay_th
         ):
             status, _, body = call("POST", "/v1/messages/batches", _batch(*models))
             assert (status in (400, 404), body["type"], said in body["error"]["message"]) == (True, "error", True), body
+        assert call("POST", "/v1/messages/batches", {"requests": 5})[:2] == (200, "one"), (
+            "its provider says what is wrong"
+        )
         assert upstreams["gpt"].requests == []

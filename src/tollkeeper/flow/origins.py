@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Struct
 
 from tollkeeper.core.call import Call, Reply, Sink
-from tollkeeper.core.errors import CallerError
 from tollkeeper.core.ports import Origins
 from tollkeeper.flow.headers import value_of
 from tollkeeper.wire import sse
@@ -135,14 +134,14 @@ def ids_of_request(call: Call) -> Iterator[str]:
 
 
 def models_of_batch(call: Call) -> set[str]:
-    """The models that a batch names whose requests stand in its body, as Anthropic's do. Raises CallerError."""
+    """The models that a batch names whose requests stand in its body, as Anthropic's do; none where it is no such batch."""
     member = call.members.get("requests")
     if member is None:
         return set()
     try:
         parts = _decode_parts(member)
-    except msgspec.DecodeError as error:
-        raise CallerError(f"requests: {error}.", code="invalid_value", param="requests") from None
+    except (msgspec.DecodeError, RecursionError):
+        return set()  # what is no batch its provider will say
     return {part.params.model for part in parts if part.params is not None and part.params.model}
 
 
