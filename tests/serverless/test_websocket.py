@@ -195,8 +195,10 @@ def test_what_is_no_message_is_answered_with_what_is_wrong(
 
     answer(gate, event("MESSAGE", "{"), 29)
     answer(gate, event("MESSAGE", '{"action":"nowhere"}'), 29)
+    answer(gate, {**event("MESSAGE", "AAEC"), "isBase64Encoded": True}, 29)
 
-    assert [json.loads(each)["error"]["code"] for each in received] == ["invalid_json", "unknown_action"]
+    codes = [json.loads(each)["error"]["code"] for each in received]
+    assert codes == ["invalid_json", "unknown_action", "binary_message"]
 
 
 def test_a_connection_that_has_ended_is_forgotten(start: Start, known: Connections, keys: DynamoKeyStore) -> None:

@@ -111,7 +111,9 @@ async def _message(gate: Running, event: Event) -> None:
     # Where the key was rotated since, or is gone, `current` says so, and the session tells the client.
     if known is None or key is None or key.digest.hex() != known["shown"]:
         raise invalid_key()
-    body = event.get("body") or ""
+    body: str | bytes = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        body = b""  # binary: the session says that it takes none
     at = int(asked.get("requestTimeEpoch") or time.time() * 1000)
     if await _cancels(gate, asked["connectionId"], body, at):
         return
@@ -154,8 +156,10 @@ async def _remembered(gate: Running, connection: str) -> tuple[Memory | None, st
     return memory, memory.kept()
 
 
-async def _cancels(gate: Running, connection: str, body: str, at: int) -> bool:
+async def _cancels(gate: Running, connection: str, body: str | bytes, at: int) -> bool:
     """Whether the message asks for an end of answers, which another Lambda gives: it is told by way of the table."""
+    if isinstance(body, bytes):
+        return False
     try:
         asked = messages.read(body)
     except CallerError:

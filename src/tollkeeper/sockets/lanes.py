@@ -28,6 +28,8 @@ from tollkeeper.wire import json_text
 _LAST = frozenset(("response.completed", "response.incomplete", "response.failed", "error"))
 _NOT_SAID = ("type", "stream_id", "stream", "background")
 _NOT_SENT = frozenset((b"content-type", b"content-length", b"accept", b"accept-encoding"))
+_LANES = 256
+"""Lanes of which it is remembered which model they asked for last."""
 _encode = msgspec.json.encode
 
 
@@ -221,7 +223,10 @@ class _Spoken:
     def say(self, turn: Turn, lane: str | None, model: str | None, text: bytes) -> None:
         """Asks for a response."""
         self.used = True
+        self._models.pop(lane, None)
         self._models[lane] = model
+        if len(self._models) > _LANES:
+            del self._models[next(iter(self._models))]
         self._waiting.setdefault(lane, deque()).append(turn)
         self._live.add(turn)
         self.duplex.send(text)
@@ -272,6 +277,8 @@ class _Spoken:
             self.ids.add(turn.id)
         if last:
             turns.popleft()
+            if not turns:
+                self._waiting = {lane: others for lane, others in self._waiting.items() if others}
             self._live.discard(turn)
             self.ids.discard(turn.id or "")
         if last and turn.id is None and seen.error is not UNSET and (seen.status or 0) >= 400:
