@@ -24,6 +24,8 @@ class Provider:
         self.keys = {"one": ec.generate_private_key(ec.SECP256R1())}
         self.codes: dict[str, dict[str, str]] = {}
         """What was asked for with each code that was given out."""
+        self.claims: dict[str, Any] = {}
+        """Of ID tokens, in place of what is right."""
         self.seconds = 3600
         """For which access tokens hold."""
         self.active = {"opaque": {"active": True, "sub": "ada", "scope": "read write", "aud": "app"}}
@@ -68,7 +70,7 @@ class Provider:
         if begun is None or base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != begun["code_challenge"]:
             return json_answer(400, {"error": "invalid_grant"})
         assert form["redirect_uri"] == begun["redirect_uri"]
-        id_token = self.token(nonce=begun["nonce"])
+        id_token = self.token(**{"nonce": begun["nonce"], **self.claims})
         return json_answer(
             200, {**tokens, "access_token": "access-1", "refresh_token": "refresh-1", "id_token": id_token}
         )
@@ -256,6 +258,18 @@ def test_a_browser_that_begins_many_sign_ins_keeps_only_the_last_ones(site: Site
     assert browser.ask(provider.signed_in(places[-1]))[0] == 302
 
 
+def test_an_id_token_that_answers_something_else_is_not_believed(site: Site, provider: Provider) -> None:
+    path = site.route({"openid-connect": provider.conf(bearer_only=False, session=SESSION)})
+    for wrong in ({"nonce": "other"}, {"aud": ["another"]}, {"iss": "https://evil.example"}, {"exp": time.time() - 60}):
+        browser = Browser(site)
+        provider.claims = wrong
+        try:
+            assert browser.ask(provider.signed_in(browser.ask(path)[1]["location"]))[0] == 401
+        finally:
+            provider.claims = {}
+        assert "session" not in browser.cookies
+
+
 def test_a_session_is_renewed_once_its_access_token_has_ended(site: Site, provider: Provider) -> None:
     path = site.route({"openid-connect": provider.conf(bearer_only=False, session=SESSION)})
     browser = Browser(site)
@@ -273,6 +287,15 @@ def test_a_session_is_renewed_once_its_access_token_has_ended(site: Site, provid
         assert json.loads(browser.ask(path)[2])["headers"]["x-access-token"] == "access-2"
     finally:
         provider.seconds = 3600
+
+
+def test_where_tls_ends_before_the_gate_cookies_are_for_tls_only(site: Site, provider: Provider) -> None:
+    conf = provider.conf(bearer_only=False, session=SESSION, redirect_uri="https://app.example/back")
+    path = site.route({"openid-connect": conf})
+    status, headers, _ = Browser(site).ask(path)
+    assert status == 302
+    assert parse_qs(urlsplit(headers["location"]).query)["redirect_uri"] == ["https://app.example/back"]
+    assert headers["set-cookie"].endswith("; Secure")
 
 
 def test_what_a_sign_in_lacks_is_refused(site: Site, provider: Provider) -> None:

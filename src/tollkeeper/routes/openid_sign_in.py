@@ -109,11 +109,11 @@ class SignIn:
             "to": target(exchange.request).decode(),
         }
         name = _ON_ITS_WAY + state[:8]
-        cookies = self._cookies.sealed(name, kept, _PATIENCE, self._now(), secure=_secure(exchange))
+        cookies = self._cookies.sealed(name, kept, _PATIENCE, self._now(), secure=self._secure(exchange))
         given = _given(exchange)
         begun = [each for each in given if each.startswith(_ON_ITS_WAY)]
         for old in begun[: 1 - _MOST_BEGUN] if len(begun) >= _MOST_BEGUN else ():
-            cookies += sealed_cookies.cleared(old, given, secure=_secure(exchange))
+            cookies += sealed_cookies.cleared(old, given, secure=self._secure(exchange))
         url = await self._provider.endpoint("authorization_endpoint")
         return _sent_to(url + ("&" if "?" in url else "?") + urlencode(asked), cookies)
 
@@ -135,13 +135,13 @@ class SignIn:
             form["code_verifier"] = kept["verifier"]
         session = await self._session_of(await self._provider.tokens(form), kept["nonce"])
         cookies = self._kept(exchange, session)
-        cookies += sealed_cookies.cleared(name, given, secure=_secure(exchange))
+        cookies += sealed_cookies.cleared(name, given, secure=self._secure(exchange))
         return _sent_to(kept["to"] if kept["to"][1:2] not in ("/", "\\") else "/", cookies)
 
     async def left(self, exchange: Exchange) -> Response:
         """Signed out here, and by the provider where it offers that. Raises TollkeeperError."""
         given = _given(exchange)
-        cookies = sealed_cookies.cleared(SESSION, given, secure=_secure(exchange))
+        cookies = sealed_cookies.cleared(SESSION, given, secure=self._secure(exchange))
         after = self._conf.get("post_logout_redirect_uri")
         session = self._cookies.opened(SESSION, given, self._now()) or {}
         ends = (await self._provider.document()).get("end_session_endpoint")
@@ -211,9 +211,13 @@ class SignIn:
     def _kept(self, exchange: Exchange, session: Mapping[str, Any]) -> list[bytes]:
         """Raises BadToken where the tokens are too much for cookies."""
         try:
-            return self._cookies.sealed(SESSION, session, self._lifetime, self._now(), secure=_secure(exchange))
+            return self._cookies.sealed(SESSION, session, self._lifetime, self._now(), secure=self._secure(exchange))
         except ValueError as error:
             raise BadToken(f"the tokens are {error}") from None
+
+    def _secure(self, exchange: Exchange) -> bool:
+        """Whether the browser comes over TLS, which may end before this gate."""
+        return exchange.request.scheme == "https" or self._conf.get("redirect_uri", "").startswith("https://")
 
     def _back(self, exchange: Exchange) -> str:
         """Where the provider sends the browser: `redirect_uri`, or below what was asked for."""
@@ -230,10 +234,6 @@ class SignIn:
 
 def _given(exchange: Exchange) -> dict[str, str]:
     return sealed_cookies.read(exchange.request.headers.get(b"cookie") or b"")
-
-
-def _secure(exchange: Exchange) -> bool:
-    return exchange.request.scheme == "https"
 
 
 def _sent_to(url: str, cookies: list[bytes]) -> Response:
