@@ -141,13 +141,13 @@ def test_a_message_of_many_fragments_takes_no_more_memory_than_its_bytes() -> No
     import tracemalloc
 
     channel = server(200_000)
-    sent = framed(TEXT, b"", fin=False) + framed(CONT, b"x", fin=False) * 100_000
+    sent = framed(TEXT, b"", fin=False) + framed(CONT, b"x", fin=False) * 20_000
     tracemalloc.start()
     for at in range(0, len(sent), 65536):
         assert channel.feed(sent[at : at + 65536]) == []
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
 
-    assert held < 2_000_000
-    assert channel.feed(framed(CONT, b"!")) == ["x" * 100_000 + "!"]
-    assert channel.frames == 100_002
+    assert held < 250_000  # 20,000 pieces kept one by one are more
+    assert channel.feed(framed(CONT, b"!")) == ["x" * 20_000 + "!"]
+    assert channel.frames == 20_002
