@@ -1,6 +1,6 @@
 """Run by the newest mcp's own Python: one job from stdin, what came of it to stdout, JSON both ways.
 
-The job has `url`, `key`, `mode` (auto or legacy) and `calls` (tools and their arguments).
+The job has `servers`: `url`, `key` and `calls` (tools and their arguments) of each.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp import Client
 
 
-async def done(job):
-    headers = {"Authorization": f"Bearer {job['key']}"}
+async def used(server):
+    headers = {"Authorization": f"Bearer {server['key']}"}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=30) as http,
-        Client(streamable_http_client(job["url"], http_client=http), mode=job["mode"]) as client,
+        Client(streamable_http_client(server["url"], http_client=http)) as client,
     ):
         tools = await client.list_tools()
-        results = [await client.call_tool(name, arguments) for name, arguments in job["calls"]]
+        results = [await client.call_tool(name, arguments) for name, arguments in server["calls"]]
         return {
             "revision": client.protocol_version,
             "server": client.server_info.name,
@@ -32,4 +32,8 @@ async def done(job):
         }
 
 
-print(json.dumps(asyncio.run(done(json.load(sys.stdin)))))
+async def all_used(job):
+    return [await used(server) for server in job["servers"]]
+
+
+print(json.dumps(asyncio.run(all_used(json.load(sys.stdin)))))

@@ -1,4 +1,4 @@
-"""The newest MCP client, the same as it was before 2026, and one of the era of `initialize`, on both of the gate's /mcp."""
+"""The newest MCP client, and one of the era of `initialize`, on both of the gate's /mcp."""
 
 import json
 from collections.abc import Iterator
@@ -26,11 +26,9 @@ openapi = "3.1.0"
 operationId = "getSpeaker"
 parameters = [{ name = "id", in = "path", required = true, schema = { type = "integer" } }]
 """
-NEWEST = [str(OPERATORS), str(HERE / "mcp_newest.py")]
 CLIENTS = [
-    pytest.param(NEWEST, "auto", "2026-07-28", id="newest", marks=needs_operators),
-    pytest.param(NEWEST, "legacy", "2025-11-25", id="newest with initialize", marks=needs_operators),
-    pytest.param([str(MCP1), str(HERE / "mcp_1.py")], "", "2025-03-26", id="1.9", marks=needs_mcp1),
+    pytest.param([str(OPERATORS), str(HERE / "mcp_newest.py")], "2026-07-28", id="newest", marks=needs_operators),
+    pytest.param([str(MCP1), str(HERE / "mcp_1.py")], "2025-03-26", id="1.9", marks=needs_mcp1),
 ]
 ROUTE = {"uri": "/hi", "plugins": {"mocking": {"response_example": "hi"}}}
 
@@ -41,38 +39,40 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
         yield running
 
 
-@pytest.mark.parametrize(("client", "mode", "revision"), CLIENTS)
-def test_routes_are_proposed_and_looked_at(gate: GateProcess, client: list[str], mode: str, revision: str) -> None:
+@pytest.mark.parametrize(("client", "revision"), CLIENTS)
+def test_routes_are_proposed_by_operators_and_apis_used_by_callers(
+    gate: GateProcess, client: list[str], revision: str
+) -> None:
     steps = [{"do": "put", "kind": "routes", "id": "hi", "value": ROUTE}]
-    calls: list[Any] = [
+    looked: list[Any] = [
         ("propose_changes", {"what": "a greeting", "steps": steps}),
         ("get_resource", {"kind": "routes", "id": "none"}),
     ]
-    job = {"url": gate.operator_url + "/mcp", "key": gate.operator_key, "mode": mode, "calls": calls}
+    servers = [
+        {"url": gate.operator_url + "/mcp", "key": gate.operator_key, "calls": looked},
+        {
+            "url": gate.url + "/mcp",
+            "key": gate.about["demo_key"],
+            "calls": [("greet", {"name": "Ada"}), ("greet", {})],
+        },
+    ]
 
-    found = answer_of(client, job, {}, 60)
+    # One process for both: much of what this costs is the client's start.
+    administration, published = answer_of(client, {"servers": servers}, {}, 120)
 
-    assert (found["revision"], found["server"]) == (revision, "tollkeeper-admin")
-    assert found["tools"]["list_resources"] is True
-    assert found["tools"]["apply_proposal"] is not True
-    proposed, missing = found["results"]
+    assert (administration["revision"], administration["server"]) == (revision, "tollkeeper-admin")
+    assert administration["tools"]["list_resources"] is True
+    assert administration["tools"]["apply_proposal"] is not True
+    proposed, missing = administration["results"]
     assert not proposed["failed"]
     assert json.loads(proposed["text"])["effects"] == ["Requests to /hi meet mocking and go to no upstream."]
     if "structured" in proposed:
         assert proposed["structured"] == json.loads(proposed["text"])
     assert (missing["failed"], missing["text"]) == (True, "Key not found")
 
-
-@pytest.mark.parametrize(("client", "mode", "revision"), CLIENTS)
-def test_a_published_api_is_used_as_a_tool(gate: GateProcess, client: list[str], mode: str, revision: str) -> None:
-    calls = [("greet", {"name": "Ada"}), ("greet", {})]
-    job = {"url": gate.url + "/mcp", "key": gate.about["demo_key"], "mode": mode, "calls": calls}
-
-    found = answer_of(client, job, {}, 60)
-
-    assert found["revision"] == revision
-    assert "greet" in found["tools"]
-    greeted, wrong = found["results"]
+    assert published["revision"] == revision
+    assert "greet" in published["tools"]
+    greeted, wrong = published["results"]
     assert not greeted["failed"]
     assert "Ada" in greeted["text"]
     assert wrong["failed"]
