@@ -121,3 +121,30 @@ def test_a_recording_costs_what_genai_prices_makes_of_its_usage(
     else:
         assert event["quality"] == "reported"
         assert abs(Decimal(event["cost_usd"]) * NANO - cost) <= HALF
+
+
+# The one has plain prices, the other has tiers.
+@pytest.mark.parametrize("model", ["claude-haiku-4-5-20251001", "claude-sonnet-4-5-20250929"])
+@pytest.mark.parametrize("client", ["anthropic_messages", "openai_chat"])
+def test_writes_for_an_hour_and_searches_cost_what_genai_prices_makes_of_them(
+    gate: GateProcess, upstream: ScriptedUpstream, key: str, client: str, model: str
+) -> None:
+    usage = {
+        "input_tokens": 11,
+        "cache_creation_input_tokens": 3000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 2000},
+        "cache_read_input_tokens": 400,
+        "output_tokens": 50,
+        "server_tool_use": {"web_search_requests": 3},
+    }
+    said = {"content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "usage": usage}
+    upstream.script = json_answer(200, {"id": "m", "type": "message", "role": "assistant", "model": model, **said})
+
+    _, headers, _ = send(gate, key, ask(client, f"anthropic-messages/{model}", stream=False))
+
+    event = gate.event(headers["x-request-id"])
+    counts = (event["cache_write_tokens"], event["cache_write_1h_tokens"], event["web_searches"])
+    assert counts == (3000, 2000, 3)
+    cost = _expected("anthropic/messages", usage, model, None, event["started_at"])
+    assert cost is not None
+    assert abs(Decimal(event["cost_usd"]) * NANO - cost) <= HALF
