@@ -68,8 +68,10 @@ class Bridge:
     def __init__(self, invoke: Lambdas, known: Connections) -> None:
         self.left: list[str] = []
         """Connections whose end was told."""
-        self.asked: set[threading.Thread] = set()
-        """Messages that are being answered."""
+        self.answered = 0
+        """Messages of which the Lambda has ended."""
+        self._asked: set[threading.Thread] = set()
+        self._counting = threading.Lock()
         self._invoke = invoke
         self._known = known
         self._about: dict[ServerConnection, tuple[str, dict[str, Any]]] = {}
@@ -121,11 +123,11 @@ class Bridge:
                     break
                 # A message does not wait for the answer to the one before it: each has a Lambda of its own.
                 asking = threading.Thread(target=self._message, args=(id, message), daemon=True)
-                self.asked.add(asking)
+                self._asked.add(asking)
                 asking.start()
         del self._known.open[id]
         self._invoke(self._event(id, "DISCONNECT", "$disconnect"))
-        for each in list(self.asked):
+        for each in list(self._asked):
             each.join(60)
         self.left.append(id)
 
@@ -137,7 +139,9 @@ class Bridge:
             refusal = {"message": "Internal server error", "connectionId": id, "requestId": "id"}
             with contextlib.suppress(ConnectionClosed):
                 take(json.dumps(refusal).encode())
-        self.asked.discard(threading.current_thread())
+        self._asked.discard(threading.current_thread())
+        with self._counting:
+            self.answered += 1
 
     def _event(self, id: str, kind: str, route: str) -> dict[str, Any]:
         about = {

@@ -50,7 +50,7 @@ def test_wscat_receives_the_words_through_the_gateways_events(
     lines = wscat(bridge.url, ASK, "元気?", "-H", f"Authorization: Bearer {secret}")
 
     assert "".join(lines) == "やあ、元気?"
-    until(lambda: bridge.left)
+    until(lambda: bridge.left, 60)
 
 
 @needs_wscat
@@ -106,14 +106,11 @@ def test_a_conversation_is_remembered_from_one_lambda_to_the_next(
     with api_gateway(lambda: Running(environment), known) as (bridge, _):
         offered = ["tollkeeper.v1.json", f"tollkeeper.key.{secret}"]
         with connect(bridge.url, subprotocols=offered, proxy=None) as socket:  # type: ignore[arg-type]
-            for asked in ('{"action":"sendmessage","data":"one"}', '{"action":"sendmessage","data":"two"}'):
-                socket.send(asked)
-                _until_done(socket)
-                until(lambda: not bridge.asked)
-            socket.send('{"action":"forget"}')
-            until(lambda: not bridge.asked)
+            for count, asked in enumerate(('"sendmessage","data":"one"', '"sendmessage","data":"two"', '"forget"'), 1):
+                socket.send(f'{{"action":{asked}}}')
+                until(lambda count=count: bridge.answered == count, 60)
             socket.send('{"action":"sendmessage","data":"three"}')
-            _until_done(socket)
+            until(lambda: bridge.answered == 4, 60)
 
     said = [[each["content"] for each in request.json()["messages"]] for request in upstream.requests]
     assert said == [["one"], ["one", "Hi", "two"], ["three"]]
