@@ -6,7 +6,7 @@ The provider is a process of its own on loopback and keeps count itself, from th
 answer that it gives. It admits `--burst` requests at once, a tenth of a minute's by default. Ideal is the time in which
 nobody could be faster: the rows that the burst does not cover, at its rate. On a bad day 30 % of what it admits is refused,
 10 % fail, 5 % stall and 1 % are garbage. Exits with 1 where a row has no answer or another's. It takes about a minute, and
-two more for the bad day, of which the last rows' tries are a good part: with `--rows 6000 --per-minute 6000` a small one.
+two more for the bad day, of which the last rows' waits are half a minute: with `--rows 1200` a smaller part of it.
 """
 
 import argparse
