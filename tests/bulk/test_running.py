@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from kit.simulated import ThreadlessLoop, simulate
 from tollkeeper.bulk.journal import Journal
@@ -209,6 +210,23 @@ def test_rows_wait_without_a_slot(tmp_path: Path) -> None:
     job = Job(tmp_path, ask, Limits(concurrency=5, base=0.001))
     assert simulate(job.run(prompts(100)), ThreadlessLoop) is None
     assert set(done[-5:]) == {0, 1, 2, 3, 4}
+
+
+def test_rows_that_are_soon_due_again_come_again_on_uvloop_too(tmp_path: Path) -> None:
+    async def ask(request: Request, attempt: int) -> Answer:
+        return refused(429, "budget_held") if attempt < 6 else well(request)
+
+    job = Job(tmp_path, ask, Limits(concurrency=10, base=0.0009, cap=0.0009))
+    assert uvloop.run(job.run(prompts(200))) is None
+    assert len(job.rows) == 200
+
+
+def test_a_defect_in_a_row_ends_the_job_in_place_of_a_wait_without_end(tmp_path: Path) -> None:
+    async def ask(request: Request, attempt: int) -> Answer:
+        raise LookupError("a defect")
+
+    with pytest.raises(LookupError, match="a defect"):
+        simulate(Job(tmp_path, ask).run(prompts(3)), ThreadlessLoop)
 
 
 def test_rows_in_memory_are_bounded_when_all_fail(tmp_path: Path) -> None:

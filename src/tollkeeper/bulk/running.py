@@ -130,6 +130,7 @@ class Running:
         self._hopeless = 0
         self._recent: deque[bool] = deque(maxlen=_HOPELESS_LOOK)
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._most_waiting = max(1000, 4 * limits.concurrency)
 
@@ -238,9 +239,10 @@ class Running:
     def _come_again(self, seconds: float) -> None:
         at = self._loop.time() + max(seconds, 0.0005)
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
+        self._timer_at = at  # uvloop's handles of what is due at once do not tell
         self._timer = self._loop.call_at(at, self._timed)
 
     def _timed(self) -> None:
@@ -257,7 +259,13 @@ class Running:
         self._pace.start(tokens, now)
         task = self._loop.create_task(self._one(row, tokens, now))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._ended.done():
+            self._ended.set_exception(error)  # a defect of ours: better told than waited for without end
 
     async def _one(self, row: _Try, tokens: float, sent_at: float) -> None:
         started, tokens_started = self._pace.started - 1, self._pace.tokens_started
