@@ -18,7 +18,7 @@ import pytest
 from kit.gate import GateProcess, running_gate
 from kit.raw import RawClient, refusal
 from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
-from kit.vitals import becomes, open_files, resident
+from kit.vitals import becomes, open_files, resident, under_way
 
 ASK = {"model": "m", "messages": []}
 CONFIG = """
@@ -64,9 +64,8 @@ def test_connections_beyond_the_most_are_told_so_and_those_there_are_served(tmp_
     ):
         key = gate.new_key()
         with contextlib.ExitStack() as stack:
-            before = open_files(gate.process.pid)
             idle = [stack.enter_context(RawClient(gate.port)) for _ in range(20)]
-            assert becomes(lambda: open_files(gate.process.pid) >= before + 20)
+            assert becomes(lambda: under_way(gate.port) == 20)
             for _ in range(5):
                 with RawClient(gate.port) as client:
                     answer = client.read_all()
@@ -95,7 +94,7 @@ def test_without_files_left_nobody_hangs_and_all_is_well_once_there_are_some(tmp
         before = open_files(pid)
         with contextlib.ExitStack() as stack:
             first = stack.enter_context(RawClient(gate.port))
-            assert becomes(lambda: open_files(pid) > before)
+            assert becomes(lambda: under_way(gate.port) >= 1)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(pid) + 10,) * 2)
             crowd = [stack.enter_context(RawClient(gate.port)) for _ in range(30)]
             for client in crowd:

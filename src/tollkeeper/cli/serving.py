@@ -23,6 +23,7 @@ def write(home: Path, serving: Serving) -> None:
     path = home / _FILE
     fresh = path.with_suffix(".new")
     try:
+        fresh.touch(0o600)  # as all that is kept in a home
         fresh.write_bytes(msgspec.json.encode(serving) + b"\n")
         fresh.replace(path)
     except OSError as error:
