@@ -8,6 +8,7 @@ import pytest
 
 from kit.outbound import answered, fetch, get, raw, run
 from kit.scripted import Connection, Request, ScriptedUpstream
+from kit.vitals import becomes
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import GateError, UpstreamError
 from tollkeeper.upstream.client import HttpClient
@@ -118,6 +119,7 @@ def test_an_answer_that_is_not_wanted_any_more_ends_its_connection(upstream: Scr
         assert await fetch(client, upstream.url) == (200, b"hello")
 
     run(test)
+    assert becomes(lambda: bool(closed))
     assert closed[0] is not None
     assert closed[0] < 20
     assert upstream.connections == 2
