@@ -136,8 +136,11 @@ def test_a_revocation_keeps_its_first_moment(store: KeyStore | DynamoKeyStore, c
     assert first.revoked_at == int(NOW * 1000)
 
 
-def test_models_and_all_else_come_back_as_given(store: KeyStore | DynamoKeyStore) -> None:
+def test_models_and_all_else_come_back_as_given_the_oldest_first(
+    store: KeyStore | DynamoKeyStore, clock: Clock
+) -> None:
     given = store.create("n é", owner="o", team="t", models=["a", "b*", "ü/☃"], expires_at=int(NOW * 1000) + 1)[0]
+    clock.now += 1
     none = store.create("n", models=[])[0]
 
     assert store.list() == [given, none]
