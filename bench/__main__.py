@@ -97,7 +97,7 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
             found.start_seconds = startup.seconds_to_first_answer(folder, mock.port, given.rounds)
         if given.peers:
             words, measure = workloads(given.open, False)["small"]
-            for peer in (peers.tutorial, peers.litellm):
+            for peer in (peers.pass_through, peers.tutorial, peers.litellm):
                 with peer(folder, mock.port) as server:
                     title, pair = f"{words}: {server.name}", (nginx, server)
                     found.lines += rounds.alternate(folder, title, measure, pair, given.rounds, given.seconds)

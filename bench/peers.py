@@ -1,4 +1,4 @@
-"""What else people use, before the same mock: FastAPI with httpx as in a tutorial, and LiteLLM's proxy."""
+"""What else people use, before the same mock: bare aiohttp, FastAPI with httpx as in a tutorial, and LiteLLM's proxy."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from bench.processes import Unready, free_port, running
 from bench.servers import REPOSITORY, Server
 
 PEERS = REPOSITORY / ".peers"
-_PACKAGES = ["fastapi", "uvicorn[standard]", "httpx", "litellm[proxy]"]
+_PACKAGES = ["aiohttp", "fastapi", "uvicorn[standard]", "httpx", "litellm[proxy]"]
 _PATIENCE = 120.0
 _KEY = "sk-bench"
 _LITELLM = """
@@ -37,11 +37,19 @@ def ready() -> None:
 
 def versions() -> str:
     """The peers' own versions."""
-    code = (
-        "from importlib.metadata import version as v; print(*(n + ' ' + v(n) for n in ('fastapi', 'httpx', 'litellm')))"
-    )
+    names = ("aiohttp", "fastapi", "httpx", "litellm")
+    code = f"from importlib.metadata import version; print(*(name + ' ' + version(name) for name in {names}))"
     done = subprocess.run([str(PEERS / "bin" / "python"), "-c", code], capture_output=True, check=True, text=True)
     return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def pass_through(folder: Path, mock_port: int) -> Iterator[Server]:
+    """aiohttp on both sides and nothing between them: what Python costs on this machine before a gate does anything."""
+    port = free_port()
+    upstream = {"BENCH_UPSTREAM": f"http://127.0.0.1:{mock_port}/v1/chat/completions"}
+    with _started(folder / "pass_through.log", port, ["-m", "bench.pass_through", str(port)], upstream) as pid:
+        yield Server("aiohttp, bare", port, pid, _KEY)
 
 
 @contextlib.contextmanager
