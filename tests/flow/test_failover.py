@@ -136,6 +136,24 @@ def test_a_stream_that_fails_before_its_first_event_is_given_by_the_next_target(
     first, second = _outcomes(pair, headers, 2)
     assert (first[1], first[3]) == ("a", code)
     assert second == (2, "b", "ok", None)
+    costs = {event["attempt"]: event["cost_usd"] for event in pair.gate.events(request_id=headers["x-request-id"])}
+    # Where headers of success came and then nothing, the provider may have read the prompt.
+    assert costs[1] == "0" or code in ("upstream_cut", "upstream_stalled")
+
+
+def test_what_a_failed_attempt_took_at_its_provider_is_not_the_gates_overhead(pair: Several) -> None:
+    def slow(asked: Request, connection: Connection) -> bool | None:
+        time.sleep(1.0)
+        return failing(500)(asked, connection)
+
+    pair.upstreams[0].script, pair.upstreams[1].script = slow, WELL
+
+    began = time.monotonic()
+    status, headers, _ = pair.ask()
+    took = time.monotonic() - began
+
+    assert (status, headers["x-tollkeeper-attempts"]) == (200, "2")
+    assert float(headers["x-tollkeeper-overhead-ms"]) <= (took - 1.0) * 1000
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,8 @@ class Call:
     """The records of its attempts that have ended."""
     notes: list[tuple[object, ...]] = field(default_factory=list)
     """What the rules found, for `explain`: each begins with the rule's name; the rest are numbers and names, no content."""
+    elsewhere: float = 0.0
+    """Seconds that went by at providers in attempts that came to nothing."""
     under_way: int = 0
     """Attempts that were sent and are not recorded yet."""
     _endings: list[Callable[[Call], None]] | None = None

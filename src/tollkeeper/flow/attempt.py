@@ -144,7 +144,12 @@ class Attempt:
         """The client is about to get its answer; the provider was last waited for at `waited_until` (monotonic)."""
         answer = self.answer
         waited = waited_until - answer.sent_at if answer is not None else 0.0
-        self.overhead_ms = (self._monotonic() - self.call.accepted_at - waited) * 1000
+        self.overhead_ms = (self._monotonic() - self.call.accepted_at - waited - self.call.elsewhere) * 1000
+
+    def given_up(self, now: float) -> None:
+        """Another may be made in its place: what its provider took of the call's time was not the gate's."""
+        answer = self.answer
+        self.call.elsewhere += now - (self.started if answer is None else answer.sent_at)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What the client is told about how it was served."""

@@ -151,6 +151,7 @@ class _Rescue:
                     end = await failover._made(attempt, member, now)
                     continue
                 self._made = attempt.hold.attempt
+                attempt.given_up(failover._monotonic())
                 verdict = self._judge(attempt, member, end)
                 if verdict.next == "answer" or call.presence.gone or not self._falls_back(attempt, end):
                     return self._answer(end)

@@ -248,7 +248,9 @@ class Relay:
             pass  # the error has been said; how the rest of it ends does not matter
         self._heard(reader)
         self._attempt.stream_error = self._word(reader.error_code)
-        self._end("error", reader.error_code, reader.delivered)
+        # Like a refusal by status it costs nothing, unless something was said after all.
+        delivered = reader.delivered()
+        self._end("error", reader.error_code, (lambda: delivered) if delivered else None)
         answer.close()
         return self._reply(first, answer.last_byte_at)
 
