@@ -1,10 +1,14 @@
 """What plugins took for a request they give back, however it ends."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kit.gate import GateProcess, request, running_gate
+from kit.waiting import until
 
 BREAKING = '''"""Breaks."""
 
@@ -32,6 +36,7 @@ class Breaking(Plugin):
 CONFIG = """
 [routing]
 plugins = "own"
+allow_nodes = ["127.0.0.0/8"]
 """ + "".join(
     f"""
 [routes.{at}]
@@ -56,3 +61,71 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
 def test_a_plugin_that_breaks_keeps_nothing_that_others_took(gate: GateProcess, at: str, status: int) -> None:
     for _ in range(3):
         assert request("GET", f"{gate.url}/{at}", {})[0] == status
+
+
+SECURED = {"plugins": {"key-auth": {}}}
+NOBODY = {"type": "roundrobin", "nodes": {"127.0.0.1:1": 1}}
+"""Whoever is let in gets 502."""
+
+
+@pytest.mark.parametrize(
+    ("used", "value", "route", "status"),
+    [
+        ("services/kept", SECURED, {"service_id": "kept", "upstream": NOBODY}, 503),
+        ("plugin_configs/kept", SECURED, {"plugin_config_id": "kept", "upstream": NOBODY}, 503),
+        ("upstreams/kept", NOBODY, {"upstream_id": "kept"}, 502),
+    ],
+)
+@pytest.mark.parametrize("way", ["by force", "by time"])
+def test_a_route_whose_parts_are_gone_lets_nobody_in(
+    gate: GateProcess, used: str, value: dict[str, Any], route: dict[str, Any], status: int, way: str
+) -> None:
+    def admin(method: str, path: str, body: Any = None) -> int:
+        return gate.operator(method, "/apisix/admin/" + path, body)[0]
+
+    assert admin("PUT", used, value) == 201
+    assert admin("PUT", "routes/using", {"uri": "/using", **route}) in (200, 201)
+    assert request("GET", gate.url + "/using", {})[0] in (401, 502)
+
+    if way == "by force":
+        assert admin("DELETE", used + "?force=true") == 200
+    else:
+        assert admin("PUT", used + "?ttl=1", value) == 200
+        until(lambda: admin("GET", used) == 404)
+
+    found, _, body = request("GET", gate.url + "/using", {})
+    assert (found, json.loads(body)["code"]) == (status, "route_incomplete")
+
+
+def test_a_consumer_whose_group_is_gone_is_not_let_in_without_the_groups_rules(gate: GateProcess) -> None:
+    def admin(method: str, path: str, body: Any = None) -> int:
+        return gate.operator(method, "/apisix/admin/" + path, body)[0]
+
+    assert admin("PUT", "consumer_groups/few", {"plugins": {"ip-restriction": {"blacklist": ["127.0.0.1"]}}}) == 201
+    jill = {"username": "jill", "group_id": "few", "plugins": {"key-auth": {"key": "jills"}}}
+    assert admin("PUT", "consumers", jill) == 201
+    assert admin("PUT", "routes/for-jill", {"uri": "/for-jill", **SECURED, "upstream": NOBODY}) == 201
+    assert request("GET", gate.url + "/for-jill", {"apikey": "jills"})[0] == 403
+
+    assert admin("DELETE", "consumer_groups/few?force=true") == 200
+
+    status, _, body = request("GET", gate.url + "/for-jill", {"apikey": "jills"})
+    assert (status, json.loads(body)["code"]) == (503, "route_incomplete")
+
+
+def test_a_route_whose_plugin_is_gone_lets_nobody_in(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "breaking.py").write_text(BREAKING, "utf-8")
+    folder, elsewhere = '[routing]\nallow_nodes = ["127.0.0.0/8"]\nplugins = "own"\n', '[routing]\nplugins = "none"\n'
+    with running_gate(tmp_path, folder) as gate:
+        value = {"uri": "/guarded", "plugins": {"breaking": {"at": "nowhere"}}, "upstream": NOBODY}
+        assert gate.operator("PUT", "/apisix/admin/routes/guarded", value)[0] == 201
+        assert request("GET", gate.url + "/guarded", {})[2] == b"well"
+        gate.stop()
+        (tmp_path / "none").mkdir()
+        gate.config.write_text(gate.config.read_text("utf-8").replace(folder, elsewhere), "utf-8")
+        gate.start()
+
+        status, _, body = request("GET", gate.url + "/guarded", {})
+
+    assert (status, json.loads(body)["code"]) == (503, "route_incomplete")

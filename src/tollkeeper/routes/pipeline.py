@@ -25,11 +25,14 @@ class Pipeline:
 
     async def answer(self, exchange: Exchange, elsewhere: Elsewhere) -> "Outgoing":
         """The answer, with everything run but what belongs to its body and its end. Raises ClientLeft."""
-        rules = self.table.rules()
         route = exchange.route
-        chain, upstream = self.table.derived(route) if route is not None else (NOTHING, None)
-        exchange.own_upstream = upstream
+        rules = chain = NOTHING
+        upstream = None
         try:
+            rules = self.table.rules()
+            if route is not None:
+                chain, upstream = self.table.derived(route)
+                exchange.own_upstream = upstream
             response, chain = await self._admitted(exchange, rules, chain)
             if response is None and exchange.serve is not None:
                 response = await exchange.serve(exchange)
@@ -57,10 +60,11 @@ class Pipeline:
 
     async def open(self, exchange: Exchange) -> "tuple[Outgoing | None, Duplex | None, Callable[[], None]]":
         """For a WebSocket: the answer in its place, or the upstream's socket; and what is to be run once it has ended."""
-        rules = self.table.rules()
         assert exchange.route is not None
-        chain, upstream = self.table.derived(exchange.route)
+        rules = chain = NOTHING
         try:
+            rules = self.table.rules()
+            chain, upstream = self.table.derived(exchange.route)
             response, chain = await self._admitted(exchange, rules, chain)
             if response is None and exchange.serve is not None:
                 response = await exchange.serve(exchange)

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from tollkeeper.core.account import Patience
+from tollkeeper.core.errors import GateError
 from tollkeeper.routes import expressions
 from tollkeeper.routes.chains import NOTHING, Chain, Member
 from tollkeeper.routes.consumers import Consumer
@@ -195,7 +196,12 @@ class Table:
     @property
     def empty(self) -> bool:
         """Whether no request can meet anything here."""
-        return not self._routes and not self.resources.get("global_rules")
+        return not self._routes and not self.ruled
+
+    @property
+    def ruled(self) -> bool:
+        """Whether there are global rules, which concern every request."""
+        return bool(self.resources.get("global_rules"))
 
     @property
     def reads_bodies(self) -> bool:
@@ -221,18 +227,21 @@ class Table:
         """The routes around which a plugin of that name is put, by their ids, with all that is put around each."""
         known = self._routes_with.get(plugin)
         if known is None or known[0] != self.generation:
-            found = []
+            found: list[tuple[Route, Plugin, Chain]] = []
             for id in sorted(self._routes):
                 route = self._routes[id]
                 if not any(plugin in (value.get("plugins") or ()) for _, value in self._sources(route)):
                     continue
-                chain = self.derived(route)[0]
+                try:
+                    chain = self.derived(route)[0]
+                except GateError:
+                    continue
                 found += [(route, each.plugin, chain) for each in chain.members if each.plugin.name == plugin]
             known = self._routes_with[plugin] = (self.generation, found)
         return known[1]
 
     def rules(self) -> Chain:
-        """The plugins of all global rules."""
+        """The plugins of all global rules. Raises GateError where one is gone."""
         if self._global[0] != self.generation:
             members = [
                 member
@@ -243,15 +252,22 @@ class Table:
         return self._global[1]
 
     def derived(self, route: Route) -> tuple[Chain, Upstream | None]:
-        """The route's plugins, merged with its plugin config's and its service's; and its upstream."""
+        """The route's plugins, merged with its plugin config's and its service's; and its upstream.
+
+        Raises GateError where one of these is gone, or a plugin: without it the route might let in whom it was to keep out.
+        """
         known = route._derived
         if known is None or known[0] != self.generation:
+            self._whole(route)
             chain = Chain(self._members({}, list(self._sources(route))))
             known = route._derived = (self.generation, chain, self._upstream_of(route), {})
         return known[1], known[2]
 
     def with_consumer(self, route: Route | None, consumer: Consumer) -> Joined:
-        """The chain with the consumer's plugins and its group's in it, and those members alone that rewrite."""
+        """The chain with the consumer's plugins and its group's in it, and those members alone that rewrite.
+
+        Raises GateError where the group is gone.
+        """
         if route is None:
             return self._joined(None, consumer)
         self.derived(route)
@@ -267,6 +283,8 @@ class Table:
         group = self.resources.get("consumer_groups", {}).get(consumer.group_id or "")
         if group is not None:
             own.append((("consumer_groups", consumer.group_id or ""), group))
+        elif consumer.group_id is not None:
+            raise _gone("group of this consumer")
         names = {name for _, value in own for name in value.get("plugins") or {}}
         if not names:
             return (self.derived(route)[0] if route is not None else NOTHING), ()
@@ -308,6 +326,28 @@ class Table:
 
     # --- derived ----------------------------------------------------------------------------------------------------
 
+    def _whole(self, route: Route) -> None:
+        """Raises GateError where the route refers to what is gone: deleted by force, or expired."""
+        value: Value = route.value
+        service: Value = {}
+        if route.service_id is not None:
+            found = self.resources.get("services", {}).get(route.service_id)
+            if found is None:
+                raise _gone("service of this route")
+            service = found
+        config = value.get("plugin_config_id")
+        if config is not None and str(config) not in self.resources.get("plugin_configs", {}):
+            raise _gone("plugin config of this route")
+        for each in (value, service):
+            if "upstream" in each:
+                return
+            if "upstream_id" in each:
+                if str(each["upstream_id"]) not in self.resources.get("upstreams", {}):
+                    raise GateError(
+                        "The upstream of this route is gone.", status=502, code="route_incomplete", retryable=False
+                    )
+                return
+
     def _sources(self, route: Route) -> Iterator[tuple[Owner, Value]]:
         """Who configures plugins for a route; the earlier one wins."""
         yield ("routes", route.id), route.value
@@ -328,8 +368,10 @@ class Table:
                 seen[name] = None
                 meta = conf.get("_meta", {})
                 plugin_class = self._registry.get(name)
-                if meta.get("disable") or plugin_class is None:
+                if meta.get("disable"):
                     continue
+                if plugin_class is None:
+                    raise _gone(f"plugin '{name}' that is to run here")
                 if owner[0] == "consumers" and plugin_class.kind == "auth":
                     continue
                 rules = meta.get("filter")
@@ -403,3 +445,7 @@ class Table:
             labels=labels,
             plugins=value.get("plugins") or {},
         )
+
+
+def _gone(what: str) -> GateError:
+    return GateError(f"The {what} is gone.", status=503, code="route_incomplete", retryable=False)

@@ -66,7 +66,7 @@ class Routed:
         own = False
         if not table.match(exchange):
             own = request.path in self._door.places or _OWN.match(request.path) is not None
-            if own and not table.rules().members:
+            if own and not table.ruled:
                 return None
 
         async def answer(request: Request) -> Reply:

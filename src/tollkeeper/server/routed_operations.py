@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tollkeeper.core.call import Reply
-from tollkeeper.core.errors import CallerError, TollkeeperError
+from tollkeeper.core.errors import CallerError, GateError, TollkeeperError
 from tollkeeper.mcp.operations import BadArguments, Operation
 from tollkeeper.mcp.tool import Arguments, Refused, Tool
 from tollkeeper.plugins.mcp_operations import McpOperations
@@ -42,6 +42,10 @@ class RoutedOperations:
     async def tools(self, request: Request, secret: bytes, taken: Collection[str], most: int) -> list[Tool]:
         """At most `most`, for whoever shows the key `secret`, with names that are not `taken`."""
         found: list[Tool] = []
+        try:
+            rules = self._table.rules().members
+        except GateError:
+            return found  # nobody gets through while a rule's plugin is gone
         names = set(taken)
         seen: set[tuple[int, str]] = set()
         for route, plugin, chain in self._table.routes_with("mcp-operations"):
@@ -55,7 +59,7 @@ class RoutedOperations:
                 seen.add((id(plugin), operation.name))
                 name = _free(operation.name, names)
                 names.add(name)
-                members = (*chain.members, *self._table.rules().members)
+                members = (*chain.members, *rules)
                 found.append(self._tool(name, operation, route, members, request, secret, plugin))
         return found
 
