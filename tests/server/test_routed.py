@@ -1,14 +1,17 @@
 """Routes and global rules before the gate's own endpoints; and paths in one form."""
 
+import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from conftest import CONFIG
 from kit.gate import GateProcess, running_gate
 from kit.scripted import ScriptedUpstream, chat_answer, chat_events, event_stream, json_answer
-from tollkeeper.server.routed import normalised
+from tollkeeper.core.call import Reply, Sink
+from tollkeeper.server.routed import _response, normalised
 
 ROUTES = """
 [consumers.ada]
@@ -90,3 +93,32 @@ def test_global_rules_hold_for_the_gate_s_own_endpoints(fronted: GateProcess) ->
 )
 def test_a_path_has_one_form(raw: bytes, path: str) -> None:
     assert normalised(raw) == path
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [({"filters": [{"regex": "lo", "replace": "LO"}]}, b'"LO"'), ({"body": "another"}, b"another")],
+)
+def test_a_stream_of_a_model_that_a_plugin_changes_has_an_end(
+    fronted: GateProcess, upstream: ScriptedUpstream, changes: dict[str, Any], wanted: bytes
+) -> None:
+    upstream.script = event_stream(b"".join(chat_events(["Hel", "lo"], None)))
+    plugins = {"proxy-rewrite": {"uri": "/v1/chat/completions"}, "response-rewrite": changes}
+    fronted.operator("PUT", "/apisix/admin/routes/changed", {"uri": "/changed", "plugins": plugins})
+
+    status, _, body = fronted.call("POST", "/changed", fronted.new_key(name="any"), {**ASK, "stream": True})
+
+    assert (status, wanted in body) == (200, True)
+
+
+def test_a_poured_reply_that_ended_before_anybody_looked_is_there_and_has_an_end() -> None:
+    async def pour(sink: Sink) -> None:
+        sink.write(b"all")
+
+    async def read() -> list[bytes | None]:
+        stream = _response(Reply(200, [], pour=pour)).body
+        assert not isinstance(stream, bytes)
+        await asyncio.sleep(0.01)
+        return [await asyncio.wait_for(stream.next_chunk(), 20) for _ in range(3)]
+
+    assert asyncio.run(read()) == [b"all", None, None]

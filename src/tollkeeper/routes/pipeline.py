@@ -124,6 +124,7 @@ class Outgoing:
         self._parts = parts
         self._trouble = trouble
         self._filtered = any(part.body_filter for part in parts)
+        self._over = False
         longer = self._filtered and not all(part.keeps_length for part in parts)
         if longer and not isinstance(self.response.body, bytes):
             self.response.headers.remove(b"content-length")
@@ -145,11 +146,11 @@ class Outgoing:
 
     async def next_piece(self, stream: Stream) -> bytes | None:
         """The next piece of the body as the client gets it, which may be empty; None at the end. Raises UpstreamError."""
-        chunk = await stream.next_chunk()
+        chunk = None if self._over else await stream.next_chunk()
         if chunk is None:
-            if not self._filtered:
+            if self._over or not self._filtered:
                 return None
-            self._filtered = False
+            self._over = True
             chunk = chains.filter_body(self._parts, self._exchange, b"", True)
         elif self._filtered:
             chunk = chains.filter_body(self._parts, self._exchange, chunk, False)

@@ -254,11 +254,13 @@ class _Poured:
 
     async def next_chunk(self, timeout: float | None = None) -> bytes | None:
         while True:
-            await self._pieces.arrived.wait()
+            over = self._task.done()  # looked at first: what it wrote last is still to be taken
+            if not over:
+                await self._pieces.arrived.wait()
             data = self._pieces.take()
             if data:
                 return data
-            if self._task.done():
+            if over:
                 await self._task
                 return None
 
