@@ -122,3 +122,16 @@ def test_a_poured_reply_that_ended_before_anybody_looked_is_there_and_has_an_end
         return [await asyncio.wait_for(stream.next_chunk(), 20) for _ in range(3)]
 
     assert asyncio.run(read()) == [b"all", None, None]
+
+
+def test_a_call_is_found_by_the_gate_s_id_where_a_plugin_gives_another(
+    fronted: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = json_answer(200, chat_answer("Hello!"))
+    plugins = {"proxy-rewrite": {"uri": "/v1/chat/completions"}, "request-id": {}}
+    fronted.operator("PUT", "/apisix/admin/routes/named", {"uri": "/named", "plugins": plugins})
+
+    _, headers, _ = fronted.call("POST", "/named", fronted.new_key(name="any"), ASK, x_request_id="mine")
+
+    assert headers["x-request-id"] == "mine"
+    assert fronted.event(headers["x-tollkeeper-request-id"])["outcome"] == "ok"
