@@ -86,6 +86,27 @@ def test_what_is_read_by_the_document_has_no_secret_in_it(gate: GateProcess) -> 
     assert request("GET", gate.operator_url + "/api/resources/routes?page=x", key)[0] == 400
 
 
+def test_a_change_by_the_document_is_a_revision_and_shows_no_secret(gate: GateProcess) -> None:
+    plugins = {
+        "mocking": {"response_example": "hi"},
+        "proxy-rewrite": {"headers": {"set": {"Authorization": "s3cret"}}},
+    }
+    assert gate.operator("PUT", "/apisix/admin/routes/changing", {"uri": "/changing", "plugins": plugins})[0] == 201
+    path = "/api/resources/routes/changing"
+
+    status, _, body = gate.operator("PATCH", path, {"plugins": {"mocking": {"response_example": "ho"}}})
+
+    assert (status, b"s3cret" in body) == (200, False)
+    assert json.loads(body)["face"] == "rest"
+    assert request("GET", gate.url + "/changing", {})[2] == b"ho"
+    given = json.loads(gate.operator("GET", "/apisix/admin/routes/changing")[2])["value"]["plugins"]["proxy-rewrite"]
+    assert given == plugins["proxy-rewrite"]
+    shown = json.loads(body)["value"]["plugins"]
+    for wrong in ({"plugins": shown}, {"uri": 5}, [1]):
+        assert gate.operator("PATCH", path, wrong)[0] == 400
+    assert gate.operator("PATCH", "/api/resources/routes/nothing", {"desc": "x"})[0] == 404
+
+
 def test_the_manifest_leads_to_the_document_and_the_logo(gate: GateProcess) -> None:
     manifest = json.loads(_get(gate, "/.well-known/ai-plugin.json")[2])
     assert manifest["contact_email"] == "ops@team.example"

@@ -112,7 +112,7 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/explain/{id}", GET=explain.explain),
             route("/api/verify", GET=verify.verify),
             route("/api/resources/{kind}", GET=resources.list_all),
-            route("/api/resources/{kind}/{id:path}", GET=resources.one),
+            route("/api/resources/{kind}/{id:path}", GET=resources.one, PATCH=resources.change),
             route("/api/proposals", GET=proposals.list_all, POST=proposals.propose),
             route("/api/proposals/{id}", GET=proposals.show, DELETE=proposals.discard),
             route("/api/proposals/{id}/apply", POST=proposals.apply),

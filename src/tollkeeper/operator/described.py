@@ -78,7 +78,7 @@ def openapi(server: str) -> dict[str, Any]:
         ("get", f"{_API}/resources/routes/{{id}}", "getRouteById", "Show one route.", None),
         (
             "patch",
-            f"{_ADMIN}/routes/{{id}}",
+            f"{_API}/resources/routes/{{id}}",
             "updateRoute",
             "Merge changes into a route; null takes a field away.",
             _ANY,

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from starlette.requests import Request
 
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.revisions import Stored
-from tollkeeper.routes.administration import Administration
-from tollkeeper.routes.hiding import shown
+from tollkeeper.operator import bodies
+from tollkeeper.routes.administration import Actor, Administration
+from tollkeeper.routes.hiding import HIDDEN, shown
 from tollkeeper.routes.resource_schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -27,6 +29,22 @@ async def list_all(request: Request, app: "App") -> object:
 async def one(request: Request, app: "App") -> object:
     """One of them."""
     return single(app.routes.administration, request.path_params["kind"], request.path_params["id"])
+
+
+async def change(request: Request, app: "App") -> object:
+    """Body: what is merged into one of them; null takes a field away. Answers as `one`."""
+    kind, id = request.path_params["kind"], request.path_params["id"]
+    given = await bodies.read(request, dict[str, Any], "an object")
+    if HIDDEN[:-1] in msgspec.json.encode(given).decode():
+        raise CallerError("A secret that was hidden cannot be put back.", code="invalid_value")
+    administration = app.routes.administration
+    single(administration, kind, id)
+    draft = administration.draft()
+    administration.patch(draft, kind, id, given)
+    administration.check(draft)
+    who = request.headers.get("x-tollkeeper-who", "operator")[:128]
+    administration.commit(draft, Actor(who, "rest"), f"PATCH {kind}/{id}")
+    return single(administration, kind, id)
 
 
 def listed(administration: Administration, kind: str, page: int) -> dict[str, Any]:
