@@ -1,8 +1,7 @@
 """Which of a provider's answer headers the client gets."""
 
-from functools import lru_cache
-
 from tollkeeper.core.ports import Headers
+from tollkeeper.core.remembered import Remembered
 
 _DROPPED = frozenset(
     # Hop-by-hop and framing, which the door makes anew (RFC 9110, 7.6.1); what is about the provider's own site or
@@ -16,16 +15,17 @@ _DROPPED = frozenset(
 
 def relayed(headers: Headers) -> Headers:
     """The answer's own headers. The provider's request id travels as x-upstream-request-id; x-request-id is ours."""
-    return [
-        (b"x-upstream-request-id", value) if name == b"x-request-id" else (name, value)
-        for name, value in headers
-        if _travels(name)
-    ]
+    return [(told, value) for name, value in headers if (told := _told[name])]
 
 
-@lru_cache(1024)
-def _travels(name: bytes) -> bool:
-    return name not in _DROPPED and not name.startswith(b"x-tollkeeper-")
+def _name(name: bytes) -> bytes:
+    if name in _DROPPED or name.startswith(b"x-tollkeeper-"):
+        return b""
+    return b"x-upstream-request-id" if name == b"x-request-id" else name
+
+
+_told = Remembered(_name)
+"""A header's name as the client gets it, empty where it does not."""
 
 
 def value_of(headers: Headers, wanted: bytes) -> bytes:

@@ -12,6 +12,7 @@ from tollkeeper.core.account import Account, Target
 from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.provider import Surface
+from tollkeeper.core.remembered import Remembered
 from tollkeeper.dialects.paths import RELAYED
 from tollkeeper.wire import json_text
 
@@ -35,10 +36,10 @@ _PLAIN = (b"accept-encoding", b"identity")
 _NOTHING: Mapping[str, bytes] = {}
 
 
-@lru_cache(1024)
-def _travels(name: bytes) -> bool:
-    """Whether a client's header goes on to the provider."""
-    return name not in _OURS and not name.startswith((b"x-tollkeeper-", b"cf-", b"sec-"))
+_travels = Remembered[bytes, bool](
+    lambda name: name not in _OURS and not name.startswith((b"x-tollkeeper-", b"cf-", b"sec-"))
+)
+"""Whether a client's header goes on to the provider."""
 
 
 class Outgoing:
@@ -74,7 +75,7 @@ def render(call: Call, target: Target, limits: Mapping[str, bytes] = _NOTHING) -
             status=404,
             code="endpoint_not_found",
         )
-    headers = [header for header in call.headers if _travels(header[0])]
+    headers = [header for header in call.headers if _travels[header[0]]]
     headers.append(_PLAIN)
     secret = credentials(account, surface)
     if secret is not None:

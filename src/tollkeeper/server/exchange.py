@@ -4,7 +4,6 @@ The answer's head is written together with its first body bytes: one write to th
 """
 
 import asyncio
-from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +35,14 @@ class Exchange:
         "more_body",
         "scope",
         "started",
+        "task",
     )
 
     def __init__(
         self, connection: "DoorProtocol", scope: dict[str, Any], keep_alive: bool, expects_continue: bool
     ) -> None:
         self._connection = connection
-        self._arrived: deque[bytes] = deque()
+        self._arrived: list[bytes] = []
         self._arrived_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._head: bytes | None = None
@@ -55,6 +55,8 @@ class Exchange:
         self.disconnected = False
         self.started = False
         self.complete = False
+        self.task: asyncio.Task[None] | None = None
+        """Answers it. Referred to until it has."""
 
     # --- from the connection ----------------------------------------------------------------------------------------
 

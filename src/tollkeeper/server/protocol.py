@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,14 +20,17 @@ from uvicorn.server import ServerState
 from tollkeeper.core.errors import CallerError, GateError, TollkeeperError
 from tollkeeper.core.limits import LEAST_CHUNK, DoorLimits, SocketLimits
 from tollkeeper.dialects import openai_errors
+from tollkeeper.server import framing
 from tollkeeper.server.exchange import STATUS_LINES, Exchange
 from tollkeeper.server.websocket import WebSocketConnection, as_websocket
 
 LEAVING = "tollkeeper.leaving"
 ABORT = "tollkeeper.abort"
 SINK = "tollkeeper.sink"
+NAMED = "tollkeeper.named"
 """ASGI extensions: `leaving(callback)` calls back when the client's connection is lost; `abort()` ends it unfinished;
-`sink()` gives a `core.call.Sink` for the answer's pieces once its head was sent."""
+`sink()` gives a `core.call.Sink` for the answer's pieces once its head was sent. Beside them in the scope, `named` is the
+headers by name; of several with one name, the last."""
 
 MOST_DISCARDED = 16 * 1024 * 1024
 LINGER = 2.0
@@ -40,8 +44,6 @@ _FULL = GateError(
     headers=((b"retry-after", b"1"),),
 )
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"connection"))
-_OF_THIS_HOP = frozenset((b"keep-alive", b"close"))
 _TEXT = {b"GET": "GET", b"POST": "POST"}
 
 
@@ -80,8 +82,6 @@ class DoorProtocol(asyncio.Protocol):
         self._reading_paused = False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._framing: list[tuple[bytes, bytes]] = []
-        self._header_bytes = 0
         self._head_bytes = 0
         self._in_head = False
         self._in_body = False
@@ -162,8 +162,10 @@ class DoorProtocol(asyncio.Protocol):
         elif self._in_body:
             # Chunk extensions and trailers without end are handed to nobody: they are counted here too.
             self._arrived += len(data)
-            if self._arrived - self._body_bytes > 2 * (self.limits.headers + self.limits.url) + 64 * self._chunks:
-                self._refuse(_too_many_headers(self.limits))
+            beside = self._arrived - self._body_bytes - 64 * self._chunks
+            limits = self.limits
+            if beside > 2 * (limits.headers + limits.url) or len(self._headers) > limits.header_count:
+                self._refuse(_too_many_headers(limits))
 
     def eof_received(self) -> bool:
         return False
@@ -184,8 +186,6 @@ class DoorProtocol(asyncio.Protocol):
         self._in_head = True
         self._url = b""
         self._headers = []
-        self._framing = []
-        self._header_bytes = 0
         self._expects_continue = False
 
     def on_url(self, url: bytes) -> None:
@@ -194,35 +194,37 @@ class DoorProtocol(asyncio.Protocol):
             raise CallerError(f"The URL is longer than {self.limits.url} bytes.", status=414, code="url_too_long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > self.limits.headers or len(self._headers) >= self.limits.header_count:
-            raise _too_many_headers(self.limits)
-        if self._in_body:
-            return  # a trailer is no header: nothing in it may change what was asked (RFC 9110, 6.5.1)
-        name = name.lower()
         self._headers.append((name, value))
-        if name in _FRAMING:
-            self._framing.append((name, value))
 
     def on_headers_complete(self) -> None:
+        limits, given = self.limits, self._headers
+        self._headers = []  # a trailer is no header: nothing in it may change what was asked (RFC 9110, 6.5.1)
+        if len(given) > limits.header_count or sum(map(len, chain.from_iterable(given))) > limits.headers:
+            raise _too_many_headers(limits)
+        headers = [(name.lower(), value) for name, value in given]
+        named = dict(headers)
         version = self._parser.get_http_version()
         method: bytes = self._parser.get_method()
         upgrades = self._parser.should_upgrade() and method != b"CONNECT"
-        if upgrades and not self._is_websocket(method):
+        if upgrades and not self._is_websocket(method, headers, named):
             raise _no_upgrade()
         self._in_head = False
         self._in_body = True
         self._head_bytes = 0
         self._chunks = self._body_bytes = self._arrived = 0
         self._body_waited = 0.0
-        self._check_framing(version)
+        framing.check(version, headers, named)
+        if b"connection" in named:
+            headers, named = framing.without_this_hops(headers, named)
+        if b"expect" in named:
+            self._expects_continue = named[b"expect"].lower() == b"100-continue"
         if method == b"CONNECT":
             raise CallerError(
                 "This is no forward proxy.", status=405, code="method_not_allowed", headers=((b"allow", b"GET, POST"),)
             )
         raw_path, _, query = self._url.partition(b"?")
         if not raw_path.startswith(b"/") or b"#" in self._url:
-            raise _invalid("The request's target must be a path.")
+            raise framing.invalid("The request's target must be a path.")
         path = raw_path.decode("latin-1")
         scope = {
             "type": "http",
@@ -236,7 +238,8 @@ class DoorProtocol(asyncio.Protocol):
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": query,
-            "headers": self._headers,
+            "headers": headers,
+            NAMED: named,
             "extensions": self._extensions,
         }
         if upgrades:
@@ -254,42 +257,10 @@ class DoorProtocol(asyncio.Protocol):
             self._pipeline.append(exchange)
             self.pause_reading()
 
-    def _check_framing(self, version: str) -> None:
-        """Refuses what two parsers could frame differently (RFC 9112, 6.1 and 6.3): request smuggling lives there."""
-        hosts = 0
-        length = coding = False
-        for name, value in self._framing:
-            if name == b"host":
-                hosts += 1
-            elif name == b"content-length":
-                if length or not value.isdigit():
-                    raise _invalid("Conflicting or malformed Content-Length.")
-                length = True
-            elif name == b"connection":
-                if value.lower() not in _OF_THIS_HOP:
-                    self._leave_behind(value)
-            elif name == b"transfer-encoding":
-                if coding or value.lower() != b"chunked":
-                    raise CallerError(
-                        "Only a single 'Transfer-Encoding: chunked' is understood.", status=501, code="invalid_http"
-                    )
-                coding = True
-            else:
-                self._expects_continue = value.lower() == b"100-continue"
-        if coding and (length or version == "1.0"):
-            raise _invalid("Transfer-Encoding excludes Content-Length and HTTP/1.0.")
-        if hosts != 1 and (hosts or version == "1.1"):
-            raise _invalid("Exactly one Host header is needed.")
-
-    def _leave_behind(self, connection: bytes) -> None:
-        """Drops the headers that the Connection header names: they are for us alone (RFC 9110, 7.6.1)."""
-        named = {name.strip() for name in connection.lower().split(b",")} - _FRAMING - {b"upgrade"}
-        self._headers = [header for header in self._headers if header[0] not in named]
-
-    def _is_websocket(self, method: bytes) -> bool:
+    def _is_websocket(self, method: bytes, headers: list[tuple[bytes, bytes]], named: dict[bytes, bytes]) -> bool:
         """Whether a WebSocket is asked for, by a request that has no body and waits for no other's answer."""
-        asked = [value.lower() for name, value in self._headers if name == b"upgrade"]
-        bare = not any(name in (b"content-length", b"transfer-encoding", b"expect") for name, _ in self._framing)
+        asked = [value.lower() for name, value in headers if name == b"upgrade"]
+        bare = not any(name in named for name in (b"content-length", b"transfer-encoding", b"expect"))
         return asked == [b"websocket"] and method == b"GET" and bare and self._current is None
 
     def _hand_over(self, connection: WebSocketConnection, early: bytes) -> None:
@@ -378,9 +349,8 @@ class DoorProtocol(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
-        task = self.loop.create_task(self._run(exchange))
-        self.server_state.tasks.add(task)
-        task.add_done_callback(self.server_state.tasks.discard)
+        exchange.task = self.loop.create_task(self._run(exchange))
+        self.server_state.tasks.add(exchange.task)
 
     async def _run(self, exchange: Exchange) -> None:
         try:
@@ -392,6 +362,9 @@ class DoorProtocol(asyncio.Protocol):
                 self.abort()
         if exchange.disconnected and self._current is exchange:
             self._current = None
+        if exchange.task is not None:  # a callback of the task's would be another turn of the loop for each request
+            self.server_state.tasks.discard(exchange.task)
+            exchange.task = None
 
     # --- deadlines and refusals -------------------------------------------------------------------------------------
 
@@ -472,11 +445,7 @@ def _reason(error: httptools.HttpParserError) -> TollkeeperError:
     cause = error.__context__
     if isinstance(cause, TollkeeperError):
         return cause.with_traceback(None)
-    return _invalid("The request is not valid HTTP/1.1.")
-
-
-def _invalid(message: str) -> CallerError:
-    return CallerError(message, code="invalid_http")
+    return framing.invalid("The request is not valid HTTP/1.1.")
 
 
 def _too_many_headers(limits: DoorLimits) -> CallerError:

@@ -12,7 +12,7 @@ from tollkeeper.core.ports import Dialect, Keys
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server import bodies
 from tollkeeper.server.bodies import Message, Receive
-from tollkeeper.server.protocol import LEAVING
+from tollkeeper.server.protocol import LEAVING, NAMED
 from tollkeeper.wire import json_text
 
 _NOT_JSON = ("multipart/", "image/", "audio/", "video/", "application/octet-stream")
@@ -44,7 +44,7 @@ class Request:
         self.path: bytes = scope.get("raw_path") or scope["path"].encode()
         """As it was sent, percent-encoded, without the query."""
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self.named: dict[bytes, bytes] = dict(self.headers)
+        self.named: dict[bytes, bytes] = scope[NAMED] if NAMED in scope else dict(self.headers)
         """The same headers by name; of several with one name, the last."""
         self.presence = Presence()
         self.refusal: Callable[[TollkeeperError], bytes] = openai_errors.body

@@ -96,8 +96,9 @@ class HttpClient:
         self._busy.add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        parts = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, host)]
-        parts += [b"%b: %b\r\n" % header for header in headers]
+        parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
         if isinstance(body, bytes):
             if body or method in (b"POST", b"PUT", b"PATCH"):
                 parts.append(b"content-length: %d\r\n" % len(body))

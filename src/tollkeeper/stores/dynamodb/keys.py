@@ -1,7 +1,6 @@
 """Keys on DynamoDB: made, changed and revoked by anybody with rights to the table, known in memory to each gate."""
 
 import base64
-import hmac
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ import msgspec
 
 from tollkeeper.core.errors import CallerError, ConfigError
 from tollkeeper.core.ids import Clock, Randomness
+from tollkeeper.core.keyed_hash import KeyedHash
 from tollkeeper.core.keys import PREFIX, SHOWN, Key
 from tollkeeper.stores.dynamodb.table import BlockingTable, Cancelled, place_of
 from tollkeeper.stores.sqlite import key_fields
@@ -24,7 +24,7 @@ class DynamoKeyStore:
 
     def __init__(self, table: BlockingTable, pepper: str, now: Clock, randomness: Randomness) -> None:
         self._table = table
-        self._pepper = pepper.encode()
+        self._peppered = KeyedHash(pepper.encode())
         self._now = now
         self._randomness = randomness
 
@@ -85,7 +85,7 @@ class DynamoKeyStore:
 
     def digest(self, secret: bytes) -> bytes:
         """What is stored of a secret."""
-        return hmac.digest(self._pepper, secret, "sha256")
+        return self._peppered(secret)
 
     def changes(self) -> int:
         """A number that differs once a key was made or changed."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.ids import Clock, Randomness
+from tollkeeper.core.keyed_hash import KeyedHash
 from tollkeeper.core.keys import PREFIX, SHOWN, Key
 from tollkeeper.stores.sqlite import database, key_fields
 from tollkeeper.stores.sqlite.key_fields import COLUMNS, key_of
@@ -31,7 +32,7 @@ class KeyStore:
         if create:
             make_home(home)
         self._database = database.connect(home, create=create)
-        self._pepper = secret_file(home / "pepper", lambda: randomness(32).hex()).encode()
+        self._peppered = KeyedHash(secret_file(home / "pepper", lambda: randomness(32).hex()).encode())
         self._now = now
         self._randomness = randomness
 
@@ -125,7 +126,7 @@ class KeyStore:
 
     def digest(self, secret: bytes) -> bytes:
         """What is stored of a secret."""
-        return hmac.digest(self._pepper, secret, "sha256")
+        return self._peppered(secret)
 
     def changes(self) -> int:
         """A number that differs once another connection has changed the store."""
