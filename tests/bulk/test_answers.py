@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tollkeeper.bulk.answers import BadAnswer, output
+from tollkeeper.bulk.answers import LONGEST_SAID, BadAnswer, output
 
 
 def chat(message: dict[str, Any], **more: Any) -> bytes:
@@ -54,8 +54,15 @@ def test_an_answer_of_another_kind_is_its_own_output() -> None:
     "body", [b"", b"<html>", b"[]", b'{"choices":[]}', b'{"choices":[{}]}', b'{"choices":[{"message":3}]}', b"{" * 5000]
 )
 def test_what_is_no_answer_is_refused(body: bytes) -> None:
-    with pytest.raises(BadAnswer):
+    with pytest.raises(BadAnswer) as raised:
         output(body)
+    assert raised.value.said == body.decode()
+
+
+def test_of_a_bad_answer_so_much_is_kept() -> None:
+    with pytest.raises(BadAnswer) as raised:
+        output(b"<" + "é".encode() * 3_000_000)
+    assert raised.value.said == "<" + "é" * (LONGEST_SAID - 1)
 
 
 def check(value: Any) -> None:
@@ -66,5 +73,6 @@ def check(value: Any) -> None:
 def test_a_structured_answer_is_checked_and_becomes_json() -> None:
     assert json.loads(output(chat({"content": '{"n": 3}'}), check).output) == {"n": 3}
     for wrong in ("no json", '{"n": "three"}'):
-        with pytest.raises(BadAnswer):
+        with pytest.raises(BadAnswer) as raised:
             output(chat({"content": wrong}), check)
+        assert raised.value.said == wrong

@@ -4,6 +4,7 @@ import csv
 import json
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -86,15 +87,58 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_another_job_is_not_resumed_as_this_one(tmp_path: Path) -> None:
     with ScriptedUpstream(echo) as upstream:
         folder = Folder(tmp_path, upstream.url)
-        folder.prompts(3)
-        assert folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m")[0] == 0
-        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--set", "temperature=1", "--resume")
+        (tmp_path / "first.txt").write_text("Say {{ prompt }}")
+        (tmp_path / "second.txt").write_text("Sing {{ prompt }}")
+        (tmp_path / "in.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n{"prompt": "c"}\n')
+
+        def run(**options: str) -> tuple[int, str, str]:
+            named = {"model": "m", "prompt": "first.txt", **options}
+            words = (word for name, value in named.items() for word in (f"--{name}", value))
+            return folder.run("in.jsonl", "-o", "out.jsonl", *words, "--resume")
+
+        assert run()[0] == 0
+        answered = (tmp_path / "out.jsonl").read_bytes()
+        code, _, err = run(set="temperature=1")
         assert code == 1
         assert 'parameters: was {}, is now {"temperature":1}' in err
-        (tmp_path / "in.jsonl").write_text('"other prompt"\n"b"\n"c"\n')
-        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--resume")
+        assert err.count(": was ") == 1
+        (tmp_path / "in.jsonl").write_text('{"prompt": "x"}\n{"prompt": "b"}\n{"prompt": "c"}\n')
+        code, _, err = run(model="up/another", prompt="second.txt", system="first.txt")
         assert code == 1
-        assert "input:" in err
+        for told in (
+            'model: was "m", is now "up/another"',
+            'prompt: was "Say {{ prompt }}", is now "Sing {{ prompt }}"',
+            'system: was null, is now "Say {{ prompt }}"',
+            "input:",
+        ):
+            assert told in err
+        assert (tmp_path / "out.jsonl").read_bytes() == answered
+        assert len(upstream.requests) == 3
+
+
+@pytest.mark.row(83)
+def test_lines_that_cannot_be_read_are_rows_with_the_lines_number_and_the_job_goes_on(tmp_path: Path) -> None:
+    lines = [
+        b'\xef\xbb\xbf"prompt 0"\r',
+        b"",
+        b'{"prompt": ',
+        b'"\xff\xfe"',
+        b'"' + b"x" * 50_000_000 + b'"',
+        b"[1]",
+        b'"prompt 5"',
+    ]
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        (tmp_path / "in.jsonl").write_bytes(b"\n".join(lines))  # and no last line end
+        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m")
+        assert code == 8, err
+        rows = folder.rows()
+        assert [row["index"] for row in rows] == list(range(6))
+        assert [row["output"] for row in rows] == ["re: prompt 0", *[None] * 4, "re: prompt 5"]
+        problems = [row["error"]["message"] for row in rows[1:5]]
+        assert [problem.split(" is ")[0] for problem in problems] == ["line 3", "line 4", "line 5", "line 6"]
+        assert {row["error"]["code"] for row in rows[1:5]} == {"invalid_row"}
+        assert len(upstream.requests) == 2
 
 
 def test_an_input_may_grow_and_failed_rows_may_be_asked_again(tmp_path: Path) -> None:
@@ -143,22 +187,34 @@ def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.row(96)
-def test_answers_follow_the_schema_or_the_row_says_why(tmp_path: Path) -> None:
+def test_an_answer_that_does_not_follow_the_schema_is_asked_for_twice_more_then_kept_with_the_rows_error(
+    tmp_path: Path,
+) -> None:
+    good, bad = '{"n": 3}', {"prompt 1": "not json", "prompt 2": '{"n": "three"}'}
+    asked = Counter[str]()
+
     def script(request: Request, connection: Connection) -> bool:
-        odd = "1" in request.json()["messages"][0]["content"]
-        return json_answer(200, chat_answer("not json" if odd else '{"n": 3}'))(request, connection)
+        prompt = request.json()["messages"][0]["content"]
+        asked[prompt] += 1
+        text = "{}" if prompt == "prompt 3" and asked[prompt] < 3 else bad.get(prompt, good)
+        return json_answer(200, chat_answer(text))(request, connection)
 
     with ScriptedUpstream(script) as upstream:
         folder = Folder(tmp_path, upstream.url)
-        folder.prompts(2)
+        folder.prompts(4)
         schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
         (tmp_path / "schema.json").write_text(json.dumps(schema))
         code, _, _ = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--schema", "schema.json")
         assert code == 8
-        first, second = folder.rows()
-        assert first["output"] == {"n": 3}
-        assert second["error"]["code"] == "bad_answer"
-        assert second["attempts"] == 3
+        rows = folder.rows()
+        assert [row["output"] for row in rows] == [{"n": 3}, None, None, {"n": 3}]
+        assert [row["attempts"] for row in rows] == [1, 3, 3, 3]
+        assert asked == {"prompt 0": 1, "prompt 1": 3, "prompt 2": 3, "prompt 3": 3}
+        errors = [row["error"] for row in rows[1:3]]
+        assert [(error["code"], error["said"]) for error in errors] == [("bad_answer", text) for text in bad.values()]
+        assert "is not the JSON that was asked for" in errors[0]["message"]
+        assert "does not follow the schema" in errors[1]["message"]
+        assert rows[1]["cost_usd"] == "0.000045"  # each try was paid for
 
 
 @pytest.mark.row(89)

@@ -48,8 +48,19 @@ Reading = Callable[[bytes, Check | None], "Output"]
 """(body of an answer, check) -> what the row gets of it. Raises BadAnswer."""
 
 
+LONGEST_SAID = 100_000
+"""Characters of a bad answer that are kept."""
+
+
 class BadAnswer(ValueError):
-    """An answer of status 200 that is not one, or does not follow the schema: another try may be better."""
+    """An answer of status 200 that is not one, or does not follow the schema: another try may be better.
+
+    `said` is what came in its place, as text: it was paid for.
+    """
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message)
+        self.said = said[:LONGEST_SAID]
 
 
 class Output(Struct, frozen=True):
@@ -82,9 +93,9 @@ def output(body: bytes, check: Check | None = None) -> Output:
             vectors = [bytes(item.embedding) for item in answer.data]
             return Output(vectors[0] if len(vectors) == 1 else b"[" + b",".join(vectors) + b"]", None, usage)
         if answer.choices is not None:
-            raise BadAnswer("the answer has no choices")
+            raise BadAnswer("the answer has no choices", _as_text(body))
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadAnswer(f"the answer is not one: {error}") from None
+        raise BadAnswer(f"the answer is not one: {error}", _as_text(body)) from None
     return Output(body, None, usage)
 
 
@@ -93,7 +104,7 @@ def whole(body: bytes, check: Check | None = None) -> Output:
     try:
         msgspec.json.decode(body, type=dict[str, Raw])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadAnswer(f"the answer is not one: {error}") from None
+        raise BadAnswer(f"the answer is not one: {error}", _as_text(body)) from None
     return Output(body.replace(b"\n", b" "), None, b"null")
 
 
@@ -102,17 +113,23 @@ def _choice(body: bytes, place: int, choice: _Choice, check: Check | None) -> by
         return _encode(choice.text)
     message = choice.message
     if message is None:
-        raise BadAnswer("the answer has no message")
+        raise BadAnswer("the answer has no message", _as_text(body))
     if message.refusal or bytes(message.tool_calls) not in _NONE or bytes(message.function_call) not in _NONE:
         return bytes(_decode_raw(body).choices[place].message)  # whole, with whatever else it has
     content = bytes(message.content)
     if check is None:
         return content
+    text = _as_text(content)
     try:
-        value = msgspec.json.decode(_text(content))
+        text = _text(content)
+        value = msgspec.json.decode(text)
         check(value)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadAnswer(f"the answer is not the JSON that was asked for: {error}") from None
+        raise BadAnswer(f"the answer is not the JSON that was asked for: {error}", text) from None
     except ValueError as error:
-        raise BadAnswer(f"the answer does not follow the schema: {error}") from None
+        raise BadAnswer(f"the answer does not follow the schema: {error}", text) from None
     return _encode(value)
+
+
+def _as_text(body: bytes) -> str:
+    return body[: 4 * LONGEST_SAID].decode("utf-8", "replace")

@@ -3,7 +3,9 @@
 from enum import Enum
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+
+from tollkeeper.bulk.answers import BadAnswer
 
 
 class Verdict(Enum):
@@ -39,6 +41,8 @@ class Failure(Struct, frozen=True):
     code: str | None
     message: str
     request_id: str | None = None
+    said: str | UnsetType = UNSET
+    """What came in place of the answer that was asked for, where that is why; left out elsewhere."""
 
 
 class _Error(Struct):
@@ -88,3 +92,8 @@ def failure(status: int, body: bytes, request_id: str | None = None) -> Failure:
             message = found.error or found.message or ""
     message = " ".join(message.split())[:LONGEST_MESSAGE] or f"The answer had status {status} and said nothing."
     return Failure(kind or "upstream_error", status, code, message, request_id)
+
+
+def bad_answer(status: int, bad: BadAnswer, request_id: str | None = None) -> Failure:
+    """What an answer of a good status says that is not what was asked for."""
+    return Failure("bad_answer", status, "bad_answer", str(bad)[:LONGEST_MESSAGE], request_id, bad.said)

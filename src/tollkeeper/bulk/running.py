@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from tollkeeper.bulk import answers
 from tollkeeper.bulk.concurrency import Concurrency
 from tollkeeper.bulk.ending import Counts, Ending, Ends, unreadable
-from tollkeeper.bulk.failures import HELD, RATE, Failure, Verdict, failure, verdict
+from tollkeeper.bulk.failures import HELD, RATE, Failure, Verdict, bad_answer, failure, verdict
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
 from tollkeeper.bulk.shaping import Request, RowProblem, Shape
@@ -307,7 +307,7 @@ class Running:
                 found = self._read(answer.body, self._check)
             except answers.BadAnswer as bad:
                 row.bad += 1
-                row.failure = Failure("bad_answer", answer.status, "bad_answer", str(bad)[:500], answer.request_id)
+                row.failure = bad_answer(answer.status, bad, answer.request_id)
                 self.concurrency.failed(sent_at)
                 self._again(row, Verdict.AGAIN if row.bad < self._limits.bad_answers else Verdict.ROW, now, None)
                 return

@@ -21,7 +21,7 @@ from tollkeeper.bulk.batches.charging import Charging
 from tollkeeper.bulk.batches.parts import Parts, Row
 from tollkeeper.bulk.batches.service import Part, Renamed, Result, Service, Unclear
 from tollkeeper.bulk.ending import Counts, Ending
-from tollkeeper.bulk.failures import RATE, Failure, Verdict, failure, verdict
+from tollkeeper.bulk.failures import RATE, Failure, Verdict, bad_answer, failure, verdict
 from tollkeeper.bulk.journal import Journal
 from tollkeeper.bulk.shaping import Request
 from tollkeeper.core.account import Target
@@ -242,7 +242,7 @@ class Carrying:
             try:
                 found = answers.output(result.body, self._check)
             except answers.BadAnswer as bad:
-                return replace(row, bad=row.bad + 1), Failure("bad_answer", result.status, "bad_answer", str(bad)[:500])
+                return replace(row, bad=row.bad + 1), bad_answer(result.status, bad)
             self._counts.attempts += 1
             self._rows.finish(tried, output=found)
             return None
