@@ -96,6 +96,15 @@ def _logged(gate: GateProcess, event: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, gate.log().splitlines()) if line["event"] == event]
 
 
+def _input_price(gate: GateProcess, event: dict[str, Any]) -> str:
+    """USD per million input tokens at which the event was charged, as it was noted then."""
+    status, _, body = gate.operator("GET", f"/api/explain/{event['request_id']}")
+    assert status == 200, body
+    [attempt] = json.loads(body)["attempts"]
+    return next(str(line["usd_per_million"]) for line in attempt["cost"]["lines"] if line["kind"] == "input")
+
+
+@pytest.mark.row(73)
 def test_a_changed_file_adds_and_removes_models_soon_and_calls_under_way_go_on(
     gate: GateProcess, upstream: ScriptedUpstream, slow: Upstream
 ) -> None:
@@ -116,6 +125,8 @@ def test_a_changed_file_adds_and_removes_models_soon_and_calls_under_way_go_on(
     begun, changed = sorted(gate.events_once(2), key=lambda event: str(event["model"]), reverse=True)
     assert (begun["model"], begun["outcome"], begun["cost_usd"]) == ("slow", "ok", "0.000008")
     assert (changed["model"], changed["cost_usd"]) == ("new", "0.009003")
+    assert [event["price_version"] for event in (begun, changed)] == ["config", "config"]
+    assert [_input_price(gate, event) for event in (begun, changed)] == ["1", "1000"]
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["by a signal", "by itself"])

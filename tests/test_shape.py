@@ -62,7 +62,6 @@ WITHOUT_A_MIRROR = {
     "bulk/fingerprint.py": "cli/test_run.py",
     "bulk/identifiers.py": "cli/test_run.py",
     "bulk/job.py": "cli/test_run.py",
-    "bulk/progress.py": "cli/test_run.py",
     "bulk/through_gate.py": "cli/test_run.py",
     "bulk/records.py": "bulk/test_reading.py",
     "bulk/results.py": "bulk/test_running.py",

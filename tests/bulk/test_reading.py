@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,12 @@ def test_a_broken_line_is_a_row_with_its_reason(line: bytes, problem: str) -> No
 @pytest.mark.row(83)
 def test_a_line_that_is_too_long_is_skipped_without_being_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 1000)
-    found = json_lines(b'"a"\n"' + b"x" * 5_000_000 + b'"\n"b"\n')
+    stream = io.BytesIO(b'"a"\n"' + b"x" * 20_000_000 + b'"\n"b"\n')
+    tracemalloc.start()
+    found = list(reading.json_lines(stream))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5_000_000
     assert [row.value for row in found] == ["a", None, "b"]
     assert found[1].problem == "line 2 is longer than 1000 bytes"
 
@@ -107,6 +113,26 @@ def test_parquet_rows_are_columns_nested_ones_too(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "in.parquet", row_group_size=700)
     found = list(reading.records(tmp_path / "in.parquet"))
     assert [row.value for row in found] == rows
+
+
+@pytest.mark.row(84)
+def test_parquet_has_nulls_long_texts_and_numbers_as_they_are(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+    from pyarrow import parquet
+
+    columns = {
+        "text": pyarrow.array(["x" * 3_000_000, None, "Grüße 😀"], pyarrow.large_string()),
+        "nothing": pyarrow.nulls(3),
+        "few": pyarrow.array(["a", "b", "a"]).dictionary_encode(),
+        "number": pyarrow.array([2**62, None, -1], pyarrow.int64()),
+        "flag": pyarrow.array([True, None, False]),
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "in.parquet", row_group_size=1)
+    assert [row.value for row in reading.records(tmp_path / "in.parquet")] == [
+        {"text": "x" * 3_000_000, "nothing": None, "few": "a", "number": 2**62, "flag": True},
+        {"text": None, "nothing": None, "few": "b", "number": None, "flag": None},
+        {"text": "Grüße 😀", "nothing": None, "few": "a", "number": -1, "flag": False},
+    ]
 
 
 @pytest.mark.row(84)

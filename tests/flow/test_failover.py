@@ -89,6 +89,8 @@ PLAIN = [
 ]
 
 
+@pytest.mark.row(25)
+@pytest.mark.row(26)
 @pytest.mark.parametrize(("script", "code"), PLAIN, ids=[f"{number}-{code}" for number, (_, code) in enumerate(PLAIN)])
 def test_what_fails_before_its_answer_began_is_answered_by_the_next_target(
     pair: Several, script: Script, code: str
@@ -120,6 +122,8 @@ STREAMED = [
 ]
 
 
+@pytest.mark.row(25)
+@pytest.mark.row(26)
 @pytest.mark.parametrize(
     ("script", "code"), STREAMED, ids=[f"{number}-{code}" for number, (_, code) in enumerate(STREAMED)]
 )
@@ -180,6 +184,7 @@ def test_what_is_wrong_with_the_request_itself_is_the_callers_answer(pair: Sever
     assert (headers["x-tollkeeper-attempts"], pair.counts()) == ("1", [1, 0])
 
 
+@pytest.mark.row(25)
 def test_a_stream_that_has_begun_is_not_begun_again(pair: Several) -> None:
     def cut(request: Request, connection: Connection) -> None:
         connection.send(SSE_HEAD)
@@ -274,6 +279,7 @@ def test_one_target_is_asked_again_and_may_be_well_by_then(tmp_path: Path) -> No
         assert 'tollkeeper_retries_total{gen_ai_provider_name="a"} 2.0' in running.metrics()
 
 
+@pytest.mark.row(26)
 @pytest.mark.parametrize("script", [silent, raw(answered(b"<html>", "content-type: text/html"))])
 def test_nobody_is_asked_for_the_same_broken_answer_again_and_again(tmp_path: Path, script: Script) -> None:
     with several(tmp_path, [script], timeouts=SHORT) as running:

@@ -182,6 +182,8 @@ def test_a_kill_half_a_second_after_each_start_for_minutes_loses_nothing(tmp_pat
             rounds.live(lambda gate: time.sleep(0.5))
         found = rounds.check()
 
+    assert found["reported"] > 20 * len(rounds.keys)
+    assert found["recovered"] > 0
     print(f"{len(rounds.keys)} kills: {dict(found)}, upstream saw {len(rounds.count.seen)}")
 
 

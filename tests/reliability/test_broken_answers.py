@@ -162,7 +162,7 @@ def test_a_200_that_is_no_answer_is_an_error(
 
     assert (status, json.loads(said)["error"]["code"]) == (502, "upstream_bad_answer")
     event = gate.event(headers["x-request-id"])
-    assert (event["outcome"], event["output_tokens"]) == ("upstream_error", 0)
+    assert (event["outcome"], event["output_tokens"], event["cost_usd"]) == ("upstream_error", 0, "0")
     assert _works(gate, upstream, key)
 
 
