@@ -1,5 +1,6 @@
 """Jobs that are killed, interrupted, or run out of disk: every row is there once in the end, and little is paid twice."""
 
+import csv
 import json
 import os
 import random
@@ -100,10 +101,10 @@ def test_killed_while_it_writes_the_output_the_old_one_stays_or_the_new_one_is_w
         assert not growing.exists()
 
 
-def _limited(folder: Folder, upstream: str, most: int) -> "subprocess.Popen[bytes]":
-    """The job, asking the upstream as if it were a gate, so that of what it writes only the journal is large."""
+def _limited(folder: Folder, upstream: str, most: int, job: tuple[str, ...] = JOB) -> "subprocess.Popen[bytes]":
+    """The job, asking the upstream as if it were a gate, so that of what it writes only journal and output are large."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tollkeeper", "run", *JOB, "--gate", upstream],
+        [sys.executable, "-m", "tollkeeper", "run", *job, "--gate", upstream],
         cwd=folder.path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -130,6 +131,36 @@ def test_a_full_disk_stops_the_job_at_once_and_it_goes_on_when_there_is_room(tmp
         assert process.returncode == 0
         assert [row["output"] for row in folder.rows()] == answers(3000)
         assert len(upstream.requests) <= 3000 + 600  # rows of one batch of the journal, and calls under way
+
+
+@pytest.mark.row(89)
+def test_where_the_output_finds_no_room_the_old_one_stays_and_nothing_is_asked_again(tmp_path: Path) -> None:
+    job = ("in.csv", "-o", "out.csv", "--model", "m", "--prompt", "prompt.txt", "--resume")
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        # What nobody is asked about is in the output too, which makes it larger than the journal.
+        lines = [f"prompt {number},{'x' * 50_000}\n" for number in range(100)]
+        (tmp_path / "in.csv").write_text("asked,more\n" + "".join(lines[:1]))
+        (tmp_path / "prompt.txt").write_text("{{ asked }}")
+        assert folder.run(*job, "--gate", upstream.url, TOLLKEEPER_KEY="tk-x")[0] == 0
+        old = (tmp_path / "out.csv").read_bytes()
+        (tmp_path / "in.csv").write_text("asked,more\n" + "".join(lines))
+        process = _limited(folder, upstream.url, 2_000_000, job)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert b"out.csv cannot be written" in err
+        assert b"Traceback" not in err
+        assert (tmp_path / "out.csv").read_bytes() == old
+        assert not (tmp_path / ".out.csv.tmp").exists()
+        assert len(upstream.requests) == 100
+        process = _limited(folder, upstream.url, 1 << 40, job)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        with (tmp_path / "out.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [row["output"] for row in rows] == answers(100)
+        assert {len(row["more"]) for row in rows} == {50_000}
+        assert len(upstream.requests) == 100
 
 
 @pytest.mark.row(89)

@@ -16,6 +16,7 @@ from kit.gate import GateProcess, request, running_gate
 from kit.raw import RawClient
 from kit.scripted import SSE_HEAD, Connection, Request, ScriptedUpstream, chat_answer, chat_events, json_answer
 from kit.vitals import becomes
+from tollkeeper.core.keyed_hash import KeyedHash
 from tollkeeper.stores.sqlite.keys import KeyRing, KeyStore
 
 PROVIDER_KEY = "sk-proj-canary-of-the-provider-0123456789abcdef"
@@ -111,6 +112,8 @@ def _sinks(gate: GateProcess) -> str:
     shown = [
         gate.operator("GET", path)[2] for path in ("/metrics", "/api/events?limit=1000", "/api/usage", "/api/keys")
     ]
+    called = {event["request_id"] for event in gate.events()}
+    shown += [gate.operator("GET", f"/api/explain/{each}")[2] for each in sorted(called)[:100]]
     return b"".join(kept + shown).decode("utf-8", "replace") + gate.log()
 
 
@@ -158,8 +161,8 @@ def test_every_guess_is_hashed_and_compared_in_constant_time(home: Path, monkeyp
     store.revoke(revoked.id)
     ring = KeyRing(store, time.time)
     steps: list[str] = []
-    digest, compare = hmac.digest, hmac.compare_digest
-    monkeypatch.setattr(hmac, "digest", lambda *given: steps.append("hash") or digest(*given))
+    digest, compare = KeyedHash.__call__, hmac.compare_digest
+    monkeypatch.setattr(KeyedHash, "__call__", lambda *given: steps.append("hash") or digest(*given))
     monkeypatch.setattr(hmac, "compare_digest", lambda *given: steps.append("compare") or compare(*given))
 
     ways = []
