@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from kit.gate import GateProcess, request, running_gate
+from kit.routed import Site
 
 CONFIG = """
 [consumers.jack]
@@ -64,3 +65,14 @@ def test_a_key_of_the_model_endpoints_is_its_namesake_s(keyed: GateProcess) -> N
 
     assert request("GET", f"{keyed.url}/hidden", {"apikey": ada})[2] == b"ada  "
     assert request("GET", f"{keyed.url}/hidden", {"apikey": other})[0] == 401
+
+
+def test_no_upstream_is_shown_a_key_that_spends_money(site: Site) -> None:
+    name = site.consumer({"key-auth": {"key": "its own"}})
+    key = site.gate.new_key(name=name)
+    path = site.route({"key-auth": {"hide_credentials": False}})
+
+    for told in (site.told(path + "?x=1", apikey=key), site.told(f"{path}?apikey={key}&x=1")):
+        assert key not in json.dumps(told)
+        assert (told["query"], told["headers"]["x-consumer-username"]) == ("x=1", name)
+    assert site.told(path, apikey="its own")["headers"]["apikey"] == "its own"

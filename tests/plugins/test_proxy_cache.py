@@ -84,3 +84,10 @@ def test_zone_and_strategy_belong_together(site: Site) -> None:
     )
     assert site.refused({"proxy-cache": {"cache_zone": "nowhere"}}) == words + "cache_zone nowhere not found"
     assert "unsupported" in site.refused({"proxy-cache": {"cache_key": ["$request_method"]}})
+
+
+def test_what_the_gate_itself_answers_is_not_kept_for_whoever_asks_next(site: Site) -> None:
+    path = site.route({"proxy-cache": CONF, "proxy-rewrite": {"uri": "/v1/models"}}, upstream=None)
+    key = site.gate.new_key()
+    assert [site.ask(path, x_api_key=key)[0] for _ in range(2)] == [200, 200]
+    assert site.ask(path)[0] == 401

@@ -48,9 +48,11 @@ class KeyAuth(Plugin):
             return self._refused(exchange, "Missing API key in request")
         consumer = self.gate.consumers("key-auth").get(key)
         if consumer is None:
-            found = self.gate.keys.find(key.encode("latin-1", "replace"))
+            secret = key.encode("latin-1", "replace")
+            found = self.gate.keys.find(secret)
             if found is not None:
                 consumer = self.gate.consumer(found.name) or self.gate.consumer(found.owner or "")
+                exchange.gate_key = secret
         if consumer is None:
             return self._refused(exchange, "Invalid API key in request")
         if self.conf["hide_credentials"]:

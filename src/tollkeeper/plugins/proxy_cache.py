@@ -180,7 +180,8 @@ class ProxyCache(Plugin):
         noted, response = exchange.notes.get(self), exchange.response
         if noted is None or response is None:
             return
-        if exchange.answered_by not in (None, self.name):
+        # What the gate itself answers is for one key, or for one body: neither is in the key of what is kept.
+        if exchange.own or exchange.answered_by not in (None, self.name):
             del exchange.notes[self]
             return
         headers = response.headers

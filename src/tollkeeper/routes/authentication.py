@@ -1,5 +1,7 @@
 """What the plugins that authenticate have in common: who it is goes upstream, who it is not is told so."""
 
+from urllib.parse import parse_qsl, urlencode
+
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
 
@@ -17,6 +19,19 @@ def as_consumer(exchange: Exchange, consumer: Consumer) -> None:
     if consumer.custom_id is not None:
         items.append((_TOLD[2], consumer.custom_id.encode("latin-1", "replace")))
     headers.items = items
+
+
+def withhold(exchange: Exchange) -> None:
+    """Takes the gate's own key out of what an upstream will get."""
+    key, request = exchange.gate_key, exchange.request
+    if key is None:
+        return
+    exchange.gate_key = None
+    request.headers.items = [header for header in request.headers.items if key not in header[1]]
+    word = key.decode("latin-1")
+    if word in request.query:
+        rest = [pair for pair in parse_qsl(request.query, keep_blank_values=True) if word not in pair[1]]
+        request.query = urlencode(rest)
 
 
 def unauthorised(message: str, challenge: bytes | None = None) -> Response:

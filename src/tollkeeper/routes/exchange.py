@@ -162,6 +162,8 @@ class Exchange:
     """What stood at the route's `:name`s."""
     consumer: "Consumer | None" = None
     """Set by a plugin that authenticates."""
+    gate_key: bytes | None = None
+    """The key of the model endpoints that it was let in by: whoever has it can spend money, so no upstream is shown it."""
     upstream: "Upstream | None" = None
     """Set by a plugin in place of the route's own."""
     serve: "Callable[[Exchange], Awaitable[Response]] | None" = None
@@ -172,7 +174,9 @@ class Exchange:
     """The route's, or its service's; asked unless `upstream` says otherwise."""
     response: Response | None = None
     answered_by: str | None = None
-    """The plugin that answered; None where the upstream did."""
+    """The plugin that answered; None where the upstream did, or the gate itself."""
+    own: bool = False
+    """Whether the gate's own endpoints answered."""
     node: str | None = None
     """host:port of the last node that was tried."""
     tries: int = 0

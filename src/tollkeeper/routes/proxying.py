@@ -9,6 +9,7 @@ from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import GateError, TollkeeperError, UpstreamError
 from tollkeeper.core.hops import Hops
 from tollkeeper.core.ports import Duplex, Sent
+from tollkeeper.routes.authentication import withhold
 from tollkeeper.routes.exchange import Exchange, Request, Response
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.nodes import Node
@@ -59,6 +60,7 @@ class Proxy:
 
         Raises GateError (503) where it has no nodes, and UpstreamError (502, 504) after the last node.
         """
+        withhold(exchange)
         watched = upstream.checks is not None
         if watched:
             self._watcher.begin(upstream)
@@ -92,6 +94,7 @@ class Proxy:
 
         Raises GateError (503) and UpstreamError.
         """
+        withhold(exchange)
         if upstream.checks is not None:
             self._watcher.begin(upstream)
         tried: list[Node] = []

@@ -86,20 +86,18 @@ class Routed:
 
     async def _answer(self, request: Request, exchange: Exchange, own: bool) -> Reply:
         request.watch()
-        ours = False
 
         async def elsewhere(exchange: Exchange) -> Response:
-            nonlocal ours
             if exchange.route is None and not own:
                 return Response(404, NOT_FOUND, Headers([(b"content-type", b"application/json")]))
-            ours = True
+            exchange.own = True
             return _response(await self._elsewhere(request, exchange))
 
         asked = exchange.request
         if asked.length and asked.length <= min(_SMALL, self.read_body) and asked.whole is None:
             asked.body = await bodies.whole(request.receive, self.limits.body)
         outgoing = await self._pipeline.answer(exchange, elsewhere)
-        if ours and outgoing.response.headers.get(b"x-request-id") is not None:
+        if exchange.own and outgoing.response.headers.get(b"x-request-id") is not None:
             # A plugin has put another id where ours would be, by which the call can be explained.
             outgoing.response.headers.set(b"x-tollkeeper-request-id", request.request_id.encode())
         stream = outgoing.stream
