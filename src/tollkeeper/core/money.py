@@ -20,11 +20,11 @@ def usd_from_nano(nano: int) -> str:
     """Nano-USD to an exact decimal string without exponent: 1500000 -> "0.0015"."""
     sign, rest = ("-", -nano) if nano < 0 else ("", nano)
     whole, fraction = divmod(rest, NANO)
-    digits = f"{fraction:09d}".rstrip("0")
+    digits = str(NANO + fraction)[1:].rstrip("0")
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 
-class Price(Struct, frozen=True, kw_only=True):
+class Price(Struct, frozen=True, kw_only=True, cache_hash=True):
     """What one provider asks for one model: nano-USD per million tokens, per kind; None where that kind has no price.
 
     Kinds are disjoint when charged (see `split`), and a kind without a price of its own is charged as the kind it is

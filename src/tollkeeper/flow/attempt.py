@@ -155,7 +155,7 @@ class Attempt:
         """What the client is told about how it was served."""
         headers = [
             _model_header(self.target.account.name, self.target.model),
-            (b"x-tollkeeper-attempts", b"%d" % self.hold.attempt),
+            (b"x-tollkeeper-attempts", str(self.hold.attempt).encode()),
             (b"x-tollkeeper-overhead-ms", b"%.2f" % self.overhead_ms),
         ]
         if self.reservation is not None:

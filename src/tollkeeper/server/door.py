@@ -83,7 +83,7 @@ class Door:
             headers.append((b"request-id", request.request_id.encode()))  # where Anthropic's clients look for it
         if reply.pour is None:
             if not reply.relayed:
-                headers.append((b"content-length", b"%d" % len(reply.body)))
+                headers.append((b"content-length", str(len(reply.body)).encode()))
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             await send({"type": "http.response.body", "body": reply.body})
             return

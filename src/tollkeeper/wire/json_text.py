@@ -115,7 +115,7 @@ def _filled(found: Members) -> int:
     """
     filled = 1
     for name, value in found.items():
-        filled += len(name) + len(memoryview(value)) + 4
+        filled += len(name) + len(value) + 4
     return filled
 
 
@@ -125,7 +125,7 @@ def _replaced_in_compact(text: bytes, found: Members, changes: Mapping[str, byte
     at, kept = 1, 0
     for name, value in found.items():
         begin = at + len(name) + 3
-        end = begin + len(memoryview(value))
+        end = begin + len(value)
         new = changes.get(name)
         if new is not None:
             pieces += (text[kept:begin], new)
