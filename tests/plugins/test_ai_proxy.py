@@ -167,3 +167,33 @@ def test_a_service_account_of_googles_is_asked_for_a_token_that_is_kept(site: Si
     assert [site.ask(path, "POST", ASKED)[0] for _ in range(2)] == [200, 200]
     assert [each.path for each in provider.requests] == ["/token", "/v1/chat/completions", "/v1/chat/completions"]
     assert provider.requests[1].headers["authorization"] == "Bearer of-robot"
+
+
+def test_a_key_of_the_gates_is_charged_itself_and_held_to_its_budget(site: Site, provider: ScriptedUpstream) -> None:
+    name = site.consumer({"key-auth": {"key": "ai-by-key"}})
+    rich = site.gate.new_key(name=name, team="t", models=["another"])
+    path = site.route({"key-auth": {}, "ai-proxy": instance(provider)}, upstream=None)
+
+    status, headers, _ = site.ask(path, "POST", ASKED, apikey=rich)
+    assert status == 200
+    event = site.gate.event(headers["x-request-id"])
+    assert (event["key_id"][:4], event["team"], event["owner"]) == ("key_", "t", name)
+
+    poor = site.gate.new_key(name="poor", owner=name, budgets=["5 tokens/month"])
+    status, _, body = site.ask(path, "POST", ASKED, apikey=poor)
+    assert (status, json.loads(body)["error"]["code"]) == (429, "budget_exceeded")
+
+
+def test_a_dry_run_is_told_and_not_sent(site: Site, provider: ScriptedUpstream) -> None:
+    site.consumer({"key-auth": {"key": "ai-dry"}})
+    path = site.route({"key-auth": {}, "ai-proxy": instance(provider)}, upstream=None)
+    anybodys = site.route({"ai-proxy": instance(provider)}, upstream=None)
+
+    status, _, body = site.ask(path, "POST", ASKED, apikey="ai-dry", x_tollkeeper_dry_run="1")
+    told = json.loads(body)
+
+    assert (status, told["dry_run"], told["admitted"], provider.requests) == (200, True, True, [])
+    assert told["request"]["url"].startswith(f"http://127.0.0.1:{provider.port}/")
+    assert site.ask(path, "POST", ASKED, apikey="ai-dry", x_tollkeeper_dry_run="yes")[0] == 400
+    assert site.ask(anybodys, "POST", ASKED, x_tollkeeper_dry_run="1")[0] == 400
+    assert provider.requests == []

@@ -142,7 +142,7 @@ def _shown(call: Call, target: Target, outgoing: Outgoing) -> dict[str, object]:
     query = "&".join(f"{pair.partition('=')[0]}=…" for pair in parts.query.split("&")) if parts.query else ""
     shown: dict[str, object] = {
         "method": outgoing.method.decode(),
-        "url": urlunsplit((parts.scheme, host, parts.path, query, "")),
+        "url": urlunsplit((parts.scheme.rpartition("+")[2], host, parts.path, query, "")),
         "changed": {},
         "dropped": [],
     }

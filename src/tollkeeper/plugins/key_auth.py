@@ -52,7 +52,7 @@ class KeyAuth(Plugin):
             found = self.gate.keys.find(secret)
             if found is not None:
                 consumer = self.gate.consumer(found.name) or self.gate.consumer(found.owner or "")
-                exchange.gate_key = secret
+                exchange.gate_key, exchange.key = secret, found
         if consumer is None:
             return self._refused(exchange, "Invalid API key in request")
         if self.conf["hide_credentials"]:

@@ -12,6 +12,7 @@ import msgspec
 
 from tollkeeper.core.call import Presence
 from tollkeeper.core.errors import CallerError
+from tollkeeper.core.keys import Key
 from tollkeeper.routes.headers import Headers
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ class Exchange:
     """Set by a plugin that authenticates."""
     gate_key: bytes | None = None
     """The key of the model endpoints that it was let in by: whoever has it can spend money, so no upstream is shown it."""
+    key: Key | None = None
+    """The same: whom calls of models are charged to."""
     upstream: "Upstream | None" = None
     """Set by a plugin in place of the route's own."""
     serve: "Callable[[Exchange], Awaitable[Response]] | None" = None

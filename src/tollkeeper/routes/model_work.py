@@ -31,6 +31,7 @@ _PASSED_ON = frozenset(
     (b"accept", b"content-type", b"user-agent", b"openai-beta", b"anthropic-version", b"anthropic-beta")
 )
 """Of the client's headers: what others say is between it and this gate, its key above all."""
+_DRY = b"x-tollkeeper-dry-run"
 _LONGEST_PATH = 3
 """Segments that a path of a known endpoint has."""
 _MOST_ORDERS = 64
@@ -158,6 +159,11 @@ class Work:
         self, exchange: Exchange, handle: Handler, destination: Destination, given: "_Asked"
     ) -> Response:
         headers = [header for header in exchange.request.headers.items if header[0] in _PASSED_ON]
+        dry = exchange.request.headers.get(_DRY) or b"0"
+        if dry not in (b"1", b"0"):
+            return refused(400, "x-tollkeeper-dry-run is 1, 0, or not there")
+        if dry == b"1" and exchange.consumer is None:  # it tells where calls go, which is not for everybody
+            return refused(400, "a dry run is for callers that are known, and this route asks nobody who calls")
         found, members = given.endpoint, given.members
         call = Call(
             request_id=exchange.request_id,
@@ -176,6 +182,7 @@ class Work:
             members=members,
             metered=found.metered,
             destination=destination,
+            dry=dry == b"1",
         )
         used = self._instances[exchange.notes[Choice].names[0]].get("options", {}).get("model", given.model)
         handed = exchange.notes[Handed] = Handed(call, given.wanted, used)
@@ -240,8 +247,11 @@ def _streamed(found: Endpoint, members: Mapping[str, Any]) -> bool:
 
 
 def _key(exchange: Exchange) -> Key:
-    """Whom the call is charged to: the consumer, or the route where nobody has to say who it is."""
+    """Whom the call is charged to: the key of the gate's, the consumer, or the route where nobody has to say who it is."""
     consumer, route = exchange.consumer, exchange.route
+    if consumer is not None and exchange.key is not None:
+        # Its budgets and limits hold here too. Which models it may ask for by name does not matter: the route says which.
+        return msgspec.structs.replace(exchange.key, models=None, owner=exchange.key.owner or consumer.name)
     if consumer is not None:
         return Key(
             id=f"consumer:{consumer.name}", name=consumer.name, shown="", digest=b"", created_at=0, owner=consumer.name
