@@ -144,7 +144,9 @@ def test_odd_bytes_in_a_target_make_no_new_line_and_no_defect(
         answer = client.read_all()
 
     assert int(answer.split(b" ")[1]) in (200, 400, 404)
-    assert "forged" not in upstream.requests[-1].headers if upstream.requests else True
+    assert b"\nforged" not in answer
+    assert [line for line in gate.log().splitlines() if not line.startswith("{")] == []
+    assert not [name for sent in upstream.requests for name in sent.headers if "forged" in name]
 
 
 @pytest.mark.row(19)

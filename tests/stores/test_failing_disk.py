@@ -131,3 +131,26 @@ def test_single_failed_syncs_under_load_lose_nothing(gate: GateProcess, disk: Di
     assert gate.log().count("ledger_trouble") >= 1
     _check(gate, count)
     assert gate.stop() == 0
+
+
+@pytest.mark.row(66)
+def test_a_gate_that_begins_on_a_disk_that_fails_refuses_paid_work_until_it_works(
+    gate: GateProcess, disk: Disk, count: Count
+) -> None:
+    key = gate.new_key()
+    assert gate.call("POST", "/v1/chat/completions", key, ASK)[0] == 200
+    assert gate.stop() == 0
+    disk.fail("write")
+    gate.start()
+    for _ in range(3):
+        status, _, body = gate.call("POST", "/v1/chat/completions", key, ASK)
+        assert (status, json.loads(body)["error"]["code"]) == (503, "ledger_unavailable")
+    assert _ready(gate) == 503
+    assert len(count.seen) == 1
+    disk.work()
+    assert _becomes(gate, 200)
+
+    other = {"model": "m", "messages": [{"role": "user", "content": "plain 10 x"}]}
+    assert gate.call("POST", "/v1/chat/completions", key, other)[0] == 200
+    _check(gate, count)
+    assert gate.stop() == 0

@@ -61,6 +61,7 @@ def _becomes(gate: GateProcess, status: int) -> bool:
     return True
 
 
+@pytest.mark.row(66)
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="no prlimit here")
 def test_a_full_disk_refuses_calls_keeps_what_was_under_way_and_is_recovered_from(
     upstream: ScriptedUpstream, release: threading.Event, tmp_path: Path
