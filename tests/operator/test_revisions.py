@@ -89,3 +89,14 @@ def test_revisions_and_routes_survive_the_gate(routed: GateProcess) -> None:
 
     assert asked(routed, "GET", "/api/routes")[1] == before
     assert request("GET", routed.url + "/one", {})[2] == b"one"
+
+
+def test_a_path_that_goes_on_behind_an_id_writes_and_deletes_nothing(routed: GateProcess) -> None:
+    assert routed.operator("PUT", "/apisix/admin/consumers", {"username": "jim"})[0] == 201
+
+    for method, path in (("DELETE", "consumers/jim/credential/1"), ("PUT", "routes/x%2Fy")):
+        status, _, body = routed.operator(method, "/apisix/admin/" + path, {"uri": "/x", "plugins": {}})
+        assert (status, b"invalid sub-path: /" in body) == (400, True)
+
+    assert routed.operator("GET", "/apisix/admin/consumers/jim")[0] == 200
+    assert routed.operator("GET", "/apisix/admin/routes/x")[0] == 404

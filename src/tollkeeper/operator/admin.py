@@ -83,6 +83,9 @@ async def _answered(request: Request, app: App, parts: list[str]) -> Response:
     id = rest[0] if rest else None
     if method in ("GET", "HEAD"):
         return _got(request, app, kind, prefix, id)
+    if len(rest) > 1 and method in ("PUT", "DELETE"):
+        # Whoever mistypes consumers/jack/credentials/1 does not want jack himself to be deleted.
+        raise Refusal(400, {"error_msg": f"invalid sub-path: /{'/'.join(rest[1:])}"})
     if method == "DELETE":
         return _deleted(request, app, kind, prefix, id)
     if method == "PUT":
