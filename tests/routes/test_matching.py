@@ -1,6 +1,8 @@
 """Which route is found, and how little is looked at for it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kit.exchanges import exchange
 from tollkeeper.routes.exchange import Exchange
@@ -91,3 +93,41 @@ def test_a_route_that_is_taken_out_is_found_no_more() -> None:
 
     assert find(router, "/x", "a.com") is None
     assert find(router, "/y/1", "c.b.com") is None
+
+
+_PIECES = st.lists(st.sampled_from(["/", "a", "b", "ab", "é"]), max_size=6).map("".join)
+
+
+@given(st.sets(_PIECES), st.sets(_PIECES), _PIECES)
+def test_the_longest_prefix_is_found_whatever_prefixes_come_and_go(
+    prefixes: set[str], gone: set[str], rest: str
+) -> None:
+    router, path = Router(), "/" + rest
+    routes = {f"/{prefix}*": Found(prefix) for prefix in prefixes | gone}
+    for pattern, route in routes.items():
+        router.add(route, [], [pattern])
+    for pattern in [f"/{prefix}*" for prefix in gone]:
+        router.remove(routes.pop(pattern), [], [pattern])
+
+    fitting = [pattern for pattern in routes if path.startswith(pattern[:-1])]
+    wanted = max(fitting, key=len, default=None)
+    assert find(router, path) == (None if wanted is None else (wanted[1:-1], {}))
+    assert [route.asked for route in routes.values()] == [int(pattern == wanted) for pattern in routes]
+
+
+@given(st.sets(_PIECES), _PIECES)
+def test_where_no_prefix_fits_each_that_the_path_begins_with_is_asked_once_the_longest_first(
+    prefixes: set[str], rest: str
+) -> None:
+    router, path, asked = Router(), "/" + rest, []
+
+    class Refusing(Found):
+        def fits(self, exchange: Exchange) -> bool:
+            asked.append(self.id)
+            return False
+
+    for prefix in prefixes:
+        router.add(Refusing(prefix), [], [f"/{prefix}*"])
+
+    assert find(router, path) is None
+    assert asked == sorted((each for each in prefixes if path[1:].startswith(each)), key=len, reverse=True)

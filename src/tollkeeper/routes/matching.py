@@ -6,7 +6,7 @@ a route's method, address, vars or state does not fit, the search goes on.
 """
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -52,16 +52,32 @@ class _Segments:
         """Places whose pattern goes on with /*."""
 
 
+class _Folder:
+    """All prefixes that have their last slash at one place: /a/ is the folder of /a/*, /a/b* and /a/c*."""
+
+    __slots__ = ("all", "lengths", "some")
+
+    def __init__(self) -> None:
+        self.all: _Place | None = None
+        """What is in it, whatever its name: /a/*."""
+        self.some: dict[str, _Place] = {}
+        """By how names in it begin."""
+        self.lengths: dict[int, int] = {}
+        """How many of those are that long, longest first."""
+
+
 class _Host:
     """The routes of one host."""
 
-    __slots__ = ("exact", "lengths", "prefixes", "segments")
+    __slots__ = ("deepest", "depths", "exact", "folders", "segments")
 
     def __init__(self) -> None:
         self.exact: dict[str, _Place] = {}
-        self.prefixes: dict[str, _Place] = {}
-        self.lengths: dict[int, int] = {}
-        """How many prefixes have that length, longest first."""
+        self.folders: dict[str, _Folder] = {}
+        self.depths: dict[int, int] = {}
+        """How many folders have that many slashes."""
+        self.deepest = 0
+        """The most that any has: deeper down in a path, none is looked for."""
         self.segments: _Segments | None = None
 
 
@@ -74,6 +90,7 @@ class Router:
         """Exact names; wildcards as ".foo.com"."""
         self._wildcards = False
         self._anywhere = _Host()
+        self._everywhere = (self._anywhere,)
 
     def add(self, route: Matchable, hosts: list[str], paths: list[str]) -> None:
         """Puts a route in at every host ([]: any) and path."""
@@ -106,28 +123,23 @@ class Router:
                     for route in place.routes:
                         if route.fits(exchange):
                             return route, values
-            for length in level.lengths:
-                if length <= len(path):
-                    place = level.prefixes.get(path[:length])
-                    if place is not None:
-                        for route in place.routes:
-                            if route.fits(exchange):
-                                return route, {}
+            if level.folders:
+                for place in _prefixes(level, path):
+                    for route in place.routes:
+                        if route.fits(exchange):
+                            return route, {}
         return None
 
-    def _levels(self, host: str) -> Iterator[_Host]:
-        if self._hosts:
-            found = self._hosts.get(host)
-            if found is not None:
-                yield found
-            if self._wildcards:
-                at = host.find(".")
-                while at >= 0:
-                    found = self._hosts.get(host[at:])
-                    if found is not None:
-                        yield found
-                    at = host.find(".", at + 1)
-        yield self._anywhere
+    def _levels(self, host: str) -> Sequence[_Host]:
+        if not self._hosts:
+            return self._everywhere
+        names = [host]
+        if self._wildcards:
+            at = host.find(".")
+            while at >= 0:
+                names.append(host[at:])
+                at = host.find(".", at + 1)
+        return [*(self._hosts[name] for name in names if name in self._hosts), self._anywhere]
 
     def _hosts_of(self, hosts: list[str], create: bool) -> Iterator[_Host]:
         for given in hosts or ["*"]:
@@ -147,13 +159,25 @@ class Router:
     def _place(self, host: _Host, path: str, create: bool) -> _Place | None:
         if self._parameters and "/:" in path:
             return self._parametric(host, path, create)
-        index, key = (host.prefixes, path[:-1]) if path.endswith("*") else (host.exact, path)
-        place = index.get(key)
+        if not path.endswith("*"):
+            return host.exact.setdefault(path, _Place()) if create else host.exact.get(path)
+        name, rest = _parted(path)
+        folder = host.folders.get(name)
+        if folder is None:
+            if not create:
+                return None
+            folder = host.folders[name] = _Folder()
+            _count(host.depths, name.count("/"), 1)
+            host.deepest = max(host.depths)
+        place = folder.some.get(rest) if rest else folder.all
         if place is None and create:
-            place = index[key] = _Place()
-            if index is host.prefixes:
-                host.lengths[len(key)] = host.lengths.get(len(key), 0) + 1
-                host.lengths = dict(sorted(host.lengths.items(), reverse=True))
+            place = _Place()
+            if rest:
+                folder.some[rest] = place
+                _count(folder.lengths, len(rest), 1)
+                folder.lengths = dict(sorted(folder.lengths.items(), reverse=True))
+            else:
+                folder.all = place
         return place
 
     def _forget(self, host: _Host, path: str) -> None:
@@ -161,11 +185,18 @@ class Router:
             return
         if not path.endswith("*"):
             host.exact.pop(path, None)
-        elif host.prefixes.pop(path[:-1], None) is not None:
-            length = len(path) - 1
-            host.lengths[length] -= 1
-            if not host.lengths[length]:
-                del host.lengths[length]
+            return
+        name, rest = _parted(path)
+        folder = host.folders[name]
+        if not rest:
+            folder.all = None
+        else:
+            del folder.some[rest]
+            _count(folder.lengths, len(rest), -1)
+        if folder.all is None and not folder.some:
+            del host.folders[name]
+            _count(host.depths, name.count("/"), -1)
+            host.deepest = max(host.depths, default=0)
 
     @staticmethod
     def _parametric(host: _Host, path: str, create: bool) -> _Place | None:
@@ -201,3 +232,39 @@ def _walk(
             yield from _walk(at.any, parts, place + 1, (*values, parts[place]))
         for names, found in at.rest.items():
             yield found, dict(zip(names, values, strict=True))
+
+
+def _prefixes(host: _Host, path: str) -> Iterator[_Place]:
+    """Every prefix of the path that somebody is at, the longest first.
+
+    One look for each folder that the path is in, however many prefixes there are and however long they are.
+    """
+    ends = [0]
+    for _ in range(host.deepest):
+        end = path.find("/", ends[-1]) + 1
+        if not end:
+            break
+        ends.append(end)
+    for end in reversed(ends):
+        folder = host.folders.get(path[:end])
+        if folder is None:
+            continue
+        for length in folder.lengths:
+            if end + length <= len(path):
+                place = folder.some.get(path[end : end + length])
+                if place is not None:
+                    yield place
+        if folder.all is not None:
+            yield folder.all
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """A pattern's folder, and how what it stands for begins in there: /a/b* is (/a/, b)."""
+    end = path.rfind("/") + 1
+    return path[:end], path[end:-1]
+
+
+def _count(counts: dict[int, int], of: int, more: int) -> None:
+    counts[of] = counts.get(of, 0) + more
+    if not counts[of]:
+        del counts[of]
