@@ -28,12 +28,12 @@ class Windows:
         Nothing is taken where it does not fit.
         """
         window = self._at(key, seconds, now)
-        used = self._used(window, seconds, now)
-        reset = max(window.began + seconds - now, 0.0)
+        used = self._used(window, seconds, now) if self._sliding else window.used
+        reset = window.began + seconds - now
         if used + cost > count:
             return False, 0, reset
         window.used += cost
-        return True, max(int(count - used - cost), 0), reset
+        return True, int(count - used - cost), reset
 
     def add(self, key: str, seconds: float, now: float, cost: int) -> None:
         """Counts `cost` whatever the limit says: it is known only afterwards."""
@@ -51,14 +51,15 @@ class Windows:
         return window.used + window.before * max(1 - (now - window.began) / seconds, 0.0)
 
     def _at(self, key: str, seconds: float, now: float) -> _Window:
-        known = self._windows.get((key, seconds))
+        place = (key, seconds)
+        known = self._windows.get(place)
         if known is None:
             began = now if not self._sliding else now - now % seconds
-            known = self._windows[key, seconds] = _Window(began, 0, 0)
+            known = self._windows[place] = _Window(began, 0, 0)
             if len(self._windows) > self._most:
                 self._windows.popitem(last=False)
             return known
-        self._windows.move_to_end((key, seconds))
+        self._windows.move_to_end(place)
         passed = now - known.began
         if passed >= seconds:
             known.before = known.used if passed < 2 * seconds else 0

@@ -31,7 +31,7 @@ class Pooling(Struct, frozen=True, kw_only=True):
     """Requests on one connection."""
 
 
-class Hop(Struct, frozen=True):
+class Hop(Struct, frozen=True, cache_hash=True):
     """One node, reached in one way."""
 
     host: str

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.limit_keys import KEY_TYPE, POLICY, REJECTION, key_of, names_any, number_of, rejected
+from tollkeeper.routes.limit_keys import KEY_TYPE, POLICY, REJECTION, key_reader, names_any, number_of, rejected
 from tollkeeper.routes.plugin import Plugin
 from tollkeeper.routes.variables import filled
 
@@ -48,11 +48,13 @@ class LimitConn(Plugin):
     def prepare(self) -> None:
         self._under_way: Counter[str] = Counter()
         self._delay: float = self.conf["default_conn_delay"]
+        if "rules" not in self.conf:
+            self._key = key_reader(self.conf)
 
     async def access(self, exchange: Exchange) -> Response | None:
         conf = self.conf
         if "rules" not in conf:
-            limits = [(key_of(conf, exchange), conf["conn"], conf["burst"])]
+            limits = [(self._key(exchange), conf["conn"], conf["burst"])]
         else:
             limits = [
                 (f"{place}:{filled(rule['key'], exchange)}", rule["conn"], rule["burst"])

@@ -9,7 +9,7 @@ from tollkeeper.core.counters import Windows
 from tollkeeper.routes import redis_policy
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema, with_defaults
-from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, REJECTION, key_of, names_any, number_of, rejected
+from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, REJECTION, key_reader, names_any, number_of, rejected
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.redis_client import RedisError
 from tollkeeper.routes.shared_windows import SharedWindows
@@ -79,7 +79,10 @@ class LimitCount(Plugin):
             keys.add(rule["key"])
 
     def prepare(self) -> None:
-        self._headers: dict[str, tuple[Mapping[str, Any], list[bytes]]] = {}
+        self._headers: dict[str, tuple[bytes, ...]] = {}
+        self._metadata: Mapping[str, Any] | None = None
+        self._shows: bool = self.conf["show_limit_quota_header"]
+        self._key = key_reader(self.conf)
         count, window = self.conf.get("count"), self.conf.get("time_window")
         self._fixed = (count, window) if isinstance(count, int) and isinstance(window, int) else None
         sliding = self.conf["window_type"] == "sliding"
@@ -97,11 +100,10 @@ class LimitCount(Plugin):
         self._content = sha256(content.encode()).hexdigest()[:16]
 
     def access(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
-        conf = self.conf
         if self._shared is not None:
             return self._share(exchange, self._shared)
         if self._fixed is not None:
-            return self._take(exchange, *self._fixed, key_of(conf, exchange), "")
+            return self._take(exchange, *self._fixed, self._key(exchange), "")
         limits = self._limits(exchange)
         for limit in limits:
             refused = self._take(exchange, *limit)
@@ -133,7 +135,7 @@ class LimitCount(Plugin):
         conf = self.conf
         if "rules" not in conf:
             count, window = number_of(conf["count"], exchange), number_of(conf["time_window"], exchange)
-            return () if count is None or window is None else ((count, window, key_of(conf, exchange), ""),)
+            return () if count is None or window is None else ((count, window, self._key(exchange), ""),)
         found = []
         for place, rule in enumerate(conf["rules"], 1):
             count, window = number_of(rule["count"], exchange), number_of(rule["time_window"], exchange)
@@ -147,8 +149,7 @@ class LimitCount(Plugin):
         told = exchange.notes.get(self)
         if told and exchange.response is not None:
             # In one go: each `set` would walk the list.
-            headers = exchange.response.headers
-            names = {name for name, _ in told}
+            headers, names = exchange.response.headers, dict(told)
             headers.items = [pair for pair in headers.items if pair[0] not in names] + told
 
     def _take(self, exchange: Exchange, count: float, window: float, key: str, prefix: str) -> Response | None:
@@ -158,23 +159,27 @@ class LimitCount(Plugin):
     def _taken(
         self, exchange: Exchange, count: float, prefix: str, passes: bool, left: int, reset: float
     ) -> Response | None:
-        if self.conf["show_limit_quota_header"]:
+        if self._shows:
+            limit, remaining, again = self._named(prefix)
             told = exchange.notes.setdefault(self, [])
-            for name, value in zip(self._named(prefix), (count, left, math.ceil(reset)), strict=True):
-                told.append((name, b"%d" % value))
+            told += ((limit, b"%d" % count), (remaining, b"%d" % left), (again, b"%d" % math.ceil(reset)))
         return None if passes else rejected(self.conf)
 
-    def _named(self, prefix: str) -> list[bytes]:
+    def _named(self, prefix: str) -> tuple[bytes, ...]:
         metadata = self.gate.metadata("limit-count")
+        if metadata is not self._metadata:
+            self._metadata = metadata
+            self._headers.clear()
         known = self._headers.get(prefix)
-        if known is not None and known[0] == metadata:
-            return known[1]
+        if known is not None:
+            return known
         names: list[bytes] = []
         for field, default in _NAMES:
             name = metadata.get(field, default)
             if prefix:
                 name = "X-" + prefix + "-" + name.removeprefix("X-").removeprefix("x-")
             names.append(name.lower().encode("latin-1", "replace"))
+        found = tuple(names)
         if len(self._headers) < _MOST_PREFIXES:
-            self._headers[prefix] = (metadata, names)
-        return names
+            self._headers[prefix] = found
+        return found

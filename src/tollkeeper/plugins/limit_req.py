@@ -8,7 +8,7 @@ from tollkeeper.core.leaky import LeakyBuckets
 from tollkeeper.routes import redis_policy
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.limit_keys import KEY_TYPE, REJECTION, key_of, rejected
+from tollkeeper.routes.limit_keys import KEY_TYPE, REJECTION, key_reader, rejected
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.redis_client import RedisError
 from tollkeeper.routes.shared_buckets import SharedBuckets
@@ -38,13 +38,14 @@ class LimitReq(Plugin):
         redis_policy.check(conf)
 
     def prepare(self) -> None:
+        self._key = key_reader(self.conf)
         rate, burst = self.conf["rate"], self.conf["burst"]
         self._buckets = LeakyBuckets(rate, burst, self.gate.room.counters)
         redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve)
         self._shared = None if redis is None else SharedBuckets(redis, rate, burst)
 
     async def access(self, exchange: Exchange) -> Response | None:
-        key = key_of(self.conf, exchange)
+        key = self._key(exchange)
         if self._shared is None:
             wait = self._buckets.take(key, self.gate.monotonic())
         else:

@@ -68,7 +68,7 @@ class Routes:
             handle=handle,
             consumers=self.table.consumers,
             consumer=self.table.consumer,
-            metadata=lambda name: self.table.resources.get("plugin_metadata", {}).get(name, {}),
+            metadata=self.table.metadata,
             upstream=self.table.upstream,
             watch=self.checks.begin,
             resolve=resolve,

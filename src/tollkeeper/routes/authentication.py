@@ -12,13 +12,12 @@ def as_consumer(exchange: Exchange, consumer: Consumer) -> None:
     """From here on the exchange is this consumer's; the upstream is told, whatever the client said of itself."""
     exchange.consumer = consumer
     headers = exchange.request.headers
-    items = [header for header in headers.items if header[0] not in _TOLD]
-    items.append((_TOLD[0], consumer.name.encode("latin-1", "replace")))
+    headers.remove(*_TOLD)
+    headers.add(_TOLD[0], consumer.name.encode("latin-1", "replace"))
     if consumer.credential_id is not None:
-        items.append((_TOLD[1], consumer.credential_id.encode("latin-1", "replace")))
+        headers.add(_TOLD[1], consumer.credential_id.encode("latin-1", "replace"))
     if consumer.custom_id is not None:
-        items.append((_TOLD[2], consumer.custom_id.encode("latin-1", "replace")))
-    headers.items = items
+        headers.add(_TOLD[2], consumer.custom_id.encode("latin-1", "replace"))
 
 
 def withhold(exchange: Exchange) -> None:

@@ -1,16 +1,17 @@
 """The plugins that a request meets, in order, and their way through the phases."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from inspect import isawaitable
 from typing import Any
 
 import msgspec
 
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.expressions import Predicate
-from tollkeeper.routes.plugin import Plugin
+from tollkeeper.routes.plugin import Outcome, Plugin
 
 Serve = Callable[[Exchange], Awaitable[Response]]
+Step = tuple["Member", Callable[[Exchange], Outcome]]
+"""A plugin, and what it does in one of the phases rewrite and access."""
 
 
 class Member:
@@ -54,8 +55,8 @@ class Chain:
 
     def __init__(self, members: Iterable[Member]) -> None:
         self.members: Sequence[Member] = sorted(members, key=lambda member: (-member.priority, member.plugin.name))
-        self.rewrite = self._having("rewrite")
-        self.access = self._having("access")
+        self.rewrite: tuple[Step, ...] = tuple((each, each.plugin.rewrite) for each in self._having("rewrite"))
+        self.access: tuple[Step, ...] = tuple((each, each.plugin.access) for each in self._having("access"))
         self.header_filter = self._having("header_filter")
         self.body_filter = self._having("body_filter")
         self.log = self._having("log")
@@ -70,28 +71,38 @@ class Chain:
 NOTHING = Chain(())
 
 
-async def pass_through(members: Sequence[Member], phase: str, exchange: Exchange) -> Response | None:
-    """Runs `rewrite` or `access` of each; the first that answers ends it."""
-    for member in members:
+def pass_through(steps: Sequence[Step], exchange: Exchange) -> Outcome:
+    """Runs `rewrite` or `access` of each; the first that answers ends it. To be awaited where one of them has to wait."""
+    for member, run in steps:
         if member.filter is not None and not member.runs(exchange):
             continue
-        outcome = getattr(member.plugin, phase)(exchange)
+        outcome = run(exchange)
         if outcome is None:
             continue
-        if isawaitable(outcome):
-            outcome = await outcome
-            if outcome is None:
-                continue
+        if not isinstance(outcome, Response):
+            return _waited(outcome, member, steps, exchange)
         exchange.answered_by = member.plugin.name
         return member.worded(outcome)
     return None
+
+
+async def _waited(
+    outcome: Awaitable[Response | None], member: Member, steps: Sequence[Step], exchange: Exchange
+) -> Response | None:
+    response = await outcome
+    if response is not None:
+        exchange.answered_by = member.plugin.name
+        return member.worded(response)
+    after = next(place for place, step in enumerate(steps, 1) if step[0] is member)
+    following = pass_through(steps[after:], exchange)
+    return following if following is None or isinstance(following, Response) else await following
 
 
 def filter_headers(chains: Sequence[Chain], exchange: Exchange) -> None:
     """The phase header_filter."""
     for chain in chains:
         for member in chain.header_filter:
-            if member.runs(exchange):
+            if member.filter is None or member.runs(exchange):
                 member.plugin.header_filter(exchange)
 
 

@@ -6,6 +6,7 @@ compared.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -197,6 +198,7 @@ class Exchange:
         return variable(self, name)
 
 
+@lru_cache(1024)
 def host_without_port(host: bytes) -> str:
     """The name or address of a Host header, in lower case."""
     text = host.decode("latin-1").lower()

@@ -1,38 +1,65 @@
 """The headers of a request or an answer, to be read and changed: names in lower case, in the order in which they came."""
 
+from collections.abc import Mapping
+
 
 class Headers:
     """A list of (name, value); several may have one name. All of it is bytes."""
 
-    __slots__ = ("items",)
+    __slots__ = ("_first", "_indexed", "_size", "items")
 
-    def __init__(self, items: list[tuple[bytes, bytes]] | None = None) -> None:
+    def __init__(
+        self, items: list[tuple[bytes, bytes]] | None = None, first: Mapping[bytes, bytes] | None = None
+    ) -> None:
+        """`first` has the first value of each name, where somebody has looked already; it is not changed here."""
         self.items: list[tuple[bytes, bytes]] = [] if items is None else items
+        self._first = first
+        self._indexed = self.items if first is not None else None
+        self._size = len(self.items)
+        """The list that `_first` was made of, and how long it was: with another one, or another length, it is made anew."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value."""
-        for each, value in self.items:
-            if each == name:
-                return value
-        return None
+        if self._first is None or self._indexed is not self.items or self._size != len(self.items):
+            return self._index().get(name)
+        return self._first.get(name)
 
     def all(self, name: bytes) -> list[bytes]:
         """Every value."""
+        if self.get(name) is None:
+            return []
         return [value for each, value in self.items if each == name]
 
     def set(self, name: bytes, value: bytes) -> None:
         """This one value in place of all there are. Raises ValueError where it has a line break in it."""
         name = _checked(name, value)
-        self.items = [header for header in self.items if header[0] != name]
-        self.items.append((name, value))
+        self.remove(name)
+        self._append(name, value)
 
     def add(self, name: bytes, value: bytes) -> None:
         """One value more. Raises ValueError where it has a line break in it."""
-        self.items.append((_checked(name, value), value))
+        self._append(_checked(name, value), value)
 
     def remove(self, *names: bytes) -> None:
         """Takes away every value of these names, which are in lower case."""
-        self.items = [header for header in self.items if header[0] not in names]
+        for name in names:
+            if self.get(name) is not None:
+                self.items = [header for header in self.items if header[0] not in names]
+                return
+
+    def _append(self, name: bytes, value: bytes) -> None:
+        known = self._first
+        if known is not None and self._indexed is self.items and self._size == len(self.items):
+            self._size += 1
+            if name not in known:
+                self._first = {**known, name: value}
+        self.items.append((name, value))
+
+    def _index(self) -> Mapping[bytes, bytes]:
+        self._first = dict(reversed(self.items))
+        self._indexed = self.items
+        self._size = len(self.items)
+        return self._first
 
 
 def _checked(name: bytes, value: bytes) -> bytes:

@@ -1,12 +1,13 @@
 """What the plugins that limit have in common: whose limit it is, and how much that is where a variable says so."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf
-from tollkeeper.routes.variables import filled
+from tollkeeper.routes.variables import filled, reader
 
 _NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
@@ -21,15 +22,16 @@ POLICY: Schema = {"type": "string", "enum": ["local"], "default": "local"}
 """Counters are this process's own."""
 
 
-def key_of(conf: Conf, exchange: Exchange) -> str:
-    """What `key` and `key_type` name in this request; the client's address where that is nothing."""
+def key_reader(conf: Conf) -> Callable[[Exchange], str]:
+    """Reads what `key` and `key_type` name in a request; the client's address where that is nothing."""
     key: str = conf["key"]
     kind = conf["key_type"]
     if kind == "constant":
-        return key
+        return lambda exchange: key
     if kind == "var":
-        return exchange.var(key) or exchange.request.client
-    return filled(key, exchange) if names_any(key, exchange) else exchange.request.client
+        read = reader(key)
+        return lambda exchange: read(exchange) or exchange.request.client
+    return lambda exchange: filled(key, exchange) if names_any(key, exchange) else exchange.request.client
 
 
 def names_any(template: str, exchange: Exchange) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Duplex
 from tollkeeper.routes import chains
-from tollkeeper.routes.chains import NOTHING, Chain
+from tollkeeper.routes.chains import NOTHING, Chain, Step
 from tollkeeper.routes.exchange import Exchange, Response, Stream
 from tollkeeper.routes.proxying import Proxy, refused
 from tollkeeper.routes.table import Table
@@ -95,44 +95,46 @@ class Pipeline:
 
     async def _admitted(self, exchange: Exchange, rules: Chain, chain: Chain) -> tuple[Response | None, Chain]:
         """The phases rewrite and access: the answer of a plugin, if one gives any, and the chain that holds from there."""
-        response = await self._asked(exchange, rules, chain)
+        response: Response | None = None
+        for steps in (rules.rewrite, rules.access, chain.rewrite):
+            if steps and response is None:
+                outcome = chains.pass_through(steps, exchange)
+                response = outcome if outcome is None or isinstance(outcome, Response) else await outcome
+        own: tuple[Step, ...] = ()
         if exchange.consumer is not None:
             chain, own = self.table.with_consumer(exchange.route, exchange.consumer)
-            if response is None and own:
-                response = await chains.pass_through(own, "rewrite", exchange)
-        if response is None:
-            response = await chains.pass_through(chain.access, "access", exchange)
+        for steps in (own, chain.access):
+            if steps and response is None:
+                outcome = chains.pass_through(steps, exchange)
+                response = outcome if outcome is None or isinstance(outcome, Response) else await outcome
         return response, chain
-
-    async def _asked(self, exchange: Exchange, rules: Chain, chain: Chain) -> Response | None:
-        if rules.members:
-            response = await chains.pass_through(rules.rewrite, "rewrite", exchange)
-            if response is None:
-                response = await chains.pass_through(rules.access, "access", exchange)
-            if response is not None:
-                return response
-        return await chains.pass_through(chain.rewrite, "rewrite", exchange)
 
 
 class Outgoing:
     """An answer on its way to the client."""
 
+    __slots__ = ("_exchange", "_filtered", "_over", "_parts", "_trouble", "response")
+
     def __init__(self, exchange: Exchange, parts: tuple[Chain, ...], trouble: Callable[[str, Exception], None]) -> None:
-        assert exchange.response is not None
-        self.response: Response = exchange.response
+        response = exchange.response
+        assert response is not None
+        self.response: Response = response
         self._exchange = exchange
         self._parts = parts
         self._trouble = trouble
-        self._filtered = any(part.body_filter for part in parts)
         self._over = False
-        longer = self._filtered and not all(part.keeps_length for part in parts)
-        if longer and not isinstance(self.response.body, bytes):
-            self.response.headers.remove(b"content-length")
+        self._filtered = False
+        for part in parts:
+            if part.body_filter:
+                self._filtered = True
+                if not part.keeps_length and not isinstance(response.body, bytes):
+                    response.headers.remove(b"content-length")
 
     @property
     def stream(self) -> Stream | None:
         """The body where it is still coming in; else `whole` has it."""
-        return None if isinstance(self.response.body, bytes) else self.response.body
+        body = self.response.body
+        return None if isinstance(body, bytes) else body
 
     def whole(self) -> bytes:
         """The body of an answer that is here as a whole. Run once."""

@@ -1,7 +1,8 @@
 """One request to an upstream: a node is chosen, the request written anew, other nodes tried where one fails."""
 
-import re
 from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
+from string import ascii_letters, digits
 from typing import Protocol
 from urllib.parse import quote
 
@@ -33,8 +34,8 @@ _BODILESS = (204, 304)
 _BEFORE_SENDING = ("upstream_connect_timeout", "upstream_refused", "upstream_unknown_host", "upstream_tls_failed")
 
 
-_PLAIN_PATH = re.compile(r"[A-Za-z0-9/%!$&'()*+,;=:@._~-]*").fullmatch
-_PLAIN_QUERY = re.compile(r"[!-\"$-~]*").fullmatch
+_PLAIN_IN_PATH = (ascii_letters + digits + "/%!$&'()*+,;=:@-._~").encode()
+_PLAIN_IN_QUERY = bytes(each for each in range(0x21, 0x7F) if each != ord("#"))
 
 
 class Watcher(Protocol):
@@ -185,39 +186,38 @@ class _Pending:
 
 def target(request: Request) -> bytes:
     """The path and query as they go upstream: written anew, percent-encoded where they must be."""
-    path = request.path
-    if not _PLAIN_PATH(path):
-        path = quote(path, safe="/%!$&'()*+,;=:@-._~", errors="surrogateescape")
-    query = request.query
-    if query:
-        if not _PLAIN_QUERY(query):
-            query = quote(query, safe="/?%!$&'()*+,;=:@-._~[]{}|^`\"<>\\")
-        path = f"{path}?{query}"
-    return path.encode("ascii")
+    path = request.path.encode("utf-8", "surrogateescape")
+    if path.translate(None, _PLAIN_IN_PATH):
+        path = quote(path, safe=_PLAIN_IN_PATH).encode("ascii")
+    if not request.query:
+        return path
+    query = request.query.encode()
+    if query.translate(None, _PLAIN_IN_QUERY):
+        query = quote(query, safe=_PLAIN_IN_QUERY).encode("ascii")
+    return path + b"?" + query
 
 
 def _headers(request: Request, body: bytes | AsyncIterator[bytes]) -> list[tuple[bytes, bytes]]:
-    headers, forwarded, host = [], [], b""
-    for header in request.headers.items:
-        name = header[0]
-        if name not in _THIS_HOP:
-            headers.append(header)
-        elif name == b"host":
-            host = host or header[1]
-        elif name == b"x-forwarded-for":
-            forwarded.append(header[1])
-    client = request.client.encode("latin-1", "replace")
-    forwarded.append(client)
-    headers += (
-        (b"x-real-ip", client),
-        (b"x-forwarded-for", b", ".join(forwarded)),
-        (b"x-forwarded-proto", request.scheme.encode("ascii")),
-        (b"x-forwarded-host", host),
-        (b"x-forwarded-port", b"%d" % request.server[1]),
-    )
+    given = request.headers
+    headers = [header for header in given.items if header[0] not in _THIS_HOP]
+    client, told = _told_of(request.client, request.scheme, request.server[1])
+    headers += told
+    headers.append((b"x-forwarded-host", given.get(b"host") or b""))
+    headers.append((b"x-forwarded-for", b", ".join((*given.all(b"x-forwarded-for"), client))))
     if request.length is not None and not isinstance(body, bytes):
         headers.append((b"content-length", b"%d" % request.length))
     return headers
+
+
+@lru_cache(1024)
+def _told_of(client: str, scheme: str, port: int) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+    """The client's address, and the headers that all requests of its connection have in common."""
+    address = client.encode("latin-1", "replace")
+    return address, (
+        (b"x-real-ip", address),
+        (b"x-forwarded-proto", scheme.encode("ascii")),
+        (b"x-forwarded-port", b"%d" % port),
+    )
 
 
 def _repeatable(request: Request, error: TollkeeperError) -> bool:

@@ -7,12 +7,13 @@ raising `generation`; it is derived again when a request needs it, so that a cha
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import GateError
 from tollkeeper.routes import expressions
-from tollkeeper.routes.chains import NOTHING, Chain, Member
+from tollkeeper.routes.chains import NOTHING, Chain, Member, Step
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.json_schema import with_defaults
@@ -25,8 +26,9 @@ from tollkeeper.routes.upstreams import Upstream, timeouts_of
 Owner = tuple[str, str]
 """(kind, id) of the resource that configures something."""
 Value = Mapping[str, Any]
-Joined = tuple[Chain, tuple[Member, ...]]
-"""A route's chain with a consumer's plugins in it, and the consumer's members of it that rewrite."""
+_NONE: Mapping[str, Any] = MappingProxyType({})
+Joined = tuple[Chain, tuple[Step, ...]]
+"""A route's chain with a consumer's plugins in it, and what the consumer's own do in the phase rewrite."""
 
 
 class Route:
@@ -264,7 +266,7 @@ class Table:
         return known[1], known[2]
 
     def with_consumer(self, route: Route | None, consumer: Consumer) -> Joined:
-        """The chain with the consumer's plugins and its group's in it, and those members alone that rewrite.
+        """The chain with the consumer's plugins and its group's in it, and those steps of its rewriting that are theirs.
 
         Raises GateError where the group is gone.
         """
@@ -289,7 +291,7 @@ class Table:
         if not names:
             return (self.derived(route)[0] if route is not None else NOTHING), ()
         chain = Chain(self._members({}, own if route is None else [*own, *self._sources(route)]))
-        return chain, tuple(member for member in chain.rewrite if member.plugin.name in names)
+        return chain, tuple(step for step in chain.rewrite if step[0].plugin.name in names)
 
     def consumers(self, plugin: str) -> Mapping[str, Consumer]:
         """Those that configure `plugin`, by the value that names them there."""
@@ -305,6 +307,10 @@ class Table:
         """By its username."""
         value = self.resources.get("consumers", {}).get(name)
         return None if value is None else self._consumer(value, {})
+
+    def metadata(self, plugin: str) -> Value:
+        """What plugin_metadata says of it: the same object until that is changed."""
+        return self.resources.get("plugin_metadata", _NONE).get(plugin, _NONE)
 
     def upstream(self, given: str | int | Value) -> Upstream | None:
         """The upstream of that id, or a new one for a configuration."""

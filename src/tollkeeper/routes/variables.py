@@ -26,6 +26,11 @@ def variable(exchange: "Exchange", name: str) -> str | None:
     return exchange.parameters.get(name.removeprefix("uri_param_"))
 
 
+def reader(name: str) -> "Callable[[Exchange], str | None]":
+    """Reads that variable, found once for many exchanges."""
+    return _PLAIN.get(name) or (lambda exchange: variable(exchange, name))
+
+
 def filled(template: str, exchange: "Exchange") -> str:
     """`template` with every $name and ${name} in it replaced; what has no value is empty."""
     if "$" not in template:

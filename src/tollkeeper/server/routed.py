@@ -69,10 +69,7 @@ class Routed:
             if own and not table.ruled:
                 return None
 
-        async def answer(request: Request) -> Reply:
-            return await self._answer(request, exchange, own)
-
-        return answer
+        return lambda request: self._answer(request, exchange, own)
 
     async def _after_reading(self, request: Request, exchange: Exchange) -> Reply:
         try:
@@ -135,8 +132,9 @@ class Routed:
 
     def _exchange(self, request: Request) -> Exchange:
         scope = request.scope
-        headers = Headers(list(request.headers))
         named = request.named
+        once = len(named) == len(request.headers)
+        headers = Headers(list(request.headers), named if once else None)
         given = named.get(b"content-length")
         length = int(given) if given is not None else (None if b"transfer-encoding" in named else 0)
         body: bytes | AsyncIterator[bytes] = b""
@@ -193,15 +191,17 @@ def normalised(raw: bytes) -> str:
 def _whole(exchange: Exchange, response: Response) -> Reply:
     body = response.body
     assert isinstance(body, bytes)
-    items = response.headers.items
+    headers = response.headers
     if exchange.request.method == "HEAD":
-        return Reply(response.status, items, b"", relayed=True)
-    items = [header for header in items if header[0] != b"content-length"]
+        return Reply(response.status, headers.items, b"", relayed=True)
     if response.status in _BODILESS:
+        headers.remove(b"content-length")
         body = b""
     else:
-        items.append((b"content-length", b"%d" % len(body)))
-    return Reply(response.status, items, body, relayed=True)
+        length = b"%d" % len(body)
+        if headers.all(b"content-length") != [length]:
+            headers.set(b"content-length", length)
+    return Reply(response.status, headers.items, body, relayed=True)
 
 
 class _Pour:

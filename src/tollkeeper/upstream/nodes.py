@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from websockets.client import ClientProtocol
@@ -55,7 +55,7 @@ class NodeClient(HttpClient):
         self._by_hop: dict[Hop, Origin] = {}
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
-    async def send_to(
+    def send_to(
         self,
         hop: Hop,
         host: bytes,
@@ -64,9 +64,9 @@ class NodeClient(HttpClient):
         headers: Sequence[tuple[bytes, bytes]],
         body: bytes | AsyncIterator[bytes],
         timeouts: Patience,
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """See the port."""
-        return await self._send(self._origin(hop), host, target, method, headers, body, timeouts)
+        return self._send(self._origin(hop), host, target, method, headers, body, timeouts)
 
     async def probe(self, hop: Hop, seconds: float) -> None:
         """See the port."""
