@@ -162,9 +162,10 @@ def normalised(raw: bytes) -> str:
 
     One form for both, so that no route's plugins are passed by by writing the same path otherwise.
     """
-    if b"%" not in raw and b"/." not in raw and raw.isascii():
-        return raw.decode("ascii")
-    parts = _KEPT_ENCODED.split(raw.decode("latin-1"))
+    arrived = raw.decode("latin-1")
+    if "%" not in arrived and "/." not in arrived and arrived.isascii():
+        return arrived
+    parts = _KEPT_ENCODED.split(arrived)
     text = ""
     for place, part in enumerate(parts):
         if place % 2:
