@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import latency, memory, peers, report, rounds, routes, servers, startup, translation
+from bench import latency, memory, peers, report, rounds, routes, routing, servers, startup, translation
 from bench.processes import Unready
 from bench.workloads import beside_published, workloads
 
-PARTS = ("small", "routes", "large", "fast", "paced", "apis", "latency", "memory", "translation", "start")
+PARTS = ("small", "routes", "routing", "large", "fast", "paced", "apis", "latency", "memory", "translation", "start")
 
 
 def main() -> int:
@@ -89,6 +89,8 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
                 servers.check(routed)
                 pair = (nginx, routed)
                 found.lines += rounds.alternate(folder, routes.WORDS, measure, pair, given.rounds, given.seconds)
+        if "routing" in asked:
+            found.routing = routing.measure()
         if "latency" in asked:
             found.latency = latency.alternate(folder, (mock, nginx, gate), given.rounds, given.seconds)
         if "translation" in asked:

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Struct
 
-from bench import translation
+from bench import routing, translation
 from bench.latency import Latency
 from bench.memory import Memory
 from bench.rounds import Line
@@ -18,6 +18,7 @@ class Report(Struct):
     latency: list[Latency] = []
     memory: list[Memory] = []
     translated: list[translation.Pair] = []
+    routing: dict[str, float] = {}
     start_seconds: float | None = None
     install: Install | None = None
 
@@ -55,6 +56,8 @@ def as_text(report: Report) -> str:
         parts.append("\n".join(rows))
     if report.translated:
         parts.append(translation.table(report.translated))
+    if report.routing:
+        parts.append(routing.table(report.routing))
     if report.start_seconds is not None:
         parts.append(f"start to first answered call: {report.start_seconds:.2f} s")
     if report.install is not None:

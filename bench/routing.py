@@ -1,4 +1,4 @@
-"""`python -m bench.routing`: what it costs to have many routes: to load them, to find one, to change one.
+"""What it costs to have many routes: to load them, to find one, to change one.
 
 CPU time, where others share the machine; the time until a change is effective can only be the clock's, and is the best,
 median and worst of many.
@@ -29,8 +29,8 @@ FINDS = 20_000
 CHANGES = 30
 
 
-def main() -> int:
-    """Prints one JSON document."""
+def measure() -> dict[str, float]:
+    """By the name of the figure, which ends with its unit or with how many routes there were."""
     found = {f"find_us_{count}": round(find_micros(count), 2) for count in COUNTS}
     with tempfile.TemporaryDirectory(prefix="tollkeeper-bench-") as name:
         folder = Path(name)
@@ -46,8 +46,12 @@ def main() -> int:
             with_routes = cpu_seconds(pid)
         with gate(folder / "empty") as (pid, _):
             found["start_cpu_seconds_10000"] = round(with_routes - cpu_seconds(pid), 2)
-    print(json.dumps(found))
-    return 0
+    return found
+
+
+def table(found: dict[str, float]) -> str:
+    """To read."""
+    return "\n".join(["many routes", *(f"  {name:50} {value:>10,.2f}" for name, value in found.items())])
 
 
 def value(number: int) -> dict[str, Any]:
@@ -134,7 +138,3 @@ def call(url: str, method: str, path: str, folder: Path, body: Any = None) -> by
     if answer.status >= 400:
         raise RuntimeError(f"{method} {path}: {answer.status} {read[:300]!r}")
     return read
-
-
-if __name__ == "__main__":
-    sys.exit(main())
