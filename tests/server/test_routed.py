@@ -75,6 +75,23 @@ def test_global_rules_hold_for_the_gate_s_own_endpoints(fronted: GateProcess) ->
     assert fronted.call("GET", "/v1/models", key)[0] == 200
 
 
+def test_what_plugins_make_of_headers_is_what_the_gate_s_own_endpoints_read(
+    fronted: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = json_answer(200, chat_answer("Hello!"))
+    key = fronted.new_key(name="ada3")
+    fronted.operator("PUT", "/apisix/admin/consumers", {"username": "ada3"})
+    rule = {"plugins": {"proxy-rewrite": {"headers": {"set": {"Authorization": f"Bearer {key}"}}}}}
+    fronted.operator("PUT", "/apisix/admin/global_rules/2", rule)
+    long = {**ASK, "messages": [{"role": "user", "content": "hi" * 50_000}]}
+    try:
+        assert fronted.call("POST", "/v1/chat/completions", "nobody", long, x_api_key=key)[0] == 200
+        assert fronted.call("POST", "/v1/chat/completions", "nobody", ASK, x_api_key=key)[0] == 200
+    finally:
+        fronted.operator("DELETE", "/apisix/admin/global_rules/2")
+    assert fronted.call("POST", "/v1/chat/completions", "nobody", ASK, x_api_key=key)[0] == 401
+
+
 @pytest.mark.parametrize(
     ("raw", "path"),
     [

@@ -23,6 +23,7 @@ from tollkeeper.server import bodies
 from tollkeeper.server.bodies import Message
 from tollkeeper.server.door import Door, refusal
 from tollkeeper.server.pouring import Pieces
+from tollkeeper.server.protocol import NAMED
 from tollkeeper.server.requests import Answerer, Request
 
 _PROBES = (b"/healthz", b"/readyz")
@@ -115,6 +116,7 @@ class Routed:
             "raw_path": path,
             "query_string": query,
             "headers": asked.headers.items,
+            NAMED: dict(asked.headers.items),
         }
         receive = request.receive if asked.whole is None else _given(asked.whole)
         inner = Request(scope, receive, request.request_id, request.accepted_at)

@@ -20,6 +20,7 @@ from tollkeeper.routes import json_schema
 from tollkeeper.routes.chains import Member
 from tollkeeper.routes.table import Route, Table
 from tollkeeper.server.bodies import Message
+from tollkeeper.server.protocol import NAMED
 from tollkeeper.server.requests import Answerer, Request
 
 _KEPT = re.compile(
@@ -97,6 +98,7 @@ class RoutedOperations:
                 "raw_path": prepared.path.encode(),
                 "query_string": prepared.query.encode(),
                 "headers": headers,
+                NAMED: dict(headers),
                 "extensions": {},
             }
             inner = Request(scope, _given(prepared.body), request.request_id, request.accepted_at)
