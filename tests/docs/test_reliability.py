@@ -25,7 +25,9 @@ def _marked() -> dict[int, set[str]]:
         if "mark.row" not in (text := path.read_text("utf-8")):
             continue
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.row":
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "row"):
+                continue
+            if ast.unparse(node.func) == "pytest.mark.row":
                 for number in node.args:
                     assert isinstance(number, ast.Constant), f"{path}: a row's number must be written out"
                     found[int(number.value)].add(str(path.relative_to(TESTS)))

@@ -85,12 +85,14 @@ def codes() -> set[tuple[str, int]]:
     found = {(code, status) for _, status, code, _ in failures._TABLE}
     found |= {(kind.code, kind.status) for kind in (errors.GateError, errors.UpstreamError) if kind.code}
     for path in SOURCE.rglob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(call, ast.Call):
+        if "code=" not in (text := path.read_text("utf-8")):  # few have it, and to read a syntax tree takes long
+            continue
+        for call in ast.walk(ast.parse(text)):
+            if not isinstance(call, ast.Call) or not any(keyword.arg == "code" for keyword in call.keywords):
                 continue
             given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
             kind = getattr(errors, ast.unparse(call.func), None)
-            if kind is not None and given.get("code", "None").startswith("'"):
+            if kind is not None and given["code"].startswith("'"):
                 status = given.get("status", str(kind.status))
                 found.add((given["code"].strip("'"), int(status)))
     return found - {("internal_error", 503)}  # raised while an answer is written: nobody can be told

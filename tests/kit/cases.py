@@ -35,7 +35,8 @@ PRECONDITIONS: Mapping[str, list[tuple[str, Any]]] = {
 
 def load(path: Path) -> dict[str, Case]:
     """The cases of a file by their ids."""
-    return {case["id"]: case for case in yaml.safe_load(path.read_text("utf-8"))["cases"]}
+    read = yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)  # as safe_load's, ten times as fast
+    return {case["id"]: case for case in read["cases"]}
 
 
 def plugins_of(cases: Mapping[str, Case], id: str) -> set[str]:
