@@ -5,8 +5,9 @@
 The provider is a process of its own on loopback and keeps count itself, from the first request that it gets to the last
 answer that it gives. It admits `--burst` requests at once, a tenth of a minute's by default. Ideal is the time in which
 nobody could be faster: the rows that the burst does not cover, at its rate. On a bad day 30 % of what it admits is refused,
-10 % fail, 5 % stall and 1 % are garbage. Exits with 1 where a row has no answer or another's. It takes about a minute, and
-two more for the bad day, of which the last rows' waits are half a minute: with `--rows 1200` a smaller part of it.
+10 % fail, 5 % stall and 1 % are garbage, and a job's calls at once set a bound of their own: how many a second they can be,
+with the seconds that each takes (Little's law), is told beside. Exits with 1 where a row has no answer or another's. It
+takes about a minute, and two more for the bad day.
 """
 
 import argparse
@@ -30,6 +31,8 @@ _BAD_DAY = {"refuses": 0.30, "fails": 0.10, "stalls": 0.05, "garbage": 0.01}
 _SECONDS = 0.2
 """What an answer takes."""
 _STALL = 3600.0
+_TIMEOUT = 5.0
+_AT_ONCE = 100
 
 
 class _Allowance:
@@ -139,7 +142,8 @@ def measure(name: str, rows: int, per_minute: float, burst: float, moods: dict[s
             with (folder / "in.jsonl").open("w", encoding="utf-8") as stream:
                 stream.writelines(f'"prompt {number}"\n' for number in range(rows))
             command = [sys.executable, "-m", "tollkeeper", "run", "in.jsonl", "-o", "out.jsonl", "--model", "m"]
-            more = ["--home", "home", "--timeout", "5", "--attempts", "20"]
+            more = ["--home", "home", "--timeout", f"{_TIMEOUT:g}", "--attempts", "20"]
+            more += ["--concurrency", str(_AT_ONCE)]
             done = subprocess.run([*command, *more], cwd=folder, capture_output=True, check=False, timeout=900)
             lines = [json.loads(line) for line in (folder / "out.jsonl").read_text("utf-8").splitlines()]
         time.sleep(1.0)
@@ -154,6 +158,11 @@ def measure(name: str, rows: int, per_minute: float, burst: float, moods: dict[s
             allowed = burst + took * rate
             print(
                 f"  it admitted {admitted:,} of the {allowed:,.0f} requests that it allowed: {admitted / allowed:.1%}"
+            )
+            each = (1 - moods["refuses"] - moods["stalls"]) * _SECONDS + moods["stalls"] * _TIMEOUT
+            print(
+                f"  a request takes {each:.2f} s on average: {_AT_ONCE} at once can be {_AT_ONCE / each:.0f} a second; "
+                f"it allows {rate:.0f}"
             )
         else:
             ideal = (rows - burst) / rate + _SECONDS

@@ -98,6 +98,23 @@ def test_refusals_and_failures_that_do_not_hang_on_the_window_do_not_hold_it_dow
     assert sum(found[-60:]) / 60 > 80
 
 
+def test_refusals_that_were_there_from_the_first_call_on_do_not_hold_up_the_slow_start() -> None:
+    found = _windows(lambda number: "refused" if number % 10 in (1, 4, 7) else "well", seconds=6)
+    assert found[0] > 16
+    assert found[-1] == 100
+
+
+def test_a_window_that_is_too_large_from_the_first_call_on_is_cut() -> None:
+    found = _windows(lambda number: "refused" if number >= 5 else "well", seconds=60)
+    assert max(found[-20:]) <= 14
+
+
+def test_refusals_from_the_first_call_on_that_grow_with_the_window_end_the_slow_start() -> None:
+    found = _windows(lambda number: "refused" if number >= 14 else "well", seconds=60)
+    assert max(found) < 64
+    assert max(found[-20:]) <= 32
+
+
 def test_a_providers_limit_of_calls_at_once_is_kept_near() -> None:
     found = _windows(lambda number: "refused" if number >= 40 else "well", seconds=600)
     assert 40 <= sum(found[-300:]) / 300 <= 75

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 
@@ -18,7 +19,7 @@ from tollkeeper.bulk.records import Record
 from tollkeeper.bulk.running import Answer, Limits, Running
 from tollkeeper.bulk.shaping import Request, Shape
 from tollkeeper.core.errors import CallerError
-from tollkeeper.wire.rate_headers import RateHeaders
+from tollkeeper.wire.rate_headers import Allowance, RateHeaders
 
 Provider = Callable[[Request, int], Awaitable[Answer]]
 QUICK = Limits(concurrency=20, base=0.001, cap=0.004)
@@ -210,6 +211,77 @@ def test_rows_wait_without_a_slot(tmp_path: Path) -> None:
     job = Job(tmp_path, ask, Limits(concurrency=5, base=0.001))
     assert simulate(job.run(prompts(100)), ThreadlessLoop) is None
     assert set(done[-5:]) == {0, 1, 2, 3, 4}
+
+
+def test_the_last_rows_wait_no_longer_for_their_bad_luck_where_others_fare_well(tmp_path: Path) -> None:
+    draw = random.Random(3)
+
+    async def ask(request: Request, attempt: int) -> Answer:
+        await asyncio.sleep(0.2)
+        return refused(500) if draw.random() < 0.46 else well(request)
+
+    async def timed() -> float:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await job.run(prompts(300))
+        return loop.time() - began
+
+    job = Job(tmp_path, ask, Limits(concurrency=100, attempts=30))
+    assert simulate(timed(), ThreadlessLoop) < 12.0
+    assert all(row["error"] is None for row in job.rows.values())
+
+
+def test_the_last_rows_wait_as_long_as_ever_where_nothing_goes_well_or_the_provider_says_so(tmp_path: Path) -> None:
+    at: dict[int, list[float]] = {}
+
+    async def ask(request: Request, attempt: int) -> Answer:
+        times = at.setdefault(request.index, [])
+        times.append(asyncio.get_running_loop().time())
+        if request.index == 0 and len(times) == 1:
+            return refused(503, retry_after=40.0)
+        return well(request) if request.index < 100 else refused(500)
+
+    job = Job(tmp_path, ask, Limits(concurrency=20))
+    simulate(job.run(prompts(100)), ThreadlessLoop)
+    assert at[0][1] - at[0][0] >= 40.0
+    (tmp_path / "ill").mkdir()
+    ill = Job(tmp_path / "ill", ask, Limits(concurrency=20))
+    simulate(ill.run(Record(index, index + 1, "row") for index in range(100, 105)), ThreadlessLoop)
+    waited = [times[-1] - times[0] for index, times in at.items() if index >= 100]
+    assert sum(waited) / 5 > 15.0
+
+
+def test_on_a_bad_day_a_job_uses_nearly_all_that_the_provider_allows(tmp_path: Path) -> None:
+    draw, rate = random.Random(1), 20.0
+    burst = level = 6 * rate
+    admitted, began, seen_at = 0, 0.0, 0.0
+
+    async def ask(request: Request, attempt: int) -> Answer:
+        nonlocal level, admitted, began, seen_at
+        now = asyncio.get_running_loop().time()
+        began = began or now
+        level, seen_at = min(burst, level + (now - (seen_at or now)) * rate), now
+        told = RateHeaders(requests=Allowance(rate * 60, max(level - 1, 0.0), (burst - level) / rate))
+        if level < 1:
+            return Answer(429, b"", rates=told)
+        level -= 1
+        admitted += 1
+        drawn = draw.random()
+        if drawn < 0.30:
+            return Answer(429, b"", rates=told)
+        await asyncio.sleep(3600.0 if drawn < 0.35 else 0.2)
+        if drawn < 0.46:
+            return Answer(500 if drawn < 0.45 else 200, b"<html>", rates=told)
+        return msgspec.structs.replace(well(request), rates=told)
+
+    async def timed() -> float:
+        await job.run(prompts(800))
+        return asyncio.get_running_loop().time() - began
+
+    job = Job(tmp_path, ask, Limits(concurrency=100, timeout=5.0, attempts=20))
+    took = simulate(timed(), ThreadlessLoop)
+    assert all(row["error"] is None for row in job.rows.values())
+    assert admitted >= 0.85 * (burst + took * rate)
 
 
 def test_rows_that_are_due_again_at_once_come_again_on_uvloop_too(tmp_path: Path) -> None:

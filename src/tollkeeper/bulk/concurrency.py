@@ -5,7 +5,9 @@ Rule 2: growth needs use. A window that is not filled has proven nothing (Netfli
 Rule 3: a refusal costs little, a window that is too small costs much: after the first cut, none is made while fewer than
 two in five are refused. Where more calls at once bring more answers in proportion, it is not their number that is refused,
 and the window grows as at the beginning.
-Rule 4: a provider's wish to wait delays sending; it does not hold up the next cut or the next growth.
+Rule 4: refusals that come from the first calls on, when the fewest are under way, tell nothing of the window until it has
+doubled: the slow start goes on while they are few and answers grow with it.
+Rule 5: a provider's wish to wait delays sending; it does not hold up the next cut or the next growth.
 """
 
 import math
@@ -23,6 +25,8 @@ _BEARABLE = 0.4
 """The share of refusals up to which there is no second cut."""
 _OTHER = 1.25
 """The ratio of two windows that are told apart."""
+_DOUBLED = 2.0
+"""The growth of a slow start after which its refusals are judged."""
 _IN_PROPORTION = 0.75
 """How much more is answered, as a power of how much more is asked at once."""
 
@@ -33,7 +37,7 @@ class Concurrency:
     def __init__(self, most: int, start: int = 16) -> None:
         self.most = most
         self.limit = float(min(start, most))
-        self._slow_start = True
+        self._slow_start = self._never_cut = True
         self._cut_at = self._refused_at = -_QUIET
         self._epoch_ended = True
         self._second_cut = False
@@ -64,8 +68,11 @@ class Concurrency:
         self._seen(sent_at, failed=False)
         self._refused_since_cut += 1
         self._refused_at = now
+        if self._never_cut and self._came_from_the_first():
+            return False
         if not self._epoch_ended or now - self._cut_at < _QUIET or sent_at < self._cut_at:
             return False
+        self._never_cut = False
         before = self.limit
         if not self._second_cut:
             self._before, self._unrelated = None, False
@@ -95,6 +102,23 @@ class Concurrency:
         self._since_cut += 1
         if not self._epoch_ended and sent_at >= self._cut_at:
             self._epoch_ended = True
+
+    def _came_from_the_first(self) -> bool:
+        """Whether the first cut waits, as this refusal may have nothing to do with the window."""
+        if self._before is None and self._refused_since_cut == 1 and self._since_cut > _ENOUGH:
+            return False
+        if self._since_cut < (_ENOUGH if self._before is None else _LOOK):
+            return True
+        share = self._refused_since_cut / self._since_cut
+        if share > _BEARABLE:
+            return False
+        if self._before is None or self.limit >= _DOUBLED * self._before[0]:
+            judged = self._before is not None
+            self._compare(share)
+            if judged and not self._unrelated:
+                return False
+        self._since_cut = self._refused_since_cut = 0
+        return True
 
     def _compare(self, share: float) -> None:
         """Finds out whether refusals hang on the window, as soon as it has been two sizes that differ enough."""

@@ -3,7 +3,8 @@
 Rule 1: a slot is taken by a call and by nothing else: a row that waits for its next try holds none.
 Rule 2: a row's slot is free again when its end is on disk, so that a crash costs at most `concurrency` calls.
 Rule 3: rows in memory are bounded, whatever fails: new rows wait when too many old ones do.
-Rule 4: what no row can survive (a wrong key, a spent quota) ends the job, not the rows: they stay unanswered for a resume.
+Rule 4: when no other row is left to ask, none waits long where a third of the latest tries went well: it had bad luck.
+Rule 5: what no row can survive (a wrong key, a spent quota) ends the job, not the rows: they stay unanswered for a resume.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ _BYTES_A_TOKEN = 4
 _HOPELESS_IN_A_ROW = 20
 _HOPELESS_LOOK = 200
 _SAID_NOTHING = Allowance()
+_FARES_LOOK = 100
+"""Tries that tell how the provider fares."""
 _AT_ONCE = 2000
 """Rows that are passed over before others get their turn."""
 
@@ -49,6 +52,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Full jitter: a wait is anything between 0 and base x 2^n, at most this many seconds."""
     rate_cap: float = 10.0
     """The same after a refusal for rate: how fast calls go out is ruled for all together, so none need stay away long."""
+    last_cap: float = 1.0
+    """The same for the last rows, of which each waits for its own next try alone, where others' tries go well."""
     max_errors: int | None = None
     """Rows that may fail before the job stops; None: any number."""
 
@@ -70,7 +75,7 @@ Ask = Callable[[Request, int], Awaitable[Answer]]
 
 
 class _Try:
-    __slots__ = ("attempts", "bad", "cost", "failure", "first_at", "parked", "rated", "request")
+    __slots__ = ("attempts", "bad", "cost", "failure", "first_at", "not_before", "parked", "rated", "request")
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -78,6 +83,8 @@ class _Try:
         self.bad = 0
         self.rated = 0
         self.first_at: float | None = None
+        self.not_before = 0.0
+        """When the provider said that it may be asked again."""
         self.parked = False
         self.cost: int | None = None
         self.failure: Failure | None = None
@@ -129,6 +136,8 @@ class Running:
         self._next: _Try | None = None
         self._hopeless = 0
         self._recent: deque[bool] = deque(maxlen=_HOPELESS_LOOK)
+        self._fares: deque[bool] = deque(maxlen=_FARES_LOOK)
+        """Whether the latest tries went well."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -223,6 +232,7 @@ class Running:
             if found is not None or self._journal.trouble is not None or self.stopped is not None:
                 return found
         self._exhausted = True
+        self._bring_forward()
         return None
 
     def _request(self, record: Record) -> _Try | None:
@@ -311,6 +321,7 @@ class Running:
                 self.concurrency.failed(sent_at)
                 self._again(row, Verdict.AGAIN if row.bad < self._limits.bad_answers else Verdict.ROW, now, None)
                 return
+            self._fares.append(True)
             self._pace.answered(False, now)
             self.counts.seconds.append(now - sent_at)
             self._hopeless = 0
@@ -338,12 +349,13 @@ class Running:
         """A try has failed: the row waits for its next, or ends."""
         said = row.failure
         assert said is not None
+        self._fares.append(False)
         self.counts.errors[said.code or said.type] += 1
         if found is Verdict.JOB:
             self._hopeless += 1
             self._recent.append(True)
             row.attempts -= 1  # the row is not to blame
-            self._wait(row, now, self._backoff(1))
+            self._wait(row, now, self._backoff(1), None)
             if self._hopeless >= _HOPELESS_IN_A_ROW or self._mostly_hopeless():
                 self.stop(f"{said.code or said.type}: {said.message}")
             self._free()
@@ -354,7 +366,7 @@ class Running:
             assert row.first_at is not None
             if now - row.first_at < self._limits.patience:
                 tries = 0 if said.code == HELD else row.rated
-                self._wait(row, now, max(retry_after or 0.0, min(self._limits.rate_cap, self._backoff(tries))))
+                self._wait(row, now, min(self._limits.rate_cap, self._backoff(tries)), retry_after)
             elif not row.parked:
                 row.parked, row.first_at = True, None
                 self._parked.append(row)
@@ -362,7 +374,7 @@ class Running:
                 found = Verdict.ROW
         elif found is Verdict.AGAIN:
             if row.attempts < self._limits.attempts:
-                self._wait(row, now, max(retry_after or 0.0, self._backoff(row.attempts)))
+                self._wait(row, now, self._backoff(row.attempts), retry_after)
             else:
                 found = Verdict.ROW
         if found is Verdict.ROW:
@@ -380,8 +392,25 @@ class Running:
         """https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/: full jitter."""
         return self._uniform(0.0, min(self._limits.cap, self._limits.base * 2.0 ** min(number, 30)))
 
-    def _wait(self, row: _Try, now: float, seconds: float) -> None:
-        heapq.heappush(self._later, (now + seconds, row.request.index, row))
+    def _wait(self, row: _Try, now: float, seconds: float, retry_after: float | None) -> None:
+        row.not_before = now + (retry_after or 0.0)
+        if self._exhausted and seconds > self._limits.last_cap and self._fares_well():
+            seconds = self._uniform(0.0, self._limits.last_cap)
+        heapq.heappush(self._later, (max(row.not_before, now + seconds), row.request.index, row))
+
+    def _fares_well(self) -> bool:
+        return sum(self._fares) * 3 >= len(self._fares)
+
+    def _bring_forward(self) -> None:
+        """The last row has been drawn: those that wait for a time when others failed, too, need not any more."""
+        if not self._fares_well():
+            return
+        soon = self._monotonic()
+        self._later = [
+            (max(row.not_before, min(at, soon + self._uniform(0.0, self._limits.last_cap))), index, row)
+            for at, index, row in self._later
+        ]
+        heapq.heapify(self._later)
 
     def _free(self) -> None:
         self.under_way -= 1
