@@ -23,6 +23,7 @@ from tollkeeper.dialects import openai_realtime
 from tollkeeper.dialects.openai_realtime import DONE, TRANSCRIBED, error_event, seen
 from tollkeeper.sockets.admission import GOING_AWAY, Admission, Close
 from tollkeeper.sockets.turns import Turn
+from tollkeeper.sockets.under_way import UnderWay
 from tollkeeper.sockets.unframing import Messages
 
 _ENDINGS = range(3000, 5000)
@@ -66,10 +67,9 @@ class RealtimeSession:
         self._asked: deque[Turn] = deque()
         """Responses that were asked for and have not begun."""
         self._turns: dict[str, Turn] = {}
-        self._calls: dict[asyncio.Task[None], Presence] = {}
+        self._calls = UnderWay()
         secret = target.account.secret
         self._secret = secret.encode() if secret else None
-        self._gone = False
         self._relaying = asyncio.get_running_loop().create_task(self._relay())
 
     @property
@@ -101,9 +101,7 @@ class RealtimeSession:
 
     def leave(self) -> None:
         """The client is gone."""
-        self._gone = True
-        for presence in list(self._calls.values()):
-            presence.leave()
+        self._calls.leave()
 
     def stop(self) -> None:
         """The gate is being stopped: the socket closes after what is under way."""
@@ -113,13 +111,7 @@ class RealtimeSession:
     async def ended(self) -> None:
         """Waits for all that is under way, then closes the provider's socket. If cancelled, cancels it."""
         try:
-            while self._calls:
-                try:
-                    await asyncio.wait(self._calls)
-                except asyncio.CancelledError:
-                    for task in self._calls:
-                        task.cancel()
-                    raise
+            await self._calls.ended()
         finally:
             self._socket.close()
             self._relaying.cancel()
@@ -151,7 +143,6 @@ class RealtimeSession:
     # --- one response -----------------------------------------------------------------------------------------------
 
     def _begin(self, key: Key, turn: Turn, model: str, said: bytes) -> None:
-        presence = Presence()
         named = _encode(turn.target.model)
         call = Call(
             request_id=self._new_id(),
@@ -166,18 +157,16 @@ class RealtimeSession:
             model=model,
             streamed=True,
             accepted_at=self._monotonic(),
-            presence=presence,
+            presence=Presence(),
             session=self._session,
             line=turn,
         )
         task = asyncio.get_running_loop().create_task(self._answer(call, turn))
-        self._calls[task] = presence
+        self._calls.add(task, call.presence)
         task.add_done_callback(self._over)
-        if self._gone:
-            presence.leave()
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        del self._calls[task]
+        self._calls.remove(task)
         self._close_if_done()
 
     def _close_if_done(self) -> None:

@@ -24,6 +24,7 @@ from tollkeeper.sockets import failing
 from tollkeeper.sockets.admission import GOING_AWAY, Admission, Close
 from tollkeeper.sockets.lanes import Lanes, Way
 from tollkeeper.sockets.turns import Turn
+from tollkeeper.sockets.under_way import UnderWay
 from tollkeeper.sockets.unframing import Messages
 from tollkeeper.wire import json_text
 
@@ -61,8 +62,7 @@ class ResponsesSession:
         self._on_error = on_error
         self._lanes: dict[str | None, asyncio.Task[None]] = {}
         """The last request of each."""
-        self._calls: dict[asyncio.Task[None], Presence] = {}
-        self._gone = False
+        self._calls = UnderWay()
         self._session = new_id()
         self._provider_lanes = Lanes(connector, self, monotonic)
 
@@ -97,9 +97,7 @@ class ResponsesSession:
 
     def leave(self) -> None:
         """The client is gone."""
-        self._gone = True
-        for presence in list(self._calls.values()):
-            presence.leave()
+        self._calls.leave()
 
     def stop(self) -> None:
         """The gate is being stopped: the socket closes after what is under way."""
@@ -109,13 +107,7 @@ class ResponsesSession:
     async def ended(self) -> None:
         """Waits for all that is under way. If cancelled, cancels it."""
         try:
-            while self._calls:
-                try:
-                    await asyncio.wait(self._calls)
-                except asyncio.CancelledError:
-                    for task in self._calls:
-                        task.cancel()
-                    raise
+            await self._calls.ended()
         finally:
             self._provider_lanes.close()
 
@@ -135,7 +127,7 @@ class ResponsesSession:
         call = self._call(model, body)
         call.ways = way
         task = asyncio.get_running_loop().create_task(self._ask(call, way, lane, self._lanes.get(lane)))
-        self._under_way(task, call)
+        self._calls.add(task, call.presence)
         self._lanes[lane] = task
         task.add_done_callback(lambda task: self._over(task, lane))
 
@@ -158,13 +150,8 @@ class ResponsesSession:
             session=self._session,
         )
 
-    def _under_way(self, task: asyncio.Task[None], call: Call) -> None:
-        self._calls[task] = call.presence
-        if self._gone:
-            call.presence.leave()
-
     def _over(self, task: asyncio.Task[None], lane: str | None) -> None:
-        del self._calls[task]
+        self._calls.remove(task)
         if self._lanes.get(lane) is task:
             del self._lanes[lane]
         self._close_if_done()
@@ -213,7 +200,7 @@ class ResponsesSession:
         call = self._call(model, _encode({"model": model, **fields, "stream": True}))
         call.line = line
         task = asyncio.get_running_loop().create_task(self._follow(call, line, lane))
-        self._under_way(task, call)
+        self._calls.add(task, call.presence)
         task.add_done_callback(lambda task: self._over(task, lane))
 
     async def _follow(self, call: Call, line: Turn, lane: str | None) -> None:

@@ -18,6 +18,7 @@ from tollkeeper.sockets.lobby import CANCEL, FORGET, SEND, Lobby
 from tollkeeper.sockets.memory import Memory
 from tollkeeper.sockets.messages import Asked
 from tollkeeper.sockets.options import Format
+from tollkeeper.sockets.under_way import UnderWay
 
 
 class _Answer:
@@ -41,8 +42,8 @@ class Session:
         "_lobby",
         "_memory",
         "_running",
-        "_tasks",
         "_turn",
+        "_under_way",
         "id",
     )
 
@@ -56,14 +57,14 @@ class Session:
         self._format = formats.writer(format, sink, lobby.options.end)
         self._close = close
         self._running: dict[str, _Answer] | None = None
-        self._tasks: set[asyncio.Task[None]] | None = None
+        self._under_way: UnderWay | None = None
         self._memory = memory
         self._turn: asyncio.Lock | None = None
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return bool(self._tasks)
+        return bool(self._under_way)
 
     # --- from the transport -----------------------------------------------------------------------------------------
 
@@ -97,13 +98,8 @@ class Session:
 
     async def ended(self) -> None:
         """Waits for all that is under way. If cancelled, cancels it."""
-        while self._tasks:
-            try:
-                await asyncio.wait(self._tasks)
-            except asyncio.CancelledError:
-                for task in self._tasks:
-                    task.cancel()
-                raise
+        if self._under_way is not None:
+            await self._under_way.ended()
 
     # --- one message ------------------------------------------------------------------------------------------------
 
@@ -120,8 +116,8 @@ class Session:
 
     def _begin(self, asked: Asked, topic: Topic, remembers: bool) -> None:
         lobby = self._lobby
-        if self._running is None or self._tasks is None:
-            self._running, self._tasks = {}, set()
+        if self._running is None or self._under_way is None:
+            self._running, self._under_way = {}, UnderWay()
         most = lobby.options.limits.answers
         if len(self._running) >= most:
             raise CallerError(
@@ -152,7 +148,7 @@ class Session:
             ask, Listener(ask, self._format, keep=0 if memory is None else lobby.options.memory_bytes)
         )
         answer.task = asyncio.get_running_loop().create_task(self._answer(answer, topic, memory))
-        self._tasks.add(answer.task)
+        self._under_way.add(answer.task, ask.presence)
         answer.task.add_done_callback(self._over)
 
     def _remembered(self) -> Memory | None:
@@ -162,8 +158,8 @@ class Session:
         return self._memory
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        if self._tasks is not None:
-            self._tasks.discard(task)
+        if self._under_way is not None:
+            self._under_way.remove(task)
         self._close_if_done()
 
     def _close_if_done(self) -> None:
