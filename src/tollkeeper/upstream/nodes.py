@@ -24,7 +24,7 @@ from tollkeeper.core.hops import Hop, Tls
 from tollkeeper.upstream import failures
 from tollkeeper.upstream.client import HttpClient, Origin
 from tollkeeper.upstream.connection import Answer, Connection
-from tollkeeper.upstream.sockets import LARGEST, UpstreamSocket
+from tollkeeper.upstream.sockets import LARGEST, UpstreamSocket, opened
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -92,33 +92,21 @@ class NodeClient(HttpClient):
             raise failures.not_http() from None
         offered = [Subprotocol(each) for each in subprotocols] or None
         protocol = ClientProtocol(uri, subprotocols=offered, max_size=LARGEST)
-        request = protocol.connect()
-        for name, value in headers:
-            request.headers[name.decode("latin-1")] = value.decode("latin-1")
-        protocol.send_request(request)
-        try:
-            async with asyncio.timeout(seconds):
-                connected = await self._connected(loop, origin)
-                try:
-                    _, socket = await loop.create_connection(
-                        lambda: UpstreamSocket(protocol, loop, self._sockets), sock=connected, **self._secured(origin)
-                    )
-                except BaseException:
-                    connected.close()
-                    raise
-                try:
-                    await socket.opened
-                except BaseException:
-                    socket.abort()
-                    raise
-        except (OSError, TimeoutError) as error:
-            raise failures.translated(error) from error
-        return socket
+
+        async def connect(made: Callable[[], UpstreamSocket]) -> tuple[object, UpstreamSocket]:
+            connected = await self._connected(loop, origin)
+            try:
+                return await loop.create_connection(made, sock=connected, **self._secured(origin))
+            except BaseException:
+                connected.close()
+                raise
+
+        return await opened(protocol, headers, connect, self._sockets, seconds)
 
     async def close(self) -> None:
         """Ends every connection and socket."""
-        for opened in list(self._sockets):
-            opened.abort()
+        for each in list(self._sockets):
+            each.abort()
         await super().close()
 
     def _origin(self, hop: Hop) -> Origin:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
@@ -36,26 +36,18 @@ class SocketClient:
             raise UpstreamError("The provider has no sockets.", code="upstream_no_socket", retryable=False)
         loop = asyncio.get_running_loop()
         protocol = ClientProtocol(parse_uri(f"{'wss' if tls else 'ws'}{url[len(parts.scheme) :]}"), max_size=LARGEST)
-        request = protocol.connect()
-        for name, value in headers:
-            request.headers[name.decode("latin-1")] = value.decode("latin-1")
-        protocol.send_request(request)
-        try:
-            async with asyncio.timeout(timeouts.connect):
-                _, socket = await loop.create_connection(
-                    lambda: UpstreamSocket(protocol, loop, self._open),
-                    parts.hostname or "",
-                    parts.port or (443 if tls else 80),
-                    ssl=self._tls_context() if tls else None,
-                )
-                try:
-                    await socket.opened
-                except BaseException:
-                    socket.abort()
-                    raise
-        except (OSError, TimeoutError) as error:
-            raise failures.translated(error) from error
-        return socket
+        return await opened(
+            protocol,
+            headers,
+            lambda made: loop.create_connection(
+                made,
+                parts.hostname or "",
+                parts.port or (443 if tls else 80),
+                ssl=self._tls_context() if tls else None,
+            ),
+            self._open,
+            timeouts.connect,
+        )
 
     async def close(self) -> None:
         """Ends every connection."""
@@ -66,6 +58,32 @@ class SocketClient:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+async def opened(
+    protocol: ClientProtocol,
+    headers: Sequence[tuple[bytes, bytes]],
+    connect: Callable[[Callable[[], "UpstreamSocket"]], Awaitable[tuple[object, "UpstreamSocket"]]],
+    all_open: "set[UpstreamSocket]",
+    seconds: float,
+) -> "UpstreamSocket":
+    """A socket after its handshake, over what `connect` connects it to. Raises UpstreamError, after `seconds` too."""
+    loop = asyncio.get_running_loop()
+    request = protocol.connect()
+    for name, value in headers:
+        request.headers[name.decode("latin-1")] = value.decode("latin-1")
+    protocol.send_request(request)
+    try:
+        async with asyncio.timeout(seconds):
+            _, socket = await connect(lambda: UpstreamSocket(protocol, loop, all_open))
+            try:
+                await socket.opened
+            except BaseException:
+                socket.abort()
+                raise
+    except (OSError, TimeoutError) as error:
+        raise failures.translated(error) from error
+    return socket
 
 
 class UpstreamSocket(asyncio.Protocol):
