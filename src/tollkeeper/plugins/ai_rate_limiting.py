@@ -14,7 +14,7 @@ from tollkeeper.core.events import Event
 from tollkeeper.routes import cost_expressions, redis_policy
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.limit_keys import NUMBER, REJECTION, names_any, number_of, rejected
+from tollkeeper.routes.limit_keys import NUMBER, REJECTION, RULES, names_any, number_of, rejected
 from tollkeeper.routes.model_work import ON_END, Choice
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.redis_client import RedisError
@@ -62,20 +62,7 @@ class AiRateLimiting(Plugin):
                     "required": ["name", "limit", "time_window"],
                 },
             },
-            "rules": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "count": NUMBER,
-                        "time_window": NUMBER,
-                        "key": {"type": "string"},
-                        "header_prefix": {"type": "string"},
-                    },
-                    "required": ["count", "time_window", "key"],
-                },
-            },
+            "rules": RULES,
             **REJECTION,
             **redis_policy.FIELDS,
             "allow_degradation": {"type": "boolean", "default": False},

@@ -9,7 +9,7 @@ from tollkeeper.core.counters import Windows
 from tollkeeper.routes import redis_policy
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema, with_defaults
-from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, REJECTION, key_reader, names_any, number_of, rejected
+from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, REJECTION, RULES, key_reader, names_any, number_of, rejected
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.redis_client import RedisError
 from tollkeeper.routes.shared_windows import SharedWindows
@@ -32,20 +32,7 @@ class LimitCount(Plugin):
         "properties": {
             "count": NUMBER,
             "time_window": NUMBER,
-            "rules": {
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "count": NUMBER,
-                        "time_window": NUMBER,
-                        "key": {"type": "string"},
-                        "header_prefix": {"type": "string"},
-                    },
-                    "required": ["count", "time_window", "key"],
-                },
-            },
+            "rules": RULES,
             "window_type": {"type": "string", "enum": ["fixed", "sliding"], "default": "fixed"},
             "group": {"type": "string"},
             "key": {"type": "string", "default": "remote_addr"},

@@ -13,6 +13,21 @@ _NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 NUMBER: Schema = {"oneOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}]}
 """Or a text with variables in it that make one; see `number_of`."""
+RULES: Schema = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": "object",
+        "properties": {
+            "count": NUMBER,
+            "time_window": NUMBER,
+            "key": {"type": "string"},
+            "header_prefix": {"type": "string"},
+        },
+        "required": ["count", "time_window", "key"],
+    },
+}
+"""Several limits, each with a count, a window and a key of its own."""
 KEY_TYPE: Schema = {"type": "string", "enum": ["var", "var_combination", "constant"], "default": "var"}
 REJECTION: Schema = {
     "rejected_code": {"type": "integer", "minimum": 200, "maximum": 599, "default": 503},
