@@ -8,12 +8,14 @@ Both ask one provider on the loopback interface that answers at once, one after 
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -96,36 +98,43 @@ def measured(command: list[str], folder: Path, rows: int, core: int) -> tuple[fl
     return took, cpu
 
 
+@contextlib.contextmanager
+def prepared(rows: int) -> "Iterator[tuple[Path, int, multiprocessing.Queue[float]]]":
+    """A folder with so many rows and a config, the port of the provider that runs meanwhile, and its words."""
+    said: multiprocessing.Queue[float] = multiprocessing.Queue()
+    provider = multiprocessing.Process(target=provide, args=(said,), daemon=True)
+    provider.start()
+    try:
+        port = int(said.get(timeout=30))
+        with tempfile.TemporaryDirectory(prefix="tollkeeper-bulk-") as name:
+            folder = Path(name)
+            (folder / "tollkeeper.toml").write_text(CONFIG.format(port=port), "utf-8")
+            write_input(folder / "in.jsonl", rows)
+            yield folder, port, said
+    finally:
+        provider.kill()
+
+
 def main() -> None:
     """Prints rows a second and CPU microseconds a row, start and export included."""
     options = argparse.ArgumentParser(prog="bench.bulk", description=__doc__.splitlines()[0])
     options.add_argument("--rows", type=int, default=20_000)
     options.add_argument("--tutorial", help="a Python that has aiohttp")
     given = options.parse_args()
-    said: multiprocessing.Queue[float] = multiprocessing.Queue()
-    provider = multiprocessing.Process(target=provide, args=(said,), daemon=True)
-    provider.start()
-    port = int(said.get(timeout=30))
-    try:
-        with tempfile.TemporaryDirectory(prefix="tollkeeper-bulk-") as name:
-            folder = Path(name)
-            (folder / "tollkeeper.toml").write_text(CONFIG.format(port=port), "utf-8")
-            write_input(folder / "in.jsonl", given.rows)
-            job = ["run", "in.jsonl", "-o", "out.jsonl", "--model", "m", "--home", "home"]
-            found = {"tollkeeper run": [sys.executable, "-m", "tollkeeper", *job]}
-            if given.tutorial:
-                found["semaphore and aiohttp"] = [
-                    given.tutorial,
-                    str(TUTORIAL),
-                    str(port),
-                    "in.jsonl",
-                    "tutorial.jsonl",
-                ]
-            for what, command in found.items():
-                took, cpu = measured(command, folder, given.rows, (os.cpu_count() or 1) - 1)
-                print(f"{what}: {given.rows / took:,.0f} rows/s, {cpu / given.rows * 1e6:,.0f} µs of CPU a row")
-    finally:
-        provider.kill()
+    with prepared(given.rows) as (folder, port, _):
+        job = ["run", "in.jsonl", "-o", "out.jsonl", "--model", "m", "--home", "home"]
+        found = {"tollkeeper run": [sys.executable, "-m", "tollkeeper", *job]}
+        if given.tutorial:
+            found["semaphore and aiohttp"] = [
+                given.tutorial,
+                str(TUTORIAL),
+                str(port),
+                "in.jsonl",
+                "tutorial.jsonl",
+            ]
+        for what, command in found.items():
+            took, cpu = measured(command, folder, given.rows, (os.cpu_count() or 1) - 1)
+            print(f"{what}: {given.rows / took:,.0f} rows/s, {cpu / given.rows * 1e6:,.0f} µs of CPU a row")
 
 
 if __name__ == "__main__":

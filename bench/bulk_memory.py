@@ -11,11 +11,10 @@ import json
 import multiprocessing
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from bench.bulk import CONFIG, provide, write_input
+from bench.bulk import prepared
 from bench.processes import end, resident_kb
 
 _EVERY = 0.5
@@ -28,21 +27,11 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--minutes", type=float, default=60.0)
     given = options.parse_args()
-    said: multiprocessing.Queue[float] = multiprocessing.Queue()
-    provider = multiprocessing.Process(target=provide, args=(said,), daemon=True)
-    provider.start()
-    port = int(said.get(timeout=30))
-    try:
-        with tempfile.TemporaryDirectory(prefix="tollkeeper-bulk-") as name:
-            folder = Path(name)
-            (folder / "tollkeeper.toml").write_text(CONFIG.format(port=port), "utf-8")
-            write_input(folder / "in.jsonl", given.rows)
-            _run(folder, given.rows, given.minutes * 60, said)
-            if not _whole(folder / "out.jsonl", given.rows):
-                sys.exit("Rows are missing or not in their places.")
-            print(f"{given.rows:,} rows, each once and in its place")
-    finally:
-        provider.kill()
+    with prepared(given.rows) as (folder, _, said):
+        _run(folder, given.rows, given.minutes * 60, said)
+        if not _whole(folder / "out.jsonl", given.rows):
+            sys.exit("Rows are missing or not in their places.")
+        print(f"{given.rows:,} rows, each once and in its place")
 
 
 def _run(folder: Path, rows: int, seconds: float, said: "multiprocessing.Queue[float]") -> None:
