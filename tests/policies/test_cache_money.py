@@ -35,12 +35,6 @@ cache = {{ ttl = 3600 }}
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream(json_answer(200, chat_answer())) as scripted:
-        yield scripted
-
-
-@pytest.fixture(scope="module")
 def gate(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     with running_gate(tmp_path_factory.mktemp("gate"), CONFIG.format(url=upstream.url)) as running:
         yield running

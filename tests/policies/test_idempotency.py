@@ -52,12 +52,6 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream(json_answer(200, chat_answer())) as scripted:
-        yield scripted
-
-
-@pytest.fixture(scope="module")
 def gate(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     config = CONFIG.format(url=upstream.url, leave="drain", ttl=86_400)
     with running_gate(tmp_path_factory.mktemp("gate"), config) as running:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kit.gate import GateProcess, running_gate
-from kit.scripted import ScriptedUpstream, chat_answer, json_answer
+from kit.scripted import ScriptedUpstream
 
 CONFIG = """
 [providers.openai]
@@ -26,12 +26,6 @@ FORM = (
 def gate(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
     with running_gate(tmp_path_factory.mktemp("gate"), CONFIG.format(url=upstream.url)) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[ScriptedUpstream]:
-    with ScriptedUpstream(json_answer(200, chat_answer())) as scripted:
-        yield scripted
 
 
 @pytest.fixture(scope="module")
