@@ -44,6 +44,7 @@ _FULL = GateError(
     headers=((b"retry-after", b"1"),),
 )
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+_HASH = ord("#")
 _TEXT = {b"GET": "GET", b"POST": "POST"}
 
 
@@ -223,7 +224,7 @@ class DoorProtocol(asyncio.Protocol):
                 "This is no forward proxy.", status=405, code="method_not_allowed", headers=((b"allow", b"GET, POST"),)
             )
         raw_path, _, query = self._url.partition(b"?")
-        if not raw_path.startswith(b"/") or b"#" in self._url:
+        if not raw_path.startswith(b"/") or _HASH in self._url:
             raise framing.invalid("The request's target must be a path.")
         path = raw_path.decode("latin-1")
         scope = {
