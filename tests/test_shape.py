@@ -112,7 +112,7 @@ WITHOUT_A_MIRROR = {
     # A socket's conversation, tested through the door and without a transport.
     "sockets/admission.py": "sockets/test_session.py",
     "sockets/realtime.py": "server/test_realtime.py",
-    "sockets/under_way.py": "server/test_openai_sockets.py",
+    "sockets/under_way.py": "server/test_realtime.py",
     "sockets/turns.py": "server/test_realtime.py",
     "sockets/unframing.py": "server/test_openai_sockets.py",
     "sockets/responses.py": "server/test_openai_sockets.py",
