@@ -13,7 +13,7 @@ from kit.jobs import Folder, answers, echo
 from kit.loops import in_a_loop
 from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
 from tollkeeper.bulk.completing import CompletionFailed
-from tollkeeper.core.errors import UpstreamError
+from tollkeeper.core.errors import CallerError, UpstreamError
 
 PROMPTS = [f"prompt {number}" for number in range(60)]
 
@@ -123,3 +123,20 @@ def test_where_nothing_can_be_asked_it_is_raised(upstream: ScriptedUpstream, opt
     with pytest.raises(UpstreamError, match="Stopped: upstream_auth_failed"):
         tollkeeper.run_many(PROMPTS, **options)
     assert len(upstream.requests) <= 60
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"concurrency": 0}, {"attempts": 0}, {"timeout": 0}, {"rpm": -1}, {"gate": "127.0.0.1:9080"}, {"wait": 1}],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    options: dict[str, Any], option: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOLLKEEPER_KEY", "tk-any")
+    with pytest.raises(CallerError, match=next(iter(option))):
+        tollkeeper.run_many(["one"], **{**options, **option})
+
+
+def test_one_text_in_place_of_several_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(CallerError, match="The prompts must be several"):
+        tollkeeper.run_many("one", **options)

@@ -3,6 +3,7 @@
 import csv
 import json
 import signal
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from kit.gate import GateProcess
 from kit.jobs import CONFIG, Folder, echo
 from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
+from kit.waiting import until
 
 
 def test_a_file_of_prompts_becomes_a_file_of_answers_in_order_and_in_the_ledger(tmp_path: Path) -> None:
@@ -52,6 +54,40 @@ def test_standard_input_and_parameters(tmp_path: Path) -> None:
         assert [row["output"] for row in folder.rows()] == ["re: one", "re: two"]
         assert upstream.requests[0].json()["temperature"] == 0
         assert upstream.requests[0].json()["user"] == "me"
+
+
+def test_another_standard_input_leaves_a_jobs_own_prompts_alone(tmp_path: Path) -> None:
+    let_on = threading.Event()
+
+    def held(request: Request, connection: Connection) -> bool:
+        let_on.wait(30)
+        return echo(request, connection)
+
+    with ScriptedUpstream(held) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        arguments = ("-", "-o", "out.jsonl", "--model", "m")
+        running = folder.start(*arguments)
+        assert running.stdin is not None
+        running.stdin.write(b'"one"\n"two"\n')
+        running.stdin.close()
+        running.stdin = None
+        try:
+            until(lambda: len(upstream.requests) == 2)
+            code, _, err = folder.run(*arguments, stdin=b'"other"\n')  # beside the one that runs
+            assert (code, "Another process runs this job" in err) == (1, True)
+        finally:
+            let_on.set()
+            running.communicate(timeout=60)
+        assert running.returncode == 0
+        code, _, err = folder.run(*arguments, stdin=b'"other"\n')  # after it
+        assert (code, "is there already" in err) == (1, True)
+        code, _, _ = folder.run(*arguments, "--dry-run", stdin=b'"other"\n')
+        assert code == 0
+        assert (tmp_path / "out.jsonl.input").read_bytes() == b'"one"\n"two"\n'
+        assert folder.run(*arguments, "--resume")[0] == 0
+        assert [row["output"] for row in folder.rows()] == ["re: one", "re: two"]
+        code, _, err = folder.run("-", "-o", "nowhere/out.jsonl", "--model", "m", stdin=b'"one"\n')
+        assert (code, "There is no folder" in err) == (1, True)
 
 
 def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -172,7 +208,30 @@ def test_ids_that_stand_twice_are_refused_before_anything_is_spent(tmp_path: Pat
         code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m")
         assert code == 1
         assert "line 3 has the custom_id of line 1" in err
+        (tmp_path / "in.jsonl").write_text(
+            'broken\n{"custom_id": "a", "prompt": "x"}\n{"custom_id": "a", "prompt": "y"}\n'
+        )
+        code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m")
+        assert (code, "line 3 has the custom_id of line 2" in err) == (1, True)
         assert upstream.requests == []
+
+
+def test_an_input_that_grew_by_an_id_that_it_had_is_refused(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        given = tmp_path / "in.jsonl"
+        given.write_text('{"custom_id": "a", "prompt": "x"}\n')
+        arguments = ("in.jsonl", "-o", "out.jsonl", "--model", "m")
+        assert folder.run(*arguments)[0] == 0
+        with given.open("a") as stream:
+            stream.write('{"custom_id": "a", "prompt": "y"}\n')
+        for _ in range(2):  # a refusal notes nothing
+            code, _, err = folder.run(*arguments, "--resume")
+            assert (code, "line 2 has the custom_id of line 1" in err) == (1, True)
+        given.unlink()
+        code, _, err = folder.run(*arguments, "--resume")
+        assert (code, "in.jsonl: No such file" in err) == (1, True)
+        assert len(upstream.requests) == 1
 
 
 def test_an_output_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
@@ -239,11 +298,13 @@ def test_interrupted_once_it_ends_what_is_under_way_and_can_go_on(tmp_path: Path
         assert len(folder.rows()) == 300
 
 
-@pytest.mark.parametrize("option", [("--set", "odd"), ("--prompt", "missing.txt"), ("--schema", "in.jsonl")])
+@pytest.mark.parametrize(
+    "option", [("--set", "odd"), ("--prompt", "missing.txt"), ("--schema", "in.jsonl"), ("--gate", "localhost:1")]
+)
 def test_options_that_cannot_be_meant_are_refused(tmp_path: Path, option: tuple[str, str]) -> None:
     folder = Folder(tmp_path, "http://127.0.0.1:9")
     folder.prompts(1)
-    code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", *option)
+    code, _, err = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", *option, TOLLKEEPER_KEY="tk-any")
     assert code == 1
     assert err.startswith("Error: ")
     assert "Traceback" not in err

@@ -22,7 +22,7 @@ from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
 from tollkeeper.bulk.running import Limits, Running
 from tollkeeper.bulk.shaping import Shape
-from tollkeeper.core.errors import GateError, UpstreamError
+from tollkeeper.core.errors import CallerError, GateError, UpstreamError
 from tollkeeper.core.template import Template
 
 Prompt = str | Mapping[str, Any] | list[Any]
@@ -79,6 +79,7 @@ class Options(TypedDict, total=False):
     """Called with (ended, failed, total) after each prompt; the total is None where the prompts have no length."""
 
 
+_LEAST = {"concurrency": 1, "attempts": 1, "timeout": 0, "rpm": 0, "tpm": 0}
 _decode = msgspec.json.Decoder(Completed).decode
 
 
@@ -123,8 +124,10 @@ class _Handed:
 async def completions(prompts: Iterable[Prompt], **options: Unpack[Options]) -> AsyncIterator[Completed]:
     """Each prompt's answer or error as it comes, in no order. Whoever stops iterating stops the work; close it then.
 
-    Raises TollkeeperError where nothing can be asked at all: a wrong key, a spent quota, no such model.
+    Raises TollkeeperError where nothing can be asked at all: a wrong key, a spent quota, no such model, options that
+    cannot be meant.
     """
+    _refuse_what_cannot_be_meant(prompts, options)
     concurrency, progress = options.get("concurrency", 100), options.get("progress")
     total = len(prompts) if isinstance(prompts, (list, tuple)) else None
     system = options.get("system")
@@ -201,6 +204,20 @@ def run_many(
         return asyncio.run(complete_many(prompts, on_error=on_error, **options))
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(complete_many(prompts, on_error=on_error, **options))).result()
+
+
+def _refuse_what_cannot_be_meant(prompts: object, options: Options) -> None:
+    """Raises CallerError: with no call at a time, say, nothing would ever end."""
+    unknown = options.keys() - Options.__annotations__.keys()
+    if unknown:
+        raise CallerError(f"There is no option {', '.join(sorted(unknown))}.", code="invalid_value")
+    if isinstance(prompts, (str, bytes, Mapping)):
+        raise CallerError("The prompts must be several: a list, not one text or object.", code="invalid_value")
+    for name, value in options.items():
+        least = _LEAST.get(name)
+        if least is not None and isinstance(value, (int, float)) and (value < least or value == 0):
+            wanted = f"{least} at least" if least else "more than 0"
+            raise CallerError(f"{name} must be {wanted}.", code="invalid_value", param=name)
 
 
 def _records(prompts: Iterable[object]) -> Iterator[Record]:

@@ -58,7 +58,7 @@ def batching(app: App, engine: Engine, running: Batching, kind: str, every: floa
 
 @asynccontextmanager
 async def through_gate(url: str, secret: str) -> AsyncIterator[ThroughGate]:
-    """`secret` is a key of that gate's. Raises CallerError where it is empty."""
+    """`secret` is a key of that gate's. Raises CallerError where it is empty, or `url` is no address."""
     if not secret:
         raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", status=401, code="invalid_api_key")
     client = HttpClient(time.monotonic)

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +21,7 @@ from tollkeeper.bulk.part import Part
 from tollkeeper.bulk.records import Record
 from tollkeeper.bulk.running import Limits, Running
 from tollkeeper.bulk.shaping import Shape
-from tollkeeper.core.errors import CallerError
+from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.ids import Clock
 
 Ending = Literal["complete", "some_failed", "stopped", "interrupted"]
@@ -35,7 +36,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What is to be done. `about` is everything that makes its requests what they are, for the fingerprint."""
 
     input: Path | None
-    """None: standard input, which is first copied beside the output."""
+    """None: standard input, which can be read once only."""
+    incoming: BinaryIO | None = None
+    """What a new job is to find in `input`: standard input, which is read again for the output and for a resume."""
     output: Path
     shape: Shape
     about: dict[str, object]
@@ -96,9 +99,9 @@ class Job:
         self.kind = export.kind_of(plan.output, plan.output_format)
         self.at_risk = 0
         self.begun_before = 0
+        """Rows that had ended before this run."""
         self.begun_well = 0
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="part")
-        """Rows that had ended before this run."""
         _refuse_surprises(plan)
         self.journal = Journal(plan.journal)
         try:
@@ -191,9 +194,8 @@ class Job:
         if not plan.resume and not begun and not journal.totals().rows:
             before = {}  # a run that did not come to ask anything
         if not before:
-            repeated = identifiers.repeated(self.records()) if self._has_ids() else []
-            if repeated:
-                raise CallerError(f"Ids are not unique: {'; '.join(repeated)}.", code="duplicate_custom_id")
+            self._keep_incoming()
+            self._refuse_repeated()
             self._note()
             return
         if not plan.resume:
@@ -203,13 +205,19 @@ class Job:
                 status=409,
                 code="job_exists",
             )
-        changed = fingerprint.differences(before, plan.about, plan.input)
+        self._keep_incoming()
+        try:
+            changed = fingerprint.differences(before, plan.about, plan.input)
+        except OSError as error:
+            raise CallerError(f"{plan.input}: {error.strerror}.", code="input_unreadable") from None
         if changed and not plan.force:
             raise CallerError(
                 "This is not the job that was begun:\n  " + "\n  ".join(changed) + "\nWith --force it goes on so.",
                 status=409,
                 code="job_changed",
             )
+        if before.get("input") != fingerprint.input_print(plan.input):
+            self._refuse_repeated()  # what it has grown by may say an id again
         self._note()
         if plan.retry_failed:
             journal.forget_failed()
@@ -221,9 +229,31 @@ class Job:
         values = {name: msgspec.json.encode(value).decode() for name, value in self.plan.about.items()}
         self.journal.note(**values, input=fingerprint.input_print(self.plan.input))
 
-    def _has_ids(self) -> bool:
-        first = next(self.records(), None)
-        return first is not None and isinstance(first.value, dict) and identifiers.NAME in first.value
+    def _keep_incoming(self) -> None:
+        """Copies standard input, whole or not at all: no other job's, and never over one that is under way."""
+        plan = self.plan
+        if plan.incoming is None or plan.input is None or (plan.resume and plan.input.exists()):
+            return
+        temporary = plan.input.with_name(f".{plan.input.name}.tmp")
+        try:
+            with temporary.open("wb") as stream:
+                shutil.copyfileobj(plan.incoming, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(plan.input)
+        except OSError as error:
+            raise GateError(f"{plan.input} cannot be written: {error.strerror}.", code="output_unwritable") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _refuse_repeated(self) -> None:
+        """Raises CallerError where two rows have one id."""
+        plan = self.plan
+        if plan.input is not None and not reading.may_name(plan.input, plan.input_format, identifiers.NAME):
+            return
+        repeated = identifiers.repeated(self.records())
+        if repeated:
+            raise CallerError(f"Ids are not unique: {'; '.join(repeated)}.", code="duplicate_custom_id")
 
 
 def _refuse_surprises(plan: Plan) -> None:

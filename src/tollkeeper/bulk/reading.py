@@ -72,6 +72,26 @@ def count(path: Path, kind: str | None = None) -> int:
     return lines + (last != b"\n")
 
 
+def may_name(path: Path, kind: str | None, column: str) -> bool:
+    """Whether rows of the file may have a column of that name: quick, and of JSON lines by their bytes alone.
+
+    Raises CallerError as `records` does.
+    """
+    if (kind or _SUFFIXES.get(path.suffix.lower())) != "jsonl":
+        first = next((record for record in records(path, kind) if isinstance(record.value, dict)), None)
+        return first is not None and isinstance(first.value, dict) and column in first.value
+    sought, last = msgspec.json.encode(column), b""
+    try:
+        with path.open("rb") as stream:
+            while piece := stream.read(_PIECE):
+                if sought in last + piece:
+                    return True
+                last = piece[-len(sought) :]
+    except OSError as error:
+        raise CallerError(f"{path}: {error.strerror}.", code="input_unreadable") from None
+    return False
+
+
 def json_lines(stream: BinaryIO, wanted: Wanted = every) -> Iterator[Record]:
     """One JSON string or object a line; CRLF, a BOM and a missing last line end do not matter."""
     index = 0

@@ -1,11 +1,12 @@
 """Rows asked through a running gate, or any server that speaks OpenAI's API, over HTTP."""
 
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 from tollkeeper.bulk.running import Answer
 from tollkeeper.bulk.shaping import Request
 from tollkeeper.core.account import Patience
-from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.money import nano_from_usd
 from tollkeeper.core.ports import Outbound
@@ -16,9 +17,13 @@ _LONGEST = 256 * 1024 * 1024
 
 
 class ThroughGate:
-    """Implements `running.Ask`. `url` is the gate's address, with or without /v1."""
+    """Implements `running.Ask`. `url` is the gate's address, with or without /v1; raises CallerError where it is none."""
 
     def __init__(self, outbound: Outbound, url: str, secret: str, *, now: Clock, timeouts: Patience) -> None:
+        if not _is_address(url):
+            raise CallerError(
+                f"A gate's address begins with http:// or https://, not '{url}'.", code="invalid_value", param="gate"
+            )
         self._outbound = outbound
         self._url = url.rstrip("/").removesuffix("/v1") + "/v1/"
         self._headers = [
@@ -53,6 +58,14 @@ class ThroughGate:
             rates=rate_headers.read(answer.headers, self._now()),
             tokens_used=_used(body) if answer.status == 200 else None,
         )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _nano(cost: bytes | None) -> int | None:

@@ -7,9 +7,10 @@ import random
 import shutil
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def run(
         return
     plan, check = _plan(input, output, given)
     if dry_run:
-        uvloop.run(forecasting.foresee(options, plan, given["sample"], gate, key_name))
+        with _kept(plan) as readable:
+            uvloop.run(forecasting.foresee(options, readable, given["sample"], gate, key_name))
         return
     most = _most(given["max_cost"])
     if given["batch"] is not None and gate is not None:
@@ -197,7 +199,7 @@ def _plan(input: Path, output: Path, given: dict[str, Any]) -> tuple[Plan, answe
         parameters=parameters,
         schema=schema,
     )
-    source = _copied(output, given["resume"] or given["retry_failed"]) if str(input) == "-" else input
+    piped = str(input) == "-"
     about = {
         "model": given["model"],
         "endpoint": shape.endpoint,
@@ -209,7 +211,8 @@ def _plan(input: Path, output: Path, given: dict[str, Any]) -> tuple[Plan, answe
         "batch": given["batch"],
     }
     plan = Plan(
-        input=source,
+        input=output.with_name(output.name + ".input") if piped else input,
+        incoming=sys.stdin.buffer if piped else None,
         output=output,
         shape=shape,
         about=about,
@@ -221,7 +224,7 @@ def _plan(input: Path, output: Path, given: dict[str, Any]) -> tuple[Plan, answe
         ),
         rpm=given["rpm"],
         tpm=given["tpm"],
-        input_format=given["input_format"] or ("jsonl" if str(input) == "-" else None),
+        input_format=given["input_format"] or ("jsonl" if piped else None),
         output_format=given["output_format"],
         sample=given["sample"],
         escape=given["escape_formulas"],
@@ -234,13 +237,16 @@ def _plan(input: Path, output: Path, given: dict[str, Any]) -> tuple[Plan, answe
     return plan, check
 
 
-def _copied(output: Path, resume: bool) -> Path:
-    """Standard input, kept beside the output: it is read again for the output, and for a resume."""
-    copy = output.with_name(output.name + ".input")
-    if not (resume and copy.exists()):
-        with copy.open("wb") as stream:
-            shutil.copyfileobj(sys.stdin.buffer, stream)
-    return copy
+@contextmanager
+def _kept(plan: Plan) -> Iterator[Plan]:
+    """The plan, of standard input with a copy that goes when it has been looked at: a job's own stays as it is."""
+    if plan.incoming is None:
+        yield plan
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(plan.incoming, copy)
+        copy.flush()
+        yield msgspec.structs.replace(plan, input=Path(copy.name), incoming=None)
 
 
 def _text(path: Path | None) -> str | None:
@@ -336,4 +342,4 @@ def _summary(options: Common, plan: Plan, outcome: Outcome) -> None:
     )
     click.echo(f"{totals.attempts:,} calls, {usd_from_nano(totals.cost_nano)} USD.")
     if outcome.why is not None:
-        click.echo(f"Stopped: {outcome.why}. Run it again with --resume to go on.")
+        click.echo(f"Stopped: {outcome.why.removesuffix('.')}. Run it again with --resume to go on.")
