@@ -18,11 +18,15 @@ def lines(changes: Iterable[Change]) -> list[str]:
     for change in changes:
         sign = "+" if change.before is None else "-" if change.after is None else "~"
         found.append(f"{sign} {change.kind}/{change.id}")
-        before, after = _text(change.before), _text(change.after)
-        for line in difflib.unified_diff(before, after, lineterm="", n=_CONTEXT):
-            if not line.startswith(("---", "+++", "@@")):
-                found.append(f"    {line}")
+        found += (f"    {line}" for line in _changed(_text(change.before), _text(change.after)))
     return found
+
+
+def _changed(before: list[str], after: list[str]) -> list[str]:
+    if not before or not after:  # whole: there is nothing to compare
+        return [f"-{line}" for line in before] + [f"+{line}" for line in after]
+    compared = difflib.unified_diff(before, after, lineterm="", n=_CONTEXT)
+    return [line for line in compared if not line.startswith(("---", "+++", "@@"))]
 
 
 def _text(value: Mapping[str, Any] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -61,6 +62,7 @@ def _without_secrets(value: Any, within: str, other: Any = None) -> Any:
     return value
 
 
+@lru_cache(1024)
 def _is_secret(name: str, within: str) -> bool:
     plain = name.lower().replace("-", "_")
     return (
