@@ -361,11 +361,12 @@ class DoorProtocol(asyncio.Protocol):
         else:
             if not exchange.complete and not exchange.disconnected:
                 self.abort()
+        finally:  # a callback of the task's would be another turn of the loop for each request
+            if exchange.task is not None:
+                self.server_state.tasks.discard(exchange.task)
+                exchange.task = None
         if exchange.disconnected and self._current is exchange:
             self._current = None
-        if exchange.task is not None:  # a callback of the task's would be another turn of the loop for each request
-            self.server_state.tasks.discard(exchange.task)
-            exchange.task = None
 
     # --- deadlines and refusals -------------------------------------------------------------------------------------
 
