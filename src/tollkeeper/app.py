@@ -353,6 +353,7 @@ class App:
             keys=self.keys,
             handle=self.flow.handle,
             parameters=options.path_parameters,
+            most_proxies=options.most_proxies,
             room=Room(options.counters, options.cache_bytes),
             environment=environment,
             home=self.home,

@@ -50,3 +50,16 @@ def test_a_hashed_value_keeps_its_node_when_another_goes() -> None:
 
     assert min(Counter(before.values()).values()) > 50
     assert all(after[value] == host for value, host in before.items() if host != "n2")
+
+
+def test_a_ring_has_a_bounded_number_of_points_whatever_its_nodes_weigh() -> None:
+    ring = balancing.Ring(nodes(10**9, 1, 10**9))
+
+    assert 65_000 < len(ring._names) < 70_000
+    assert sum(name == "n1:80" for name in ring._names) == 1
+
+
+def test_many_nodes_share_the_points_of_a_ring() -> None:
+    counts = Counter(balancing.Ring(nodes(*[1] * 1000))._names)
+
+    assert (len(counts), set(counts.values())) == (1000, {65})

@@ -1,5 +1,7 @@
 """Which route is found, and how little is looked at for it."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,27 @@ def test_the_higher_priority_is_asked_first_and_the_next_where_it_does_not_fit()
     assert find(router, "/a") == ("low", {})
 
 
+@pytest.mark.parametrize(
+    "path", ["/up//kept/x", "//up/kept/x", "/up%2Fkept%2Fx", "/up/a/..%2Fkept/x", "/up/.%2Fkept/x", "/up/kept%2F/x"]
+)
+def test_no_slash_more_and_no_encoded_one_gets_past_a_route(path: str) -> None:
+    router = Router()
+    router.add(Found("all"), [], ["/up/*"])
+    router.add(Found("kept"), [], ["/up/kept/*"])
+
+    assert find(router, path) == ("kept", {})
+
+
+def test_a_route_may_have_slashes_in_a_row_too() -> None:
+    router = Router()
+    fetching = Found("fetch")
+    router.add(fetching, [], ["/fetch/https://*"])
+
+    assert find(router, "/fetch/https://example.com/") == ("fetch", {})
+    router.remove(fetching, [], ["/fetch/https://*"])
+    assert find(router, "/fetch/https://example.com/") is None
+
+
 def test_parameters_stand_for_one_segment() -> None:
     router = Router(parameters=True)
     router.add(Found("user"), [], ["/users/:id"])
@@ -95,7 +118,9 @@ def test_a_route_that_is_taken_out_is_found_no_more() -> None:
     assert find(router, "/y/1", "c.b.com") is None
 
 
-_PIECES = st.lists(st.sampled_from(["/", "a", "b", "ab", "é"]), max_size=6).map("".join)
+_PIECES = st.lists(st.sampled_from(["/", "a", "b", "ab", "é"]), max_size=6).map(
+    lambda parts: re.sub("//+", "/", "".join(parts)).removeprefix("/")
+)
 
 
 @given(st.sets(_PIECES), st.sets(_PIECES), _PIECES)

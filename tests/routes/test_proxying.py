@@ -17,6 +17,7 @@ from kit.gate import GateProcess, request, running_gate
 from kit.raw import RawClient
 from kit.scripted import Connection, Request, ScriptedUpstream, json_answer
 from kit.tls import TlsUpstream, certificate
+from tollkeeper.upstream.nodes import Allowed
 
 CONFIG = """
 [routing]
@@ -236,6 +237,42 @@ def test_sockets_are_not_left_open(gate_with_routes: GateProcess) -> None:
     status, _, body = request("GET", route(gate_with_routes, "/refused", {f"127.0.0.1:{port}": 1}), {})
 
     assert (status, json.loads(body)["code"]) == (502, "upstream_refused")
+
+
+def test_a_route_that_leads_back_to_the_gate_comes_to_an_end(gate_with_routes: GateProcess) -> None:
+    url = route(gate_with_routes, "/round", {f"127.0.0.1:{gate_with_routes.port}": 1})
+
+    status, _, body = request("GET", url, {})
+
+    assert (status, json.loads(body)["code"]) == (508, "loop_detected")
+
+
+@pytest.mark.parametrize("name", ["x_consumer_username", "X-Consumer_Username", "x_real_ip", "x-forwarded_for"])
+def test_no_client_tells_by_another_spelling_who_it_is(gate_with_routes: GateProcess, name: str) -> None:
+    with ScriptedUpstream(json_answer(200, {})) as up:
+        url = route(gate_with_routes, "/spelt", {f"127.0.0.1:{up.port}": 1})
+        status, _, _ = request("GET", url, {name: "admin", "x_own": "kept"})
+
+    assert status == 200
+    assert "admin" not in up.requests[0].headers.values()
+    assert up.requests[0].headers["x_own"] == "kept"
+
+
+@pytest.mark.parametrize(
+    "host", ["a b:80", "ho\nst:80", "user@127.0.0.1:80", "127.0.0.1/x:80", "bücher.example", ":80"]
+)
+def test_a_node_that_is_no_host_is_refused(gate_with_routes: GateProcess, host: str) -> None:
+    value = {"uri": "/none", "upstream": {"nodes": {host: 1}}}
+
+    status, _, body = gate_with_routes.operator("PUT", "/apisix/admin/routes/none", value)
+
+    assert (status, json.loads(body)["error_msg"].partition(":")[0].partition(" '")[0]) == (400, "invalid node")
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::a9fe:a9fe", "::169.254.169.254", "2002:a9fe:a9fe::", "::ffff:10.0.0.1"])
+def test_no_address_leads_to_a_private_one_behind_it(address: str) -> None:
+    assert not Allowed()(address)
+    assert Allowed(["169.254.0.0/16", "10.0.0.0/8"])(address)
 
 
 def test_an_answer_is_dated_once(gate_with_routes: GateProcess) -> None:

@@ -24,6 +24,9 @@ GRAPHQL = exchange("/graphql", "POST", body=b'{"query":"query getRepo { owner { 
         (exchange(host="A.com:80"), "host", "a.com"),
         (exchange("/a", query="b=1"), "request_uri", "/a?b=1"),
         (exchange(), "no_such", None),
+        (exchange(cookie='odd={"a":[1]}; b[]=x; c="d"; e=f=g'), "cookie_c", "d"),
+        (exchange(cookie='odd={"a":[1]}; b[]=x; c="d"; e=f=g'), "cookie_e", "f=g"),
+        (exchange(cookie="a; b=1"), "cookie_a", None),
     ],
 )
 def test_a_variable_has_its_value(asked: object, name: str, value: str | None) -> None:

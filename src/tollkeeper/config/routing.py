@@ -30,7 +30,8 @@ class RoutingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     proposals: Bounds = Bounds()
     read_body: Positive = 64 * 1024 * 1024
     """Bytes of a body that plugins may read as a whole; 413."""
-
+    most_proxies: Positive = 32
+    """By x-forwarded-for; a request that came through so many is not sent on."""
     counters: Positive = 100_000
     """Keys that each limit counts at one time; the one used longest ago is forgotten first."""
     cache_bytes: Positive = 128 * 1024 * 1024

@@ -38,6 +38,7 @@ class Routes:
         keys: Keys,
         handle: Handler,
         parameters: bool,
+        most_proxies: int,
         room: Room,
         environment: Mapping[str, str],
         home: Path,
@@ -53,7 +54,7 @@ class Routes:
         """What plugins have in common; see `Surroundings.shared`."""
         self.table = Table(registry, random, monotonic, environment, parameters=parameters)
         self.checks = Checks(hops, say)
-        self.pipeline = Pipeline(self.table, Proxy(hops, self.checks, monotonic), self._trouble)
+        self.pipeline = Pipeline(self.table, Proxy(hops, self.checks, monotonic, most_proxies), self._trouble)
         self.administration = Administration(store, Checker(registry, allowed), now, self.table.put, self.table.remove)
         self._say = say
         self.table.gate = Surroundings(

@@ -5,19 +5,20 @@ from urllib.parse import parse_qsl, urlencode
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
 
-_TOLD = (b"x-consumer-username", b"x-credential-identifier", b"x-consumer-custom-id")
+TOLD = (b"x-consumer-username", b"x-credential-identifier", b"x-consumer-custom-id")
+"""The headers that tell an upstream who it is: name, credential, and the consumer's label custom_id."""
 
 
 def as_consumer(exchange: Exchange, consumer: Consumer) -> None:
     """From here on the exchange is this consumer's; the upstream is told, whatever the client said of itself."""
     exchange.consumer = consumer
     headers = exchange.request.headers
-    headers.remove(*_TOLD)
-    headers.add(_TOLD[0], consumer.name.encode("latin-1", "replace"))
+    headers.remove(*TOLD)
+    headers.add(TOLD[0], consumer.name.encode("latin-1", "replace"))
     if consumer.credential_id is not None:
-        headers.add(_TOLD[1], consumer.credential_id.encode("latin-1", "replace"))
+        headers.add(TOLD[1], consumer.credential_id.encode("latin-1", "replace"))
     if consumer.custom_id is not None:
-        headers.add(_TOLD[2], consumer.custom_id.encode("latin-1", "replace"))
+        headers.add(TOLD[2], consumer.custom_id.encode("latin-1", "replace"))
 
 
 def withhold(exchange: Exchange) -> None:

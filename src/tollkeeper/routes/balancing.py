@@ -10,7 +10,9 @@ from tollkeeper.routes.nodes import Node
 Pick = Callable[[Sequence[Node], str], Node]
 """(nodes that may be chosen, never none; the value that is hashed) -> one of them."""
 _POINTS = 160
-"""On the ring for each unit of weight, as in Ketama."""
+"""On the ring for the lightest node, and for others by their weight, as in Ketama."""
+_MOST_POINTS = 1 << 16
+"""On a ring: more take long to make, and hold everybody up meanwhile. Beyond, each node has its share of so many."""
 
 
 def round_robin(nodes: Sequence[Node], _: str) -> Node:
@@ -51,9 +53,14 @@ class Ring:
     """Consistent hashing: a value stays with its node while that is there, and only its values move when it is not."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
+        lightest = min((node.weight for node in nodes if node.weight), default=1)
+        counts = [_POINTS * node.weight // lightest for node in nodes]
+        total = sum(counts)
+        if total > _MOST_POINTS:
+            counts = [max(count * _MOST_POINTS // total, min(count, 1)) for count in counts]
         points = []
-        for node in nodes:
-            for count in range(_POINTS * node.weight // max(1, _divisor(nodes))):
+        for node, most in zip(nodes, counts, strict=True):
+            for count in range(most):
                 points.append((_hash(f"{node.name}-{count}"), node.name))
         points.sort()
         self._hashes = [at for at, _ in points]
@@ -67,11 +74,6 @@ class Ring:
             if found is not None:
                 return found
         return nodes[0]
-
-
-def _divisor(nodes: Sequence[Node]) -> int:
-    """Heavy weights need no more points than light ones in proportion: the smallest has `_POINTS`."""
-    return min((node.weight for node in nodes if node.weight), default=1)
 
 
 def _hash(value: str) -> int:

@@ -1,6 +1,7 @@
 """Whether a resource can be what it is to become: its schema, its plugins, what it refers to, what refers to it."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from tollkeeper.routes.registry import Invalid, Registry
 from tollkeeper.routes.resource_schemas import CALLED, SCHEMAS
 
 Value = Mapping[str, Any]
+_HOST = re.compile(r"[0-9A-Za-z._:-]+")
 
 
 class View(Protocol):
@@ -128,7 +130,7 @@ class Checker:
 
 
 def check_nodes(value: Value, allowed: Callable[[str], bool]) -> None:
-    """Raises Invalid where a node of an upstream has an address that is not allowed."""
+    """Raises Invalid where a node of an upstream is no host, or has an address that is not allowed."""
     nodes = value.get("nodes") or {}
     hosts = nodes if isinstance(nodes, dict) else [each["host"] for each in nodes]
     for host in hosts:
@@ -136,6 +138,10 @@ def check_nodes(value: Value, allowed: Callable[[str], bool]) -> None:
             name, _ = split(host)
         except ValueError as error:
             raise Invalid(str(error)) from None
+        if _HOST.fullmatch(name) is None:
+            raise Invalid(
+                f"invalid node {host!r}: a host is a name of letters, digits, '-', '_' and '.', or an address"
+            )
         try:
             ipaddress.ip_address(name)
         except ValueError:

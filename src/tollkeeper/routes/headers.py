@@ -1,5 +1,8 @@
 """The headers of a request or an answer, to be read and changed: names in lower case, in the order in which they came."""
 
+from collections.abc import Iterator
+from itertools import product
+
 
 class Headers:
     """A list of (name, value); several may have one name. All of it is bytes."""
@@ -57,6 +60,15 @@ class Headers:
         self._indexed = self.items
         self._size = len(self.items)
         return self._first
+
+
+def spelt_otherwise(*names: bytes) -> Iterator[bytes]:
+    """These names with underscores for some or all of their dashes."""
+    for name in names:
+        first, *rest = name.split(b"-")
+        for marks in product((b"-", b"_"), repeat=len(rest)):
+            if b"_" in marks:
+                yield first + b"".join(mark + part for mark, part in zip(marks, rest, strict=True))
 
 
 def _checked(name: bytes, value: bytes) -> bytes:

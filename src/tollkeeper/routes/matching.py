@@ -95,7 +95,7 @@ class Router:
     def add(self, route: Matchable, hosts: list[str], paths: list[str]) -> None:
         """Puts a route in at every host ([]: any) and path."""
         for host in self._hosts_of(hosts, create=True):
-            for path in paths:
+            for path in map(plain, paths):
                 place = self._place(host, path, create=True)
                 assert place is not None
                 place.add(route)
@@ -103,7 +103,7 @@ class Router:
     def remove(self, route: Matchable, hosts: list[str], paths: list[str]) -> None:
         """Takes it out of where it was added."""
         for host in self._hosts_of(hosts, create=False):
-            for path in paths:
+            for path in map(plain, paths):
                 place = self._place(host, path, create=False)
                 if place is not None:
                     place.routes = [each for each in place.routes if each is not route]
@@ -112,6 +112,7 @@ class Router:
 
     def find(self, exchange: "Exchange", host: str, path: str) -> "tuple[Matchable, dict[str, str]] | None":
         """The route, and what stood at its parameters."""
+        path = plain(path)
         for level in self._levels(host):
             place = level.exact.get(path)
             if place is not None:
@@ -215,6 +216,24 @@ class Router:
                 at = at.literal.setdefault(part, _Segments())
         index = at.rest if open_ended else at.exact
         return index.setdefault(tuple(names), _Place()) if create else index.get(tuple(names))
+
+
+def plain(path: str) -> str:
+    """The path that upstreams may take this one for: an encoded slash is one, and several are one (as nginx has it).
+
+    What is sent to them stays as it is; but a route that keeps somebody out is not got past by a slash more.
+    """
+    if "//" not in path and "%2F" not in path:
+        return path
+    kept: list[str] = []
+    parts = path.replace("%2F", "/").split("/")
+    for part in parts:
+        if part == "..":
+            del kept[-1:]
+        elif part and part != ".":
+            kept.append(part)
+    ended = "/" if kept and parts[-1] in ("", ".", "..") else ""
+    return "/" + "/".join(kept) + ended
 
 
 def _walk(

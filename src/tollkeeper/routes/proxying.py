@@ -7,12 +7,12 @@ from typing import Protocol
 from urllib.parse import quote
 
 from tollkeeper.core.account import Patience
-from tollkeeper.core.errors import GateError, TollkeeperError, UpstreamError
+from tollkeeper.core.errors import CallerError, GateError, TollkeeperError, UpstreamError
 from tollkeeper.core.hops import Hops
 from tollkeeper.core.ports import Duplex, Sent
-from tollkeeper.routes.authentication import withhold
+from tollkeeper.routes.authentication import TOLD, withhold
 from tollkeeper.routes.exchange import Exchange, Request, Response
-from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.headers import Headers, spelt_otherwise
 from tollkeeper.routes.nodes import Node
 from tollkeeper.routes.upstreams import Upstream
 
@@ -21,9 +21,14 @@ _THIS_HOP = frozenset(
         *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te"),
         *(b"trailer", b"transfer-encoding", b"upgrade", b"expect", b"host", b"content-length"),
         *(b"x-real-ip", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"),
+        *spelt_otherwise(b"x-real-ip", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"),
+        *spelt_otherwise(b"x-forwarded-port", *TOLD),
     )
 )
-"""What is not passed on as it came: for one connection only (RFC 9110, 7.6.1), or written by us."""
+"""What is not passed on as it came: for one connection only (RFC 9110, 7.6.1), or written by us.
+
+Upstreams that speak CGI or WSGI take `x_real_ip` for `x-real-ip`, so what is spelt so is not passed on either.
+"""
 _ANSWER_OF_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"upgrade")
 ) | {b"transfer-encoding", b"date"}
@@ -51,10 +56,13 @@ class Watcher(Protocol):
 class Proxy:
     """Sends requests to upstreams."""
 
-    def __init__(self, hops: Hops, watcher: Watcher, monotonic: Callable[[], float]) -> None:
+    def __init__(self, hops: Hops, watcher: Watcher, monotonic: Callable[[], float], most_proxies: int) -> None:
+        """A request that came through so many proxies (by x-forwarded-for) is not sent on: a route that leads back to
+        the gate would go round until all connections are used up."""
         self._hops = hops
         self._watcher = watcher
         self._monotonic = monotonic
+        self._most_proxies = most_proxies
 
     async def serve(self, exchange: Exchange, upstream: Upstream, timeouts: Patience | None) -> Response:
         """The upstream's answer, its body still coming in where it did not come at once.
@@ -107,7 +115,11 @@ class Proxy:
             exchange.node = node.name
             exchange.tries += 1
             host = upstream.host_for(node, exchange)
-            headers = [each for each in _headers(exchange.request, b"") if not each[0].startswith(b"sec-websocket-")]
+            headers = [
+                each
+                for each in _headers(exchange.request, b"", self._most_proxies)
+                if not each[0].startswith(b"sec-websocket-")
+            ]
             offered = exchange.request.headers.get(b"sec-websocket-protocol") or b""
             subprotocols = [each.strip() for each in offered.decode("latin-1").split(",") if each.strip()]
             seconds = (timeouts or upstream.timeouts).connect
@@ -132,7 +144,7 @@ class Proxy:
         request = exchange.request
         host = upstream.host_for(node, exchange)
         body = request.body
-        headers = _headers(request, body)
+        headers = _headers(request, body, self._most_proxies)
         sent_at = self._monotonic()
         sent = await self._hops.send_to(
             upstream.hop_to(node, host), host, request.method.encode("ascii"), target(request), headers, body, timeouts
@@ -197,13 +209,20 @@ def target(request: Request) -> bytes:
     return path + b"?" + query
 
 
-def _headers(request: Request, body: bytes | AsyncIterator[bytes]) -> list[tuple[bytes, bytes]]:
+def _headers(request: Request, body: bytes | AsyncIterator[bytes], most_proxies: int) -> list[tuple[bytes, bytes]]:
     given = request.headers
     headers = [header for header in given.items if header[0] not in _THIS_HOP]
     client, told = _told_of(request.client, request.scheme, request.server[1])
     headers += told
     headers.append((b"x-forwarded-host", given.get(b"host") or b""))
-    headers.append((b"x-forwarded-for", b", ".join((*given.all(b"x-forwarded-for"), client))))
+    way = b", ".join((*given.all(b"x-forwarded-for"), client))
+    if way.count(b",") >= most_proxies:
+        raise CallerError(
+            f"This request has come through {most_proxies} proxies or more: it seems to go round in circles.",
+            status=508,
+            code="loop_detected",
+        )
+    headers.append((b"x-forwarded-for", way))
     if request.length is not None and not isinstance(body, bytes):
         headers.append((b"content-length", b"%d" % request.length))
     return headers
@@ -229,4 +248,5 @@ def _repeatable(request: Request, error: TollkeeperError) -> bool:
 
 def refused(error: TollkeeperError) -> Response:
     """What the client is told where the gate itself answers: APISIX's form, our words."""
-    return Response.json(error.status, {"error_msg": error.message, "code": error.code}, *error.headers)
+    words = error.message.replace("The provider", "The upstream", 1)
+    return Response.json(error.status, {"error_msg": words, "code": error.code}, *error.headers)

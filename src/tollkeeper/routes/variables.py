@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -59,14 +58,13 @@ def _sent_header(exchange: "Exchange", name: str) -> str | None:
 
 
 def _cookie(exchange: "Exchange", name: str) -> str | None:
-    given = exchange.request.headers.get(b"cookie")
-    if given is None:
-        return None
-    try:
-        found = SimpleCookie(given.decode("latin-1")).get(name)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+    # Not http.cookies: with one cookie that is not as it likes them, it finds none of those after it.
+    for pair in (exchange.request.headers.get(b"cookie") or b"").decode("latin-1").split(";"):
+        each, equals, value = pair.partition("=")
+        if equals and each.strip() == name:
+            value = value.strip()
+            return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+    return None
 
 
 def _posted(exchange: "Exchange", name: str) -> str | None:

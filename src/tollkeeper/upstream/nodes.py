@@ -27,6 +27,8 @@ from tollkeeper.upstream.connection import Answer, Connection
 from tollkeeper.upstream.sockets import LARGEST, UpstreamSocket, opened
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_V4_BEHIND = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+"""IPv6 addresses that stand for the IPv4 one in their last four bytes: NAT64 (RFC 6052), compatible ones (RFC 4291)."""
 
 
 class Allowed:
@@ -36,8 +38,10 @@ class Allowed:
         self.networks = [ipaddress.ip_network(network, strict=False) for network in networks]
 
     def __call__(self, address: str) -> bool:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        found: Address = ipaddress.ip_address(address.partition("%")[0])
         inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+        if inner is None and int(found) > 1 and any(found in network for network in _V4_BEHIND):
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             found = inner
         if any(found in network for network in self.networks):
