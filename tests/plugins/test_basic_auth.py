@@ -37,3 +37,8 @@ def test_an_anonymous_consumer_stands_in(site: Site) -> None:
     anonymous = site.consumer({})
     told = site.told(site.route({"basic-auth": {"anonymous_consumer": anonymous}}))
     assert told["headers"]["x-consumer-username"] == anonymous
+
+
+def test_a_realm_stays_between_its_quotes(site: Site) -> None:
+    headers = site.ask(site.route({"basic-auth": {"realm": 'a"\\\r\nx-own: b'}}))[1]
+    assert (headers["www-authenticate"], "x-own" in headers) == ('Basic realm="ax-own: b"', False)

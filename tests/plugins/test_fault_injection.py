@@ -26,3 +26,9 @@ def test_a_share_of_none_and_of_all(site: Site) -> None:
 def test_a_delay_lets_the_request_pass(site: Site) -> None:
     assert site.ask(site.route({"fault-injection": {"delay": {"duration": 0.01}}}))[0] == 200
     site.refused({"fault-injection": {}})
+
+
+def test_a_line_break_of_a_client_ends_no_header(site: Site) -> None:
+    abort = {"http_status": 418, "headers": {"x-said": "$arg_what"}}
+    status, headers, _ = site.ask(site.route({"fault-injection": {"abort": abort}}) + "?what=a%0d%0ax-own:b")
+    assert (status, headers["x-said"], "x-own" in headers) == (418, "ax-own:b", False)

@@ -1,9 +1,11 @@
 """forward-auth against a small server that decides."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from kit.gate import request
 from kit.routed import Site
 from kit.scripted import Connection, Request, ScriptedUpstream
 
@@ -32,6 +34,8 @@ def test_what_it_lets_pass_reaches_the_upstream_with_what_it_says(site: Site, au
         "upstream_headers": ["X-User", "X-Saw", "X-Missing"],
     }
     path = site.route({"forward-auth": conf})
+    odd = request("GET", f"{site.gate.url}{path}/a%3Fb%20c?d=%3F", {"authorization": "right", "x_user": "root"})
+    assert (json.loads(odd[2])["headers"]["x-saw"], b"root" in odd[2]) == (f"GET {path}/a%3Fb%20c?d=%3F", False)
     headers = site.told(path + "?a=1", "PUT", {}, authorization="right", x_user="root", x_missing="forged")["headers"]
     assert (headers["x-user"], headers["x-saw"]) == ("ada", f"PUT {path}?a=1")
     assert "x-missing" not in headers

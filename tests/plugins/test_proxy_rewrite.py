@@ -38,3 +38,14 @@ def test_what_a_client_sends_is_never_filled_or_split(site: Site) -> None:
 def test_patterns_come_in_pairs(site: Site) -> None:
     words = site.refused({"proxy-rewrite": {"regex_uri": ["a", "b", "c"]}})
     assert words.endswith("The length of regex_uri should be an even number")
+
+
+def test_another_method_upstream_changes_nothing_in_how_the_client_is_answered(site: Site) -> None:
+    path = site.route({"proxy-rewrite": {"method": "HEAD"}})
+    status, headers, body = site.ask(path)
+    assert (status, headers["content-length"], body) == (200, "0", b"")
+    assert site.upstream.requests[-1].method == "HEAD"
+    path = site.route({"proxy-rewrite": {"method": "POST"}})
+    status, headers, body = site.ask(path, "HEAD")
+    assert (status, int(headers["content-length"]) > 0, body) == (200, True, b"")
+    assert site.upstream.requests[-1].method == "POST"

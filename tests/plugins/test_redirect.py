@@ -30,6 +30,7 @@ def test_a_pattern_over_the_path_and_the_query_appended(site: Site) -> None:
 def test_to_https_with_the_status_that_keeps_the_method(site: Site) -> None:
     path = site.route({"redirect": {"http_to_https": True}})
     assert ask(site, path + "?a=1", host="site.example") == (301, f"https://site.example{path}?a=1")
+    assert ask(site, path + "/a%3Fb%20c?d=%3F", host="a.b") == (301, f"https://a.b{path}/a%3Fb%20c?d=%3F")
     assert ask(site, path, "POST", host="site.example")[0] == 308
     assert ask(site, path, x_forwarded_proto="https")[0] == 200
 
@@ -37,3 +38,8 @@ def test_to_https_with_the_status_that_keeps_the_method(site: Site) -> None:
 def test_a_line_break_in_a_value_does_not_reach_the_header(site: Site) -> None:
     path = site.route({"redirect": {"uri": "/to/$arg_next"}})
     assert ask(site, path + "?next=a%0d%0aset-cookie:%20b=1") == (302, "/to/a%0D%0Aset-cookie:%20b=1")
+
+
+def test_a_path_that_is_no_text_is_passed_on(site: Site) -> None:
+    path = site.route({"redirect": {"regex_uri": ["/r\\d+/(.*)", "/to/$1"]}})
+    assert ask(site, path + "/a%ff%00") == (302, "/to/a%FF%00")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.headers import Headers, as_name, grouped, spelt_otherwise, written
 
 
 def test_several_values_keep_their_order_until_one_takes_their_place() -> None:
@@ -17,3 +17,17 @@ def test_several_values_keep_their_order_until_one_takes_their_place() -> None:
 def test_nothing_breaks_out_of_a_header(name: bytes, value: bytes) -> None:
     with pytest.raises(ValueError, match="line break"):
         Headers().add(name, value)
+
+
+def test_names_are_spelt_in_every_way_a_server_may_take_for_the_same() -> None:
+    assert sorted(spelt_otherwise(b"x-a-b", b"host")) == [b"x-a_b", b"x_a-b", b"x_a_b"]
+
+
+def test_what_others_say_is_made_fit_for_a_header() -> None:
+    assert written("a\r\n\0b: é☃") == "ab: é?".encode("latin-1")
+    assert as_name("X-a b\n:é") == b"x-a-b---"
+
+
+def test_names_alone_are_to_be_set() -> None:
+    assert grouped({"set": {"a": "b"}, "remove": ["c"]}) == {"set": {"a": "b"}, "remove": ["c"]}
+    assert grouped({"set": "b"}) == {"set": {"set": "b"}}

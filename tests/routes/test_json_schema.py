@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tollkeeper.routes.json_schema import with_defaults, wrong
+from tollkeeper.routes.json_schema import check_schema, with_defaults, wrong
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,11 @@ from tollkeeper.routes.json_schema import with_defaults, wrong
         ({"a": 1}, {"not": {"required": ["a"]}}, "value wasn't supposed to match schema"),
         (1, {"if": {"type": "number"}, "then": {"minimum": 2}}, "then clause did not match"),
         (1, {"allOf": [{}, {"minimum": 2}]}, "allOf 2 failed: expected 1 to be at least 2"),
+        ("a\n", {"pattern": "^a$|^b$"}, 'failed to match pattern "^a$|^b$" with "a\n"'),
+        ("a$", {"pattern": r"^(a|a\$)$"}, None),
+        ([1, True, 0, False], {"uniqueItems": True}, None),
+        ([{"a": [1]}, {"a": [1]}], {"uniqueItems": True}, "expected unique items but items 1 and 2 are equal"),
+        (list(range(200_000)), {"uniqueItems": True}, None),
         (1.0, {"type": "integer"}, None),
         (True, {"type": "integer"}, "wrong type: expected integer, got boolean"),
     ],
@@ -59,3 +64,17 @@ def test_what_is_left_out_has_its_default_and_the_value_stays_as_it_was() -> Non
 
     assert with_defaults(given, schema) == {"a": 1, "b": {"c": 2}, "d": {}}
     assert given == {"b": {}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        *({"minimum": "x"}, {"required": [1]}, {"multipleOf": 0}, {"type": 1}, {"pattern": "("}, {"items": "x"}),
+        *({"additionalProperties": {"minItems": []}}, {"dependencies": {"a": 1}}, {"items": [1]}, {"properties": []}),
+        *({"exclusiveMinimum": True}, {"anyOf": [1]}, {"not": 1}, {"properties": {"a": {"enum": 1}}}),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_found_out_before(schema: Any) -> None:
+    with pytest.raises(ValueError, match="invalid schema at body"):
+        check_schema(schema, "body")
+    check_schema({"properties": {"a": True}, "dependencies": {"a": ["b"]}, "items": [{}], "type": ["null"]}, "body")

@@ -64,3 +64,36 @@ def test_all_are_listed_the_highest_priority_first() -> None:
     found = list(Registry(plugins).all().values())
 
     assert [plugin.priority for plugin in found] == sorted((plugin.priority for plugin in found), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "conf"),
+    [
+        ("request-id", {"header_name": "x\ny"}),
+        ("csrf", {"key": "k", "name": "a: b"}),
+        ("fault-injection", {"abort": {"http_status": 500, "headers": {"é": "x"}}}),
+        ("mocking", {"response_example": "x", "response_headers": {"a b": "x"}}),
+        ("response-rewrite", {"headers": {"Transfer-Encoding": "chunked"}}),
+        ("response-rewrite", {"headers": {"add": ["connection: x"]}}),
+        ("proxy-rewrite", {"headers": {"set": {"x\ry": "x"}}}),
+        ("proxy-rewrite", {"headers": {"Upgrade": "h2c"}}),
+        (
+            "api-breaker",
+            {
+                "break_response_code": 500,
+                "break_response_body": "",
+                "break_response_headers": [{"key": "a b", "value": "1"}],
+            },
+        ),
+        ("forward-auth", {"uri": "http://a.com/", "upstream_headers": ["a b"]}),
+        ("limit-count", {"rules": [{"count": 1, "time_window": 1, "key": "uri", "header_prefix": "a\nb"}]}),
+    ],
+)
+def test_what_is_no_header_s_name_or_is_the_connection_s_is_refused(name: str, conf: dict[str, object]) -> None:
+    with pytest.raises(Invalid, match=r"header|pattern"):
+        Registry(plugins).check({name: conf}, lambda name: ())
+
+
+def test_no_mock_keeps_a_client_waiting_for_another_answer() -> None:
+    with pytest.raises(Invalid, match="response_status must be 200 or more"):
+        Registry(plugins).check({"mocking": {"response_example": "x", "response_status": 100}}, lambda name: ())

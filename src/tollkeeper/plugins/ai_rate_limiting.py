@@ -13,6 +13,7 @@ from tollkeeper.core.counters import Windows
 from tollkeeper.core.events import Event
 from tollkeeper.routes import cost_expressions, redis_policy
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import as_name
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.limit_keys import NUMBER, REJECTION, RULES, names_any, number_of, rejected
 from tollkeeper.routes.model_work import ON_END, Choice
@@ -203,4 +204,4 @@ class AiRateLimiting(Plugin):
 
 def _headers(limit: _Limit, left: int, reset: float) -> Iterable[tuple[bytes, bytes]]:
     for what, value in (("Limit", limit.most), ("Remaining", max(left, 0)), ("Reset", math.ceil(reset))):
-        yield f"x-{limit.headers.format(what)}".lower().encode("latin-1", "replace"), b"%d" % value
+        yield as_name(f"x-{limit.headers.replace('{}', what)}"), b"%d" % value

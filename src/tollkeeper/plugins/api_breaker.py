@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from tollkeeper.core.breaker import Breaker
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.headers import Headers, check_names, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
@@ -68,6 +68,7 @@ class ApiBreaker(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         if "break_response_headers" in conf and "break_response_body" not in conf:
             raise ValueError("can not set break_response_headers without break_response_body")
+        check_names(each["key"] for each in conf.get("break_response_headers", ()))
 
     def prepare(self) -> None:
         conf = self.conf
@@ -81,8 +82,7 @@ class ApiBreaker(Plugin):
             return None
         headers = Headers()
         for each in self.conf.get("break_response_headers", ()):
-            value = filled(each["value"], exchange).encode("latin-1", "replace")
-            headers.set(each["key"].encode("latin-1", "replace"), value)
+            headers.set(each["key"].encode(), written(filled(each["value"], exchange)))
         body = self.conf.get("break_response_body", "")
         return Response(self.conf["break_response_code"], body.encode(), headers)
 

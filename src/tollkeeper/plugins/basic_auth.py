@@ -5,7 +5,7 @@ import binascii
 import hmac
 from typing import ClassVar
 
-from tollkeeper.routes.authentication import as_consumer, unauthorised
+from tollkeeper.routes.authentication import as_consumer, challenge, unauthorised
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Plugin
@@ -32,8 +32,7 @@ class BasicAuth(Plugin):
     }
 
     def prepare(self) -> None:
-        realm = self.conf["realm"].replace('"', "")
-        self._challenge = f'Basic realm="{realm}"'.encode("latin-1", "replace")
+        self._challenge = challenge("Basic", self.conf["realm"])
 
     def rewrite(self, exchange: Exchange) -> Response | None:
         given = exchange.request.headers.get(b"authorization")

@@ -4,14 +4,16 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Iterable
 from email.utils import formatdate
 from typing import ClassVar
 
 import msgspec
 
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import check_names
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.plugin import Plugin
+from tollkeeper.routes.plugin import Conf, Plugin
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -36,6 +38,10 @@ class Csrf(Plugin):
         },
         "required": ["key"],
     }
+
+    @classmethod
+    def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        check_names([conf["name"]])
 
     def access(self, exchange: Exchange) -> Response | None:
         if exchange.request.method in _SAFE:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.expressions import BadExpression, compiled
-from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.headers import Headers, check_names, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
@@ -51,6 +51,7 @@ class FaultInjection(Plugin):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        check_names(conf.get("abort", {}).get("headers", ()))
         for name in ("abort", "delay"):
             for rules in conf.get(name, {}).get("vars", ()):
                 try:
@@ -70,10 +71,9 @@ class FaultInjection(Plugin):
         if abort is not None and self._hit("abort", abort, exchange):
             headers = Headers()
             for name, value in abort.get("headers", {}).items():
-                headers.set(
-                    name.encode("latin-1", "replace"), filled(str(value), exchange).encode("latin-1", "replace")
-                )
-            return Response(abort["http_status"], filled(abort.get("body", ""), exchange).encode(), headers)
+                headers.set(name.encode(), written(filled(str(value), exchange)))
+            body = filled(abort.get("body", ""), exchange).encode("utf-8", "surrogateescape")
+            return Response(abort["http_status"], body, headers)
         return None
 
     def _hit(self, name: str, fault: dict[str, Any], exchange: Exchange) -> bool:

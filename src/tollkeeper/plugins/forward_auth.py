@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.routes.asking import ask
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.headers import Headers, check_names, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.proxying import encoded
 from tollkeeper.routes.variables import filled
 
 _NAMES: Schema = {"type": "array", "items": {"type": "string"}, "default": []}
@@ -46,6 +47,8 @@ class ForwardAuth(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         if not urlsplit(conf["uri"]).hostname:
             raise ValueError(f"uri has no host: {conf['uri']}")
+        for field in ("request_headers", "upstream_headers", "client_headers", "extra_headers"):
+            check_names(conf.get(field, ()))
 
     async def access(self, exchange: Exchange) -> Response | None:
         request, conf = exchange.request, self.conf
@@ -53,7 +56,7 @@ class ForwardAuth(Plugin):
             (b"x-forwarded-proto", request.scheme.encode("ascii")),
             (b"x-forwarded-method", request.method.encode("ascii", "replace")),
             (b"x-forwarded-host", request.headers.get(b"host") or b""),
-            (b"x-forwarded-uri", request.arrived.encode("latin-1", "replace")),
+            (b"x-forwarded-uri", encoded(*request.came)),
             (b"x-forwarded-for", request.client.encode("latin-1", "replace")),
         ]
         body = b""
@@ -61,11 +64,11 @@ class ForwardAuth(Plugin):
             body = await request.read(conf["max_req_body_bytes"])
             headers += [(name, each) for name in (b"content-type",) for each in request.headers.all(name)]
         for name in conf["request_headers"]:
-            wanted = name.lower().encode("latin-1", "replace")
+            wanted = name.lower().encode()
             headers += [(wanted, each) for each in request.headers.all(wanted)]
         extra = Headers()
         for name, value in conf.get("extra_headers", {}).items():
-            extra.set(name.encode("latin-1", "replace"), filled(str(value), exchange).encode("latin-1", "replace"))
+            extra.set(name.encode(), written(filled(str(value), exchange)))
         headers += extra.items
         try:
             status, told, said = await ask(
@@ -78,14 +81,14 @@ class ForwardAuth(Plugin):
         if status >= 300:
             shown = Headers()
             for name in conf["client_headers"]:
-                wanted = name.lower().encode("latin-1", "replace")
+                wanted = name.lower().encode()
                 for value in answer.all(wanted):
                     shown.add(wanted, value)
             return Response(status, said, shown)
         for name in conf["upstream_headers"]:
-            wanted = name.lower().encode("latin-1", "replace")
+            wanted = name.lower().encode()
             # What the client sent under this name must not pass for what the other server says.
-            request.headers.remove(wanted)
+            request.headers.disown(wanted)
             for value in answer.all(wanted):
                 request.headers.add(wanted, value)
         return None

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from tollkeeper.core import signed_tokens
 from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken
-from tollkeeper.routes.authentication import as_consumer, unauthorised
+from tollkeeper.routes.authentication import as_consumer, challenge, unauthorised
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
@@ -56,8 +56,7 @@ class JwtAuth(Plugin):
     }
 
     def prepare(self) -> None:
-        realm = self.conf.get("realm", "jwt").replace('"', "")
-        self._challenge = f'Bearer realm="{realm}"'.encode("latin-1", "replace")
+        self._challenge = challenge("Bearer", self.conf["realm"])
 
     def rewrite(self, exchange: Exchange) -> Response | None:
         token, place = self._token(exchange)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 from urllib.parse import parse_qsl, urlencode
 
-from tollkeeper.routes.authentication import as_consumer, unauthorised
+from tollkeeper.routes.authentication import as_consumer, challenge, unauthorised
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Plugin
@@ -33,8 +33,7 @@ class KeyAuth(Plugin):
     def prepare(self) -> None:
         self._header = self.conf["header"].lower().encode("latin-1", "replace")
         self._query: str = self.conf["query"]
-        realm = self.conf["realm"].replace('"', "")
-        self._challenge = f'apikey realm="{realm}"'.encode("latin-1", "replace")
+        self._challenge = challenge("apikey", self.conf["realm"])
 
     def shown_key(self, key: bytes) -> tuple[bytes, bytes] | None:
         return self._header, key

@@ -9,7 +9,17 @@ from tollkeeper.core.counters import Windows
 from tollkeeper.routes import redis_policy
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema, with_defaults
-from tollkeeper.routes.limit_keys import KEY_TYPE, NUMBER, REJECTION, RULES, key_reader, names_any, number_of, rejected
+from tollkeeper.routes.limit_keys import (
+    HEADER,
+    KEY_TYPE,
+    NUMBER,
+    REJECTION,
+    RULES,
+    key_reader,
+    names_any,
+    number_of,
+    rejected,
+)
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.redis_client import RedisError
 from tollkeeper.routes.shared_windows import SharedWindows
@@ -46,7 +56,9 @@ class LimitCount(Plugin):
     }
     metadata_schema: ClassVar[Schema] = {
         "type": "object",
-        "properties": {name: {"type": "string", "minLength": 1, "default": default} for name, default in _NAMES},
+        "properties": {
+            name: {"type": "string", "minLength": 1, "pattern": HEADER, "default": default} for name, default in _NAMES
+        },
     }
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.headers import Headers, check_names, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
@@ -44,20 +44,23 @@ class Mocking(Plugin):
             ("application/json", "application/xml", "text/plain", "text/html", "text/xml")
         ):
             raise ValueError("unsupported content type!")
+        if conf["response_status"] < 200:
+            raise ValueError("response_status must be 200 or more: below, clients wait for another answer")
+        check_names(conf.get("response_headers", ()))
 
     async def access(self, exchange: Exchange) -> Response:
         conf = self.conf
         if conf["delay"]:
             await asyncio.sleep(conf["delay"])
         if "response_example" in conf:
-            body = filled(conf["response_example"], exchange).encode()
+            body = filled(conf["response_example"], exchange).encode("utf-8", "surrogateescape")
         else:
             body = msgspec.json.encode(_made_up(conf["response_schema"], self.gate.random))
-        headers = Headers([(b"content-type", conf["content_type"].encode("latin-1", "replace"))])
+        headers = Headers([(b"content-type", written(conf["content_type"]))])
         if conf["with_mock_header"]:
             headers.add(b"x-mock-by", b"Tollkeeper")
         for name, value in conf.get("response_headers", {}).items():
-            headers.set(name.encode("latin-1"), filled(str(value), exchange).encode("latin-1", "replace"))
+            headers.set(name.encode(), written(filled(str(value), exchange)))
         return Response(conf["response_status"], body, headers)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken
+from tollkeeper.routes.authentication import challenge
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.openid_provider import OpenidProvider
@@ -121,7 +122,7 @@ class OpenidConnect(Plugin):
         headers = exchange.request.headers
         scheme, _, token = (headers.get(b"authorization") or b"").decode("latin-1").partition(" ")
         token = token.strip()
-        headers.remove(*_TOLD)  # what the client says of itself is not what the provider says
+        headers.disown(*_TOLD)  # what the client says of itself is not what the provider says
         try:
             if scheme.lower() == "bearer" and token and self._takes_bearers:
                 return await self._by_token(exchange, token)
@@ -192,10 +193,8 @@ class OpenidConnect(Plugin):
             headers.set(b"x-userinfo", base64.b64encode(msgspec.json.encode(user)))
 
     def _refused(self, status: int, message: str, error: str | None = None) -> Response:
-        realm = self.conf["realm"].replace('"', "")
-        challenge = f'Bearer realm="{realm}"' + ("" if error is None else f', error="{error}"')
-        told = (b"www-authenticate", challenge.encode("latin-1", "replace"))
-        return Response.json(status, {"message": message}, told)
+        words = challenge("Bearer", self.conf["realm"], "" if error is None else f', error="{error}"')
+        return Response.json(status, {"message": message}, (b"www-authenticate", words))
 
     def _check(self, claims: Mapping[str, Any]) -> None:
         validator = self.conf.get("claim_validator", {})

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from tollkeeper.core import patterns
 from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange
+from tollkeeper.routes.headers import check_names, grouped, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
@@ -66,6 +67,8 @@ class ProxyRewrite(Plugin):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        for names in grouped(conf.get("headers", {})).values():
+            check_names(names)
         rules = conf.get("regex_uri", [])
         if len(rules) % 2:
             raise ValueError("The length of regex_uri should be an even number")
@@ -78,12 +81,10 @@ class ProxyRewrite(Plugin):
     def prepare(self) -> None:
         rules = self.conf.get("regex_uri", [])
         self._patterns = [(patterns.compiled(rules[at]), rules[at + 1]) for at in range(0, len(rules), 2)]
-        given = self.conf.get("headers", {})
-        nested = set(given) <= {"add", "set", "remove"} and all(not isinstance(each, str) for each in given.values())
-        grouped: Mapping[str, Any] = given if nested else {"set": given}
-        self._add = _encoded(grouped.get("add", {}))
-        self._set = _encoded(grouped.get("set", {}))
-        self._remove = [name.lower().encode("latin-1", "replace") for name in grouped.get("remove", ())]
+        changes = grouped(self.conf.get("headers", {}))
+        self._add = _encoded(changes.get("add", {}))
+        self._set = _encoded(changes.get("set", {}))
+        self._remove = [name.lower().encode() for name in changes.get("remove", ())]
         self._host = self.conf["host"].encode("latin-1") if "host" in self.conf else None
 
     def rewrite(self, exchange: Exchange) -> None:
@@ -91,7 +92,7 @@ class ProxyRewrite(Plugin):
         match: re.Match[str] | None = None
         path = request.path
         if conf["use_real_request_uri_unsafe"]:
-            path = request.arrived.partition("?")[0]
+            path = request.came[0]
         if "uri" in conf:
             self._go_to(exchange, *_parts(conf["uri"], None, exchange))
         else:
@@ -153,9 +154,8 @@ def _text(template: str, match: "re.Match[str] | None", exchange: Exchange) -> s
 
 
 def _value(template: str, match: "re.Match[str] | None", exchange: Exchange) -> bytes:
-    text = _text(template, match, exchange)
-    return "".join(each for each in text if each not in "\r\n\0").encode("latin-1", "replace")
+    return written(_text(template, match, exchange))
 
 
 def _encoded(headers: Mapping[str, Any]) -> list[tuple[bytes, str]]:
-    return [(name.lower().encode("latin-1", "replace"), str(value)) for name, value in headers.items()]
+    return [(name.lower().encode(), str(value)) for name, value in headers.items()]

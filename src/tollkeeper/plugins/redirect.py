@@ -11,6 +11,7 @@ from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.proxying import encoded
 from tollkeeper.routes.variables import filled
 
 _GROUP = re.compile(r"\$(?:\{(\d+)\}|(\d+))")
@@ -57,7 +58,7 @@ class Redirect(Plugin):
             if proto == "https":
                 return None
             port = "" if conf["https_port"] == 443 else f":{conf['https_port']}"
-            uri = f"https://{request.host}{port}{request.arrived}"
+            uri = f"https://{request.host}{port}{encoded(*request.came).decode()}"
             code = 301 if request.method in ("GET", "HEAD") else 308
         elif "http_to_https" in conf:
             return None
@@ -74,7 +75,7 @@ class Redirect(Plugin):
         else:
             uri = filled(conf["uri"], exchange)
         if conf["encode_uri"] or not uri.isascii() or not uri.isprintable():
-            uri = quote(uri, safe="/:?#[]@!$&'()*+,;=%~")
+            uri = quote(uri, safe="/:?#[]@!$&'()*+,;=%~", errors="surrogateescape")
         if conf["append_query_string"] and request.query:
             uri += ("&" if "?" in uri else "?") + request.query
         return Response(code, b"", Headers([(b"location", uri.encode("latin-1", "replace"))]))

@@ -2,13 +2,15 @@
 
 import string
 import uuid
+from collections.abc import Iterable
 from random import Random
 from typing import ClassVar
 
 from tollkeeper.core.ids import Clock
 from tollkeeper.routes.exchange import Exchange
+from tollkeeper.routes.headers import check_names, written
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.plugin import Plugin
+from tollkeeper.routes.plugin import Conf, Plugin
 
 _NANO = "_-" + string.digits + string.ascii_letters
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -33,7 +35,7 @@ class RequestId(Plugin):
             "range_id": {
                 "type": "object",
                 "properties": {
-                    "length": {"type": "integer", "minimum": 6, "default": 16},
+                    "length": {"type": "integer", "minimum": 6, "maximum": 1024, "default": 16},
                     "char_set": {
                         "type": "string",
                         "minLength": 6,
@@ -45,14 +47,18 @@ class RequestId(Plugin):
         },
     }
 
+    @classmethod
+    def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        check_names([conf["header_name"]])
+
     def prepare(self) -> None:
-        self._header = self.conf["header_name"].lower().encode("latin-1", "replace")
+        self._header = self.conf["header_name"].lower().encode()
 
     def rewrite(self, exchange: Exchange) -> None:
         headers = exchange.request.headers
         given = headers.get(self._header)
         if not given:
-            given = self._made().encode("latin-1", "replace")
+            given = written(self._made())
             headers.set(self._header, given)
         exchange.notes[self] = given
 

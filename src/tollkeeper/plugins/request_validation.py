@@ -6,8 +6,6 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from tollkeeper.core import patterns
-from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes import json_schema
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
@@ -33,7 +31,7 @@ class RequestValidation(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         for name in ("header_schema", "body_schema"):
             if name in conf:
-                _check_schema(conf[name], name)
+                json_schema.check_schema(conf[name], name)
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
         conf, request = self.conf, exchange.request
@@ -63,33 +61,3 @@ class RequestValidation(Plugin):
 
     def _refused(self, words: str) -> Response:
         return Response(self.conf["rejected_code"], self.conf.get("rejected_msg", words).encode())
-
-
-def _check_schema(schema: Any, place: str) -> None:
-    """Raises ValueError where it cannot be used: its patterns must compile and its branches be schemas."""
-    if isinstance(schema, bool):
-        return
-    if not isinstance(schema, dict):
-        raise ValueError(f"invalid schema at {place}: expected an object")
-    for name in ("pattern", "patternProperties"):
-        given = schema.get(name)
-        for pattern in [given] if isinstance(given, str) else list(given) if isinstance(given, dict) else []:
-            try:
-                patterns.compiled(pattern)
-            except BadPattern as error:
-                raise ValueError(f"invalid schema at {place}: {pattern!r}: {error}") from None
-    for name in ("properties", "patternProperties"):
-        inner = schema.get(name, {})
-        if not isinstance(inner, dict):
-            raise ValueError(f"invalid schema at {place}: {name} must be an object")
-        for key, each in inner.items():
-            _check_schema(each, f"{place}.{key}")
-    for name in ("oneOf", "anyOf", "allOf"):
-        branches = schema.get(name, [])
-        if not isinstance(branches, list):
-            raise ValueError(f"invalid schema at {place}: {name} must be an array")
-        for each in branches:
-            _check_schema(each, f"{place}.{name}")
-    for name in ("not", "if", "then", "else", "items"):
-        if name in schema and not isinstance(schema[name], list):
-            _check_schema(schema[name], f"{place}.{name}")

@@ -3,13 +3,14 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import ClassVar
 
 from tollkeeper.core import patterns
 from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.expressions import BadExpression, compiled
+from tollkeeper.routes.headers import check_names, grouped, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
@@ -85,6 +86,9 @@ class ResponseRewrite(Plugin):
                 base64.b64decode(conf.get("body", ""), validate=True)
             except (binascii.Error, ValueError):
                 raise ValueError("invalid base64 content") from None
+        headers = grouped(conf.get("headers", {}))
+        check_names(line.partition(":")[0].strip() for line in headers.get("add", ()))
+        check_names([*headers.get("set", ()), *headers.get("remove", ())])
         if "vars" in conf:
             try:
                 compiled(conf["vars"])
@@ -112,11 +116,7 @@ class ResponseRewrite(Plugin):
         self._body: bytes | None = None
         if "body" in conf:
             self._body = base64.b64decode(conf["body"]) if conf["body_base64"] else conf["body"].encode()
-        given = conf.get("headers", {})
-        nested = set(given) <= {"add", "set", "remove"} and all(
-            isinstance(each, (dict, list)) for each in given.values()
-        )
-        self._headers: Mapping[str, Any] = given if nested else {"set": given}
+        self._headers = grouped(conf.get("headers", {}))
 
     def header_filter(self, exchange: Exchange) -> None:
         response = exchange.response
@@ -130,14 +130,14 @@ class ResponseRewrite(Plugin):
             headers.remove(b"content-length", b"content-encoding", b"etag", b"last-modified")
         for line in self._headers.get("add", ()):
             name, _, value = line.partition(":")
-            headers.add(name.strip().lower().encode("latin-1", "replace"), _value(value.strip(), exchange))
+            headers.add(name.strip().encode(), written(filled(value.strip(), exchange)))
         for name, value in self._headers.get("set", {}).items():
-            found = _value(str(value), exchange)
+            found = written(filled(str(value), exchange))
             if found:
-                headers.set(name.lower().encode("latin-1", "replace"), found)
+                headers.set(name.encode(), found)
             else:
-                headers.remove(name.lower().encode("latin-1", "replace"))
-        headers.remove(*(name.lower().encode("latin-1", "replace") for name in self._headers.get("remove", ())))
+                headers.remove(name.lower().encode())
+        headers.remove(*(name.lower().encode() for name in self._headers.get("remove", ())))
 
     def body_filter(self, exchange: Exchange, chunk: bytes, last: bool) -> bytes:
         kept = exchange.notes.get(self)
@@ -165,8 +165,3 @@ def _replaced(template: str, match: "re.Match[bytes]") -> bytes:
         pieces += [template[at : group.start()].encode(), found or b""]
         at = group.end()
     return b"".join([*pieces, template[at:].encode()])
-
-
-def _value(template: str, exchange: Exchange) -> bytes:
-    text = filled(template, exchange)
-    return "".join(each for each in text if each not in "\r\n\0").encode("latin-1", "replace")

@@ -4,6 +4,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import written
 
 TOLD = (b"x-consumer-username", b"x-credential-identifier", b"x-consumer-custom-id")
 """The headers that tell an upstream who it is: name, credential, and the consumer's label custom_id."""
@@ -32,6 +33,12 @@ def withhold(exchange: Exchange) -> None:
     if word in request.query:
         rest = [pair for pair in parse_qsl(request.query, keep_blank_values=True) if word not in pair[1]]
         request.query = urlencode(rest)
+
+
+def challenge(scheme: str, realm: str, more: str = "") -> bytes:
+    """How to show who one is: the value of www-authenticate. `more` are other parameters, from ', ' on."""
+    plain = realm.replace("\\", "").replace('"', "")
+    return written(f'{scheme} realm="{plain}"{more}')
 
 
 def unauthorised(message: str, challenge: bytes | None = None) -> Response:

@@ -41,8 +41,8 @@ class Request:
         "_chunks",
         "_limit",
         "_whole",
-        "arrived",
         "body_begun",
+        "came",
         "client",
         "client_port",
         "headers",
@@ -78,7 +78,7 @@ class Request:
         self.client_port: int = client[1]
         self.server: tuple[str, int] = server
         self.scheme: str = scheme
-        self.arrived: str = path + ("?" + query if query else "")
+        self.came: tuple[str, str] = (path, query)
         """The path and query as they came, whatever is changed later."""
         self.length = length
         """Bytes of a body that streams, where the client said how many."""
@@ -87,6 +87,12 @@ class Request:
         self._limit = limit
         self._whole: bytes | None = body if isinstance(body, bytes) else None
         self._chunks: AsyncIterator[bytes] | None = None if isinstance(body, bytes) else body
+
+    @property
+    def arrived(self) -> str:
+        """What came, to be read and compared: a decoded path may have a question mark of its own in it."""
+        path, query = self.came
+        return path + ("?" + query if query else "")
 
     @property
     def host(self) -> str:

@@ -1,7 +1,16 @@
 """The headers of a request or an answer, to be read and changed: names in lower case, in the order in which they came."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
+from typing import Any
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_NAME = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
+_ENDS = dict.fromkeys(map(ord, "\r\n\0"))
+_FOR_ONE_CONNECTION = frozenset(
+    ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
+)
 
 
 class Headers:
@@ -46,6 +55,11 @@ class Headers:
                 self.items = [header for header in self.items if header[0] not in names]
                 return
 
+    def disown(self, *names: bytes) -> None:
+        """Takes away what a client says under these names, and under those that servers take for them (a_b for a-b)."""
+        plain = [name.replace(b"_", b"-") for name in names]
+        self.items = [header for header in self.items if header[0].replace(b"_", b"-") not in plain]
+
     def _append(self, name: bytes, value: bytes) -> None:
         known = self._first
         if known is not None and self._indexed is self.items and self._size == len(self.items):
@@ -60,6 +74,33 @@ class Headers:
         self._indexed = self.items
         self._size = len(self.items)
         return self._first
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises ValueError where one is no header's name (RFC 9110, 5.1), or says how a connection is used, which we do."""
+    for name in names:
+        if _NAME.fullmatch(name) is None:
+            raise ValueError(f"{name!r} is no name of a header")
+        if name.lower() in _FOR_ONE_CONNECTION:
+            raise ValueError(f"the header {name} is for one connection only and cannot be set")
+
+
+def grouped(changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a plugin's configuration says of headers, by add, set and remove; names alone are to be set."""
+    named = changes.keys() <= {"add", "set", "remove"} and all(
+        isinstance(each, (dict, list)) for each in changes.values()
+    )
+    return changes if named else {"set": changes}
+
+
+def as_name(text: str) -> bytes:
+    """The text as a header's name: what cannot stand there is a dash."""
+    return _NOT_IN_NAME.sub("-", text).lower().encode()
+
+
+def written(value: str) -> bytes:
+    """A header's value, without what would end it: what a client sent may be in it."""
+    return value.translate(_ENDS).encode("latin-1", "replace")
 
 
 def spelt_otherwise(*names: bytes) -> Iterator[bytes]:

@@ -4,12 +4,15 @@ Clients and people know these words, and a model that is told them mends its cal
 knows draft 7 without references and formats.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from tollkeeper.core import patterns
-from tollkeeper.core.patterns import Pattern
+from tollkeeper.core.patterns import BadPattern, Pattern
 
 Schema = Mapping[str, Any]
 _Check = Callable[[Any, Any, Schema], str | None]
@@ -24,6 +27,39 @@ def wrong(value: Any, schema: Schema | bool) -> str | None:
         if words is not None:
             return words
     return None
+
+
+def check_schema(schema: Any, place: str) -> None:
+    """Raises ValueError where somebody's schema cannot be used: what its keywords say must be of their kinds, its patterns
+    compile. `place` is where it stands."""
+    if isinstance(schema, bool):
+        return
+    if not isinstance(schema, dict):
+        raise ValueError(f"invalid schema at {place}: expected an object")
+    for keyword, kinds in _TAKES.items():
+        given = schema.get(keyword)
+        if keyword in schema and type(given) not in kinds:
+            raise ValueError(f"invalid schema at {place}: {keyword} cannot be {msgspec.json.encode(given).decode()}")
+    if schema.get("multipleOf", 1) <= 0:
+        raise ValueError(f"invalid schema at {place}: multipleOf must be more than 0")
+    for name in ("required", "type"):
+        if isinstance(schema.get(name), list) and not all(isinstance(each, str) for each in schema[name]):
+            raise ValueError(f"invalid schema at {place}: {name} has others than strings in it")
+    for pattern in (*([schema["pattern"]] if "pattern" in schema else ()), *schema.get("patternProperties", ())):
+        try:
+            _compiled(pattern)
+        except BadPattern as error:
+            raise ValueError(f"invalid schema at {place}: {pattern!r}: {error}") from None
+    for name in ("properties", "patternProperties", "dependencies"):
+        for key, each in schema.get(name, {}).items():
+            if name != "dependencies" or not isinstance(each, list):
+                check_schema(each, f"{place}.{key}")
+    for name in ("oneOf", "anyOf", "allOf", "items"):
+        for each in schema[name] if isinstance(schema.get(name), list) else ():
+            check_schema(each, f"{place}.{name}")
+    for name in ("not", "if", "then", "else", "items", "additionalProperties"):
+        if name in schema and not isinstance(schema[name], list):
+            check_schema(schema[name], f"{place}.{name}")
 
 
 def with_defaults(value: Any, schema: Schema | bool) -> Any:
@@ -192,10 +228,12 @@ def _max_items(value: Any, most: Any, _: Schema) -> str | None:
 
 def _unique_items(value: Any, rule: Any, _: Schema) -> str | None:
     if rule and isinstance(value, list):
-        for second, each in enumerate(value):
-            for first in range(second):
-                if value[first] == each:
-                    return f"expected unique items but items {first + 1} and {second + 1} are equal"
+        seen: dict[object, int] = {}
+        for place, each in enumerate(value, 1):
+            plain = _encoded(each) if isinstance(each, (dict, list)) else (isinstance(each, bool), each)
+            first = seen.setdefault(plain, place)
+            if first != place:
+                return f"expected unique items but items {first} and {place} are equal"
     return None
 
 
@@ -267,11 +305,18 @@ def _if(value: Any, condition: Any, schema: Schema) -> str | None:
 
 @lru_cache(512)
 def _compiled(pattern: str) -> Pattern[str]:
-    """Lua's PCRE takes a dash anywhere between brackets; Python where it cannot be a range only."""
-    return patterns.compiled(pattern.replace("9-.", r"9\-.").replace("Z0-9-_", r"Z0-9\-_"))
+    """Lua's PCRE takes a dash anywhere between brackets; Python where it cannot be a range only.
+
+    The end is the end, as JSON Schema has it (ECMA 262): Python's $ lets a line feed stand after it.
+    """
+    dashed = pattern.replace("9-.", r"9\-.").replace("Z0-9-_", r"Z0-9\-_")
+    return patterns.compiled(_END.sub(r"\\Z", dashed))
 
 
 _NOTHING = object()
+_END = re.compile(r"(?<!\\)\$(?=$|[|)])")
+"""A $ that ends a pattern, or a branch of one."""
+_encoded = msgspec.json.Encoder(order="deterministic").encode
 _CHECKS: dict[str, _Check] = {
     "type": _type,
     "enum": _enum,
@@ -302,3 +347,21 @@ _CHECKS: dict[str, _Check] = {
     "if": _if,
 }
 _EXACTLY: dict[str, type] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+_OBJECT, _ARRAY, _NUMBER, _SCHEMA = (dict,), (list,), (int, float), (dict, bool)
+_TAKES: dict[str, tuple[type, ...]] = {
+    "type": (str, list),
+    "enum": _ARRAY,
+    "required": _ARRAY,
+    "properties": _OBJECT,
+    "patternProperties": _OBJECT,
+    "additionalProperties": _SCHEMA,
+    "dependencies": _OBJECT,
+    "items": (dict, bool, list),
+    "uniqueItems": (bool,),
+    "pattern": (str,),
+    **dict.fromkeys(("minProperties", "maxProperties", "minItems", "maxItems", "minLength", "maxLength"), _NUMBER),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _NUMBER),
+    **dict.fromkeys(("anyOf", "oneOf", "allOf"), _ARRAY),
+    **dict.fromkeys(("not", "if", "then", "else"), _SCHEMA),
+}
+"""By keyword, the types of what may follow it."""

@@ -10,6 +10,8 @@ from tollkeeper.routes.plugin import Conf
 from tollkeeper.routes.variables import filled, reader
 
 _NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+HEADER = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]*$"
+"""What may stand in the name of a header (RFC 9110, 5.1)."""
 
 NUMBER: Schema = {"oneOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}]}
 """Or a text with variables in it that make one; see `number_of`."""
@@ -22,7 +24,7 @@ RULES: Schema = {
             "count": NUMBER,
             "time_window": NUMBER,
             "key": {"type": "string"},
-            "header_prefix": {"type": "string"},
+            "header_prefix": {"type": "string", "pattern": HEADER},
         },
         "required": ["count", "time_window", "key"],
     },

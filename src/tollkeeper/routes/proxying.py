@@ -197,13 +197,18 @@ class _Pending:
 
 
 def target(request: Request) -> bytes:
-    """The path and query as they go upstream: written anew, percent-encoded where they must be."""
-    path = request.path.encode("utf-8", "surrogateescape")
+    """The path and query as they go upstream."""
+    return encoded(request.path, request.query)
+
+
+def encoded(path_text: str, query_text: str) -> bytes:
+    """A path and a query in one, percent-encoded where they must be."""
+    path = path_text.encode("utf-8", "surrogateescape")
     if path.translate(None, _PLAIN_IN_PATH):
         path = quote(path, safe=_PLAIN_IN_PATH).encode("ascii")
-    if not request.query:
+    if not query_text:
         return path
-    query = request.query.encode()
+    query = query_text.encode()
     if query.translate(None, _PLAIN_IN_QUERY):
         query = quote(query, safe=_PLAIN_IN_QUERY).encode("ascii")
     return path + b"?" + query

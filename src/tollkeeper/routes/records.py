@@ -36,7 +36,7 @@ def record(
 
 def _formed(log_format: Mapping[str, Any], exchange: Exchange) -> dict[str, Any]:
     return {
-        name: _formed(each, exchange) if isinstance(each, dict) else filled(str(each), exchange)
+        name: _formed(each, exchange) if isinstance(each, dict) else _readable(filled(str(each), exchange))
         for name, each in log_format.items()
     }
 
@@ -45,10 +45,11 @@ def _all(exchange: Exchange, now: float, monotonic: float) -> dict[str, Any]:
     request, response, route = exchange.request, exchange.response, exchange.route
     seconds = monotonic - exchange.started
     upstream = exchange.upstream_seconds
+    arrived = _readable(request.arrived)
     value: dict[str, Any] = {
         "request": {
-            "url": f"{request.scheme}://{request.host}:{request.server[1]}{request.arrived}",
-            "uri": request.arrived,
+            "url": f"{request.scheme}://{request.host}:{request.server[1]}{arrived}",
+            "uri": arrived,
             "method": request.method,
             "headers": _shown(request.headers.items),
             "querystring": request.query,
@@ -74,6 +75,11 @@ def _all(exchange: Exchange, now: float, monotonic: float) -> dict[str, Any]:
     if exchange.consumer is not None:
         value["consumer"] = {"username": exchange.consumer.name}
     return value
+
+
+def _readable(text: str) -> str:
+    """Bytes of a path that are no UTF-8 as \\xff: JSON has no way to write them, and who sends them is not to go unseen."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _shown(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:

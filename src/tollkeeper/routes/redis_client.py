@@ -119,7 +119,7 @@ class Redis:
 def _written(words: Sequence[str | bytes | int]) -> bytes:
     parts = [b"*%d\r\n" % len(words)]
     for word in words:
-        data = word if isinstance(word, bytes) else str(word).encode()
+        data = word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape")
         parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
     return b"".join(parts)
 

@@ -76,7 +76,7 @@ class Routed:
         try:
             await exchange.request.read()
         except CallerError as error:
-            return _whole(exchange, refused(error))
+            return _whole(request.method, refused(error))
         answerer = self._found(request, exchange)
         if answerer is None:
             return await self._elsewhere(request, exchange)
@@ -102,7 +102,7 @@ class Routed:
         if stream is None:
             response = outgoing.response
             response.body = outgoing.whole()
-            return _whole(exchange, response)
+            return _whole(request.method, response)
         return Reply(outgoing.response.status, outgoing.response.headers.items, b"", _Pour(outgoing), relayed=True)
 
     async def _elsewhere(self, request: Request, exchange: Exchange) -> Reply:
@@ -191,11 +191,12 @@ def normalised(raw: bytes) -> str:
     return "/".join(kept) or "/"
 
 
-def _whole(exchange: Exchange, response: Response) -> Reply:
+def _whole(method: str, response: Response) -> Reply:
+    """`method` is the client's, whatever the upstream was asked by."""
     body = response.body
     assert isinstance(body, bytes)
     headers = response.headers
-    if exchange.request.method == "HEAD":
+    if method == "HEAD":
         return Reply(response.status, headers.items, b"", relayed=True)
     if response.status in _BODILESS:
         headers.remove(b"content-length")
