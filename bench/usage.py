@@ -24,11 +24,16 @@ MAKE = """
 WITH RECURSIVE n(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :last),
 drawn AS MATERIALIZED (SELECT i, abs(random()) AS r, :begin + i * :step AS at FROM n),
 asked AS MATERIALIZED (SELECT i, r, at, r % :keys AS k, (r % :keys + r / 1000 % :models) % 12 AS m FROM drawn)
-INSERT INTO events
+INSERT INTO events (
+    request_id, attempt, started_at, key_id, owner, team,
+    operation, dialect, model_asked, provider, model, model_used, streamed, outcome, status,
+    quality, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens,
+    cache_write_tokens, audio_input_tokens, cached_audio_input_tokens, audio_output_tokens, cost_nano, price_version,
+    usage_raw, first_byte_ms, duration_ms, overhead_ms)
 SELECT printf('%012x7%019x', at, i), 1, at, 'key_' || k, 'owner-' || (k % 40), 'team-' || (k % 8),
        'chat', 'openai_chat', 'model-' || m, 'provider-' || (m % 3), 'm', 'm-2026', r & 1, 'ok', 200,
-       NULL, 'reported', r % 4000, r % 500, 0, 0, 0, r % 900, r % 300, 0, r % 90000000, 'config',
-       '{"prompt_tokens":1234,"completion_tokens":123,"total_tokens":1357}', 120.5, 900.25, 0.5, NULL, 0, NULL
+       'reported', r % 4000, r % 500, r % 900, r % 300, 0, 0, 0, 0, r % 90000000, 'config',
+       '{"prompt_tokens":1234,"completion_tokens":123,"total_tokens":1357}', 120.5, 900.25, 0.5
 FROM asked
 """
 

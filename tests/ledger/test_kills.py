@@ -173,15 +173,16 @@ def test_200_kills_at_each_step_and_at_random_lose_nothing_and_count_nothing_twi
 
 @pytest.mark.row(63)
 @pytest.mark.long
-def test_a_kill_half_a_second_after_each_start_for_minutes_loses_nothing(tmp_path: Path) -> None:
+def test_a_kill_half_a_second_after_each_start_for_ten_minutes_loses_nothing(tmp_path: Path) -> None:
     with ScriptedUpstream(lambda request, connection: None) as upstream, _rounds(tmp_path, upstream) as gate:
         gate.stop()
         rounds = Rounds(gate, upstream, Count())
-        until = time.monotonic() + 150
-        while time.monotonic() < until or len(rounds.keys) < 20:
+        until = time.monotonic() + 600
+        while time.monotonic() < until:
             rounds.live(lambda gate: time.sleep(0.5))
         found = rounds.check()
 
+    assert len(rounds.keys) > 100
     assert found["reported"] > 20 * len(rounds.keys)
     assert found["recovered"] > 0
     print(f"{len(rounds.keys)} kills: {dict(found)}, upstream saw {len(rounds.count.seen)}")
