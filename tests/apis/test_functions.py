@@ -142,6 +142,19 @@ async def exits() -> str:
     raise SystemExit("out")
 
 
+async def gives_up() -> str:
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+    return "done"
+
+
+async def breaks_off() -> AsyncIterator[str]:
+    yield "a"
+    await gives_up()
+
+
 def quits() -> str:
     raise SystemExit("out")
 
@@ -312,6 +325,7 @@ def test_embeddings_are_vectors(gate: GateProcess, upstream: ScriptedUpstream, k
         ("/impatient", {}, 500, "api_failed"),
         ("/quits", {}, 500, "api_failed"),
         ("/exits", {}, 500, "api_failed"),
+        ("/gives_up", {}, 500, "api_failed"),
         ("/broken", {}, 500, "api_failed"),
         ("/hanging", {}, 504, "api_timeout"),
         ("/blocking", {}, 504, "api_timeout"),
@@ -334,7 +348,9 @@ def test_whatever_a_function_does_wrong_is_a_clear_error_and_one_line_in_the_log
         assert [(json.loads(line)["event"], json.loads(line)["code"]) for line in lines] == [("api_error", code)]
 
 
-@pytest.mark.parametrize(("path", "code"), [("/broken", b"api_failed"), ("/stuck", b"api_timeout")])
+@pytest.mark.parametrize(
+    ("path", "code"), [("/broken", b"api_failed"), ("/breaks_off", b"api_failed"), ("/stuck", b"api_timeout")]
+)
 def test_a_stream_that_breaks_off_ends_with_an_error_event_and_never_cleanly(
     path: str, code: bytes, gate: GateProcess, key: str
 ) -> None:

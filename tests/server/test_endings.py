@@ -74,6 +74,24 @@ def test_a_second_signal_ends_calls_at_once_and_they_are_still_recorded(tmp_path
         assert all(json.loads(line) for line in gate.log().splitlines())
 
 
+def test_a_request_whose_task_was_cancelled_is_closed_and_not_waited_for_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "cancelling.py").write_text(
+        "import asyncio\n\n\n"
+        "async def itself() -> str:\n"
+        "    asyncio.current_task().cancel()\n"
+        "    await asyncio.sleep(3600)\n"
+        "    return 'never'\n"
+    )
+    config = '[server]\nshutdown_seconds = 3600\n[apis.itself]\nfunction = "cancelling:itself"\n'
+    with running_gate(tmp_path, config) as gate:
+        with RawClient(gate.port) as client:
+            client.post("/itself", gate.new_key(), {})
+
+            assert client.read_all() == b""
+
+        assert gate.stop() == 0
+
+
 def test_silence_in_a_stream_is_filled_with_comments_that_no_client_trips_over(tmp_path: Path) -> None:
     events = chat_events(["one", "two"], usage_of(1, 2))
 

@@ -1,5 +1,6 @@
 """Around every published API: whatever goes wrong in it is an error that its caller can read, and one line in the log."""
 
+import asyncio
 from collections.abc import Callable
 
 from tollkeeper.apis.asked import Answered, Api, Asked, Description, Pieces
@@ -18,7 +19,7 @@ class Published:
         """Raises TollkeeperError, and only that."""
         try:
             answered = await self._api.answer(asked)
-        except (Exception, SystemExit) as error:  # an author's code may call exit()
+        except _MISTAKES as error:
             raise self._told(error, asked) from None
         pour = answered.pour
         if pour is None:
@@ -27,13 +28,15 @@ class Published:
         async def told(pieces: Pieces) -> None:
             try:
                 await pour(pieces)
-            except (Exception, SystemExit) as error:  # an author's code may call exit()
+            except _MISTAKES as error:
                 raise self._told(error, asked) from None
 
         answered.pour = told
         return answered
 
-    def _told(self, error: Exception | SystemExit, asked: Asked) -> TollkeeperError:
+    def _told(self, error: BaseException, asked: Asked) -> BaseException:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            return error
         name, request_id = self.description.name, asked.call.request_id
         if isinstance(error, ClientLeft):
             return error
@@ -47,6 +50,14 @@ class Published:
 
 
 _MOST_SAID = 500
+_MISTAKES = (Exception, SystemExit, asyncio.CancelledError)
+"""An author's code may call exit(), or wait for a task that it has cancelled."""
+
+
+def _is_cancelled() -> bool:
+    """Whether the request's own task is to end, and not something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _place(error: BaseException) -> str:

@@ -10,6 +10,7 @@ A request is answered by the first of these that takes it:
 it found. Plain ASGI, so that it runs under any ASGI server; extensions of our own make it cheaper at ours (protocol.py).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from tollkeeper.core.call import Reply
@@ -72,7 +73,9 @@ class Door:
         except TollkeeperError as error:
             reply = refusal(request, error)
             _let_go(error)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled(error):
+                raise
             self._on_error(request.request_id, error)
             failed = TollkeeperError(f"The gate failed. Request id: {request.request_id}.", code="internal_error")
             reply = refusal(request, failed)
@@ -99,6 +102,10 @@ class Door:
         except TollkeeperError as error:
             _abort(scope)
             _let_go(error)
+        except (Exception, asyncio.CancelledError) as error:
+            if not _is_cancelled(error):
+                self._on_error(request.request_id, error)
+            raise
         else:
             await send({"type": "http.response.body", "body": b""})
 
@@ -121,6 +128,12 @@ def refusal(request: Request, error: TollkeeperError) -> Reply:
     if isinstance(error, GateError) and not any(name == b"retry-after" for name, _ in error.headers):
         headers.append((b"retry-after", b"1"))
     return Reply(error.status, headers, request.refusal(error))
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether the request's own task is to end: one that it waited for may have been cancelled, which is a mistake."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _let_go(error: TollkeeperError) -> None:

@@ -358,6 +358,9 @@ class DoorProtocol(asyncio.Protocol):
             await self._app(exchange.scope, exchange.receive, exchange.send)
         except Exception:  # the app renders every error that can be rendered; what comes out cannot be
             self.abort()
+        except asyncio.CancelledError:
+            self.abort()  # else the client would wait for the rest of its answer
+            raise
         else:
             if not exchange.complete and not exchange.disconnected:
                 self.abort()
