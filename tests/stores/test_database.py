@@ -145,3 +145,36 @@ def test_a_store_of_an_older_version_is_carried_over_with_its_events_and_sums(
         assert roll_up(writer, 10) == 1
     assert [used.requests for used in reports.usage("key")] == [1]
     reports.close()
+
+
+ADAPTED = """
+import sqlite3, sys
+from pathlib import Path
+from types import NoneType
+
+sqlite3.register_adapter(NoneType, lambda null: "nothing")
+sqlite3.register_adapter(bool, lambda truth: "yes" if truth else "no")
+before = dict(sqlite3.adapters)
+
+from kit.records import event
+from tollkeeper.stores.sqlite import database, rows
+from tollkeeper.stores.sqlite.reports import Reports
+
+given = event(owner=None, trace=None, cost_nano=None, streamed=True)
+writer = database.connect(Path(sys.argv[1]))
+rows.put(writer, [], [given])
+writer.close()
+[found] = Reports(Path(sys.argv[1])).every_event()
+assert found == given, found
+assert sqlite3.adapters == before
+"""
+
+
+def test_what_a_program_has_told_the_sqlite_module_of_its_values_stays_and_changes_no_event(home: Path) -> None:
+    tests = Path(__file__).parents[1]
+
+    done = subprocess.run(
+        [sys.executable, "-c", ADAPTED, str(home)], cwd=tests, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr

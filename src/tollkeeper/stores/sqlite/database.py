@@ -5,7 +5,6 @@ import sqlite3
 import time
 from importlib import resources
 from pathlib import Path
-from types import NoneType
 
 from tollkeeper.core.errors import GateError
 
@@ -14,11 +13,6 @@ _SCHEMA = ("schema_1.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "sche
 """What makes each version out of the one before."""
 VERSION = len(_SCHEMA)
 _PATIENCE = 5.0
-
-# For a value of any type but int, float, str and bytearray the module searches for an adapter; that there is none costs as
-# much, for each NULL, as a tenth of an event's row (CPython's Modules/_sqlite/microprotocols.c).
-sqlite3.register_adapter(NoneType, lambda null: null)
-sqlite3.register_adapter(bool, int)
 
 
 def connect(home: Path, *, create: bool = True, wait: float = 5.0) -> sqlite3.Connection:

@@ -1,5 +1,6 @@
 """Holds and events as rows: how they are put into their tables, and how an event comes back out."""
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,6 +25,9 @@ MOST = 2**53
 """What a number that no column can hold is recorded as: 9 million USD, and far more tokens than any attempt has."""
 _ABSURD = 10**18
 """Nano-USD: a billion USD for one attempt. Few of them would be more than 64 bits hold."""
+_NULL = math.nan
+"""A float that is not a number is NULL to SQLite. For None, and for a bool, the module would first search for an adapter,
+which costs as much as a tenth of a whole row (CPython's Modules/_sqlite/microprotocols.c)."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -99,25 +103,25 @@ def _writable(value: object) -> object:
 
 
 def row_of(event: Event) -> tuple[object, ...]:
-    """The event as a row of the table `events`, in the order of EVENT_COLUMNS."""
+    """The event as a row to be put into the table `events`, in the order of EVENT_COLUMNS."""
     usage, cost = event.usage, event.cost_nano
     return (
         event.request_id,
         event.attempt,
         event.started_at,
         event.key_id,
-        event.owner,
-        event.team,
+        _NULL if event.owner is None else event.owner,
+        _NULL if event.team is None else event.team,
         event.operation,
         event.dialect,
-        event.model_asked,
+        _NULL if event.model_asked is None else event.model_asked,
         event.provider,
-        event.model,
-        event.model_used,
-        event.streamed,
+        _NULL if event.model is None else event.model,
+        _NULL if event.model_used is None else event.model_used,
+        1 if event.streamed else 0,
         event.outcome,
         event.status,
-        event.error_code,
+        _NULL if event.error_code is None else event.error_code,
         event.quality,
         usage.input_tokens,
         usage.cached_input_tokens,
@@ -129,20 +133,20 @@ def row_of(event: Event) -> tuple[object, ...]:
         usage.audio_output_tokens,
         usage.cache_write_1h_tokens,
         usage.web_searches,
-        MOST if cost is not None and cost > _ABSURD else cost,
-        event.price_version,
-        event.usage_raw,
-        event.first_byte_ms,
+        _NULL if cost is None else (MOST if cost > _ABSURD else cost),
+        _NULL if event.price_version is None else event.price_version,
+        _NULL if event.usage_raw is None else event.usage_raw,
+        _NULL if event.first_byte_ms is None else event.first_byte_ms,
         event.duration_ms,
         event.overhead_ms,
-        event.held_nano,
+        _NULL if event.held_nano is None else event.held_nano,
         event.saved_nano,
-        event.trace,
+        _NULL if event.trace is None else event.trace,
     )
 
 
 def event_of(row: tuple[object, ...]) -> Event:
-    """The reverse of `row_of`."""
+    """The event that a row of the table is, in the order of EVENT_COLUMNS."""
     tokens = Usage.__struct_fields__
     values = dict(zip(_FIELDS[:_AT], row[:_AT], strict=True))
     values["usage"] = dict(zip(tokens, row[_AT : _AT + len(tokens)], strict=True))
