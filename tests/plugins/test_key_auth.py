@@ -76,3 +76,11 @@ def test_no_upstream_is_shown_a_key_that_spends_money(site: Site) -> None:
         assert key not in json.dumps(told)
         assert (told["query"], told["headers"]["x-consumer-username"]) == ("x=1", name)
     assert site.told(path, apikey="its own")["headers"]["apikey"] == "its own"
+
+
+def test_a_reference_to_no_secret_lets_nobody_in(site: Site) -> None:
+    site.consumer({"key-auth": {"key": "$env://NOT_SET_ANYWHERE"}})
+    assert site.ask(site.route({"key-auth": {}}), apikey="$env://NOT_SET_ANYWHERE")[0] == 401
+    path = site.route({"csrf": {"key": "$env://NOT_SET_ANYWHERE"}})
+    status, _, body = site.ask(path)
+    assert (status, json.loads(body)["code"]) == (503, "route_incomplete")

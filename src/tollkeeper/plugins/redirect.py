@@ -66,7 +66,13 @@ class Redirect(Plugin):
             match = self._pattern.search(request.path)
             if match is None:
                 return None
-            made = _GROUP.sub(lambda group: match[int(group[1] or group[2])] or "", self._replacement)
+            found = [match[0], *match.groups("")]
+
+            def group(named: re.Match[str]) -> str:
+                number = int(named[1] or named[2])
+                return found[number] if number < len(found) else ""
+
+            made = _GROUP.sub(group, self._replacement)
             uri = (
                 made
                 if "://" in self._replacement

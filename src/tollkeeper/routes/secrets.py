@@ -8,10 +8,14 @@ import msgspec
 _PREFIX = "$env://"
 
 
+class NoSecret(LookupError):
+    """What a reference names is not there."""
+
+
 def resolved(value: Any, environment: Mapping[str, str]) -> Any:
     """A copy with every reference replaced: `$env://NAME`, or `$env://NAME/FIELD` of a JSON object in NAME.
 
-    A reference to what is not there stays as it is: it then is no right key, and no secret either.
+    Raises NoSecret where that is not there: were the reference itself taken for the secret, everybody could write it.
     """
     if isinstance(value, str):
         return _found(value, environment) if value[:7].lower() == _PREFIX else value
@@ -25,11 +29,13 @@ def resolved(value: Any, environment: Mapping[str, str]) -> Any:
 def _found(reference: str, environment: Mapping[str, str]) -> str:
     name, _, field = reference[len(_PREFIX) :].partition("/")
     text = environment.get(name)
-    if text is None or not field:
-        return reference if text is None else text
+    if text is not None and not field:
+        return text
     try:
-        found = msgspec.json.decode(text)
+        found = msgspec.json.decode(text or "")
     except msgspec.DecodeError:
-        return reference
+        found = None
     part = found.get(field) if isinstance(found, dict) else None
-    return part if isinstance(part, str) else reference
+    if not isinstance(part, str):
+        raise NoSecret(reference)
+    return part

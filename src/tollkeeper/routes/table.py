@@ -20,7 +20,7 @@ from tollkeeper.routes.json_schema import with_defaults
 from tollkeeper.routes.matching import Router
 from tollkeeper.routes.plugin import Plugin, Surroundings
 from tollkeeper.routes.registry import Registry
-from tollkeeper.routes.secrets import resolved
+from tollkeeper.routes.secrets import NoSecret, resolved
 from tollkeeper.routes.upstreams import Upstream, timeouts_of
 
 Owner = tuple[str, str]
@@ -392,7 +392,10 @@ class Table:
             return known[1]
         assert self.gate is not None
         plain = {field: value for field, value in conf.items() if field != "_meta"}
-        filled = with_defaults(resolved(plain, self._environment), plugin_class.schema)
+        try:
+            filled = with_defaults(resolved(plain, self._environment), plugin_class.schema)
+        except NoSecret:
+            raise _gone(f"secret of the plugin '{name}'") from None
         plugin = plugin_class(filled, self.gate)
         plugin.owner = owner
         self._plugins[owner, name] = (conf, plugin)
@@ -410,7 +413,10 @@ class Table:
     def _upstream(self, owner: Owner, conf: Value) -> Upstream:
         known = self._upstreams.get(owner)
         if known is None or known[0] != conf:
-            usable = resolved(conf, self._environment)
+            try:
+                usable = resolved(conf, self._environment)
+            except NoSecret:
+                raise _gone("secret of this upstream") from None
             upstream = Upstream(f"/apisix/{owner[0]}/{owner[1]}", usable, self._random, self._monotonic)
             known = self._upstreams[owner] = (conf, upstream)
         return known[1]
@@ -435,7 +441,10 @@ class Table:
         self, plugin_class: type[Plugin], value: Value, conf: Value, credential: str | None
     ) -> Iterator[tuple[str, Consumer]]:
         assert plugin_class.consumer_schema is not None
-        filled = with_defaults(resolved(dict(conf), self._environment), plugin_class.consumer_schema)
+        try:
+            filled = with_defaults(resolved(dict(conf), self._environment), plugin_class.consumer_schema)
+        except NoSecret:
+            return  # nobody can come in by what is not there
         key = filled.get(plugin_class.consumer_key)
         if isinstance(key, str):
             yield key, replace(self._consumer(value, filled), credential_id=credential)
