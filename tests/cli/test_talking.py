@@ -7,7 +7,7 @@ import pytest
 
 from tollkeeper.assistant.agreement import Question
 from tollkeeper.assistant.events import Plan, Planned, Secret, Words
-from tollkeeper.cli.talking import Flag, Terminal, Told, plain
+from tollkeeper.cli.talking import Flag, Terminal, Told
 
 
 @pytest.mark.parametrize("width", ["12", "200"])
@@ -24,7 +24,6 @@ def test_nobody_moves_the_cursor_or_turns_a_line_around(
     assert out.splitlines() == [
         *("hid[2Jden 1Agnihton", "Plan p1: a ]0;titleplan", "+ routes/1", "    -[8mgone", "→ To /x."),
     ]
-    assert plain("a\tb\nc") == "a\tb\nc"
 
 
 def test_a_plan_that_was_shown_is_not_shown_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,20 @@ def test_nodes_inside_are_refused_when_they_are_proposed(gate: GateProcess, node
     assert "is not allowed" in refused["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "id", "value", "words"),
+    [
+        ("consumers", "x", {"username": "jack"}, "wrong username"),
+        ("routes", "x", {"id": "y", "uri": "/x", "plugins": {}}, "wrong route id"),
+    ],
+)
+def test_nothing_is_called_otherwise_than_it_calls_itself(
+    gate: GateProcess, kind: str, id: str, value: dict[str, Any], words: str
+) -> None:
+    status, refused = _propose(gate, {"do": "put", "kind": kind, "id": id, "value": value})
+    assert (status, refused["error"]["message"]) == (400, words)
+
+
 def test_a_proposal_counts_only_on_top_of_what_it_was_made_for(gate: GateProcess) -> None:
     first, second = (_propose(gate, _put(id, "/hello"))[1]["id"] for id in ("1", "2"))
     assert _ask(gate, "POST", f"/api/proposals/{first}/apply")[0] == 200

@@ -2,6 +2,7 @@
 
 import click
 
+from tollkeeper.cli import printing
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.operator.usage import event_dict, moment
 
@@ -30,7 +31,8 @@ def events(
         return
     for event in shown:
         cost = "unpriced" if event["cost_usd"] is None else f"{event['cost_usd']} USD"
-        click.echo(
+        told = (
             f"{event['request_id']}:{event['attempt']}  {event['key_id']}  {event['provider']}/{event['model'] or '-'}  "
             f"{event['outcome']}  in={event['input_tokens']} out={event['output_tokens']}  {cost}  {event['quality']}"
         )
+        click.echo(printing.line(told))

@@ -14,6 +14,7 @@ import yaml
 
 from tollkeeper import config as configuration
 from tollkeeper import plugins
+from tollkeeper.cli import printing
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.config.routing import plain
 from tollkeeper.core.errors import CallerError
@@ -63,7 +64,7 @@ def list_all(options: Common) -> None:
         return
     for kind, of in found.items():
         for id, value in of.items():
-            click.echo(f"{kind}/{id}  {_in_short(value)}")
+            click.echo(printing.line(f"{kind}/{id}  {_in_short(value)}"))
 
 
 @routes.command()
@@ -77,7 +78,8 @@ def history(options: Common, limit: int) -> None:
         return
     for each in found:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each.at / 1000))
-        click.echo(f"{each.number:>6}  {when} UTC  {each.who} by {each.face}  {each.what}  ({len(each.changes)})")
+        told = f"{each.number:>6}  {when} UTC  {each.who} by {each.face}  {each.what}  ({len(each.changes)})"
+        click.echo(printing.line(told))
 
 
 @routes.command()
@@ -138,7 +140,7 @@ def _read(file: Path) -> Any:
 
 def _print_lines(found: list[str]) -> None:
     for line in found:
-        click.secho(line, fg=_COLOURS.get(line.lstrip()[:1]))
+        click.secho(printing.line(line), fg=_COLOURS.get(line.lstrip()[:1]))
 
 
 def _in_short(value: dict[str, Any]) -> str:

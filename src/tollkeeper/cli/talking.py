@@ -4,7 +4,6 @@ What models, resources and upstreams say is printed without control characters: 
 what a plan says, or speak to the terminal.
 """
 
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from rich.text import Text
 
 from tollkeeper.assistant.agreement import Question
 from tollkeeper.assistant.events import Answered, Changed, Ended, Event, Plan, Planned, Secret, Used, Words
+from tollkeeper.cli.printing import line, plain
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 _LONGEST_NOTE = 160
 _ENDINGS = {
@@ -26,11 +25,6 @@ _ENDINGS = {
     "rounds": "Stopped: the model was asked as often as one message may cause ([assistant] rounds). Say “go on” to go on.",
     "tokens": "Stopped: one message may not use more tokens ([assistant] tokens). Say “go on” to go on.",
 }
-
-
-def plain(text: str) -> str:
-    """Without what a terminal would act on."""
-    return _CONTROLS.sub("", text)
 
 
 class Terminal:
@@ -78,8 +72,8 @@ class Terminal:
 
     def difference(self, text: str) -> None:
         """+ what comes, - what goes."""
-        for line in text.splitlines():
-            self._line(line, _STYLES.get(line.lstrip()[:1], ""))
+        for each in text.splitlines():
+            self._line(each, _STYLES.get(each.lstrip()[:1], ""))
 
     def error(self, words: str) -> None:
         """What went wrong, in the conversation."""
@@ -106,7 +100,7 @@ class Terminal:
 
     def _line(self, text: str, style: str = "") -> None:
         self._rest()
-        self._out.print(Text(plain(text).replace("\n", " "), style))
+        self._out.print(Text(line(text), style))
 
     def _rest(self) -> None:
         if not self._fresh:

@@ -46,6 +46,7 @@ class Checker:
         words = json_schema.wrong(value, SCHEMAS[kind])
         if words is not None:
             raise Invalid(f"invalid configuration: {words}")
+        _named(kind, id, value)
         if kind == "upstreams":
             self._upstream(value)
         if "upstream" in value:
@@ -127,6 +128,15 @@ class Checker:
         ):
             if field in value and view.get(kind, str(value[field])) is None:
                 raise Invalid(f"failed to fetch {called} info by {called} id [{value[field]}], response code: 404")
+
+
+def _named(kind: str, id: str, value: Value) -> None:
+    """Raises Invalid where a resource calls itself otherwise than it is called: two consumers would be one to upstreams."""
+    if kind == "consumers":
+        if value["username"] != id:
+            raise Invalid("wrong username")
+    elif "id" in value and str(value["id"]) != id.rpartition("/")[2]:
+        raise Invalid(f"wrong {CALLED[kind]} id")
 
 
 def check_nodes(value: Value, allowed: Callable[[str], bool]) -> None:
