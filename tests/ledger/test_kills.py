@@ -182,7 +182,7 @@ def test_a_kill_half_a_second_after_each_start_for_ten_minutes_loses_nothing(tmp
             rounds.live(lambda gate: time.sleep(0.5))
         found = rounds.check()
 
-    assert len(rounds.keys) > 100
+    assert len(rounds.keys) > 50
     assert found["reported"] > 20 * len(rounds.keys)
     assert found["recovered"] > 0
     print(f"{len(rounds.keys)} kills: {dict(found)}, upstream saw {len(rounds.count.seen)}")
