@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tollkeeper.cli.options import Common, common, print_json
-from tollkeeper.operator.explain import checked, explained
+from tollkeeper.operator.explain import checked, explained, looked_up
 
 _NEVER_CUT = 10_000
 
@@ -18,7 +18,7 @@ _NEVER_CUT = 10_000
 @common
 def explain(options: Common, request_id: str) -> None:
     """Explain the request with this x-request-id: rules, targets, attempts, cost."""
-    told = explained(options.reports().request(checked(request_id)))
+    told = explained(looked_up(options.reports(), checked(request_id)))
     if options.json:
         print_json(told)
         return

@@ -1,6 +1,8 @@
 """/api/explain/{id}: what became of one request and why, with the numbers that decided it."""
 
 import re
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +19,32 @@ if TYPE_CHECKING:  # commands of the terminal use what is here without a server
 
     from tollkeeper.app import App
     from tollkeeper.stores.sqlite.dossier import Dossier
+    from tollkeeper.stores.sqlite.reports import Reports
 
 Note = list[Any]
+_LOOKS = 25
+_MOMENT = 0.02
+"""Seconds between two of them."""
 
 
 async def explain(request: "Request", app: "App") -> object:
     """All about the request of that `x-request-id`."""
     request_id = checked(request.path_params["id"])
-    return explained(await ask(app, lambda reports: reports.request(request_id)))
+    return explained(await ask(app, lambda reports: looked_up(reports, request_id)))
+
+
+def looked_up(reports: "Reports", request_id: str, sleep: Callable[[float], None] = time.sleep) -> "Dossier":
+    """What the store has about a request; blocks for a moment where that is not its end.
+
+    An end is written some milliseconds after the answer's last byte, later where tokens are counted (flow/counting.py) and
+    where a call was refused: who asks as soon as the answer is there shall not be told that it is under way, or unknown.
+    """
+    for _ in range(_LOOKS):
+        found = reports.request(request_id)
+        if (found.key_id is not None or found.calls) and not found.holds:
+            break
+        sleep(_MOMENT)
+    return found
 
 
 def checked(given: str) -> str:
