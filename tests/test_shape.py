@@ -86,7 +86,6 @@ WITHOUT_A_MIRROR = {
     "dialects/embedding_endpoints.py": "server/test_paths.py",
     "dialects/token_counts.py": "server/test_paths.py",
     # The flow, tested through the door with a scripted upstream.
-    "flow/counting.py": "server/test_departures.py",
     "flow/departures.py": "server/test_departures.py",
     "flow/event_stream.py": "server/test_streams.py",
     "flow/flow.py": "server/test_streams.py",

@@ -125,7 +125,7 @@ class App:
         self.keys = KeyRing(self.key_store, time.time)
         self.new_id = RequestIds(time.time, os.urandom)
         self.departures = Departures(loaded.config.drain)
-        self.counting = Counting(TokenCounter())
+        self.counting = Counting(TokenCounter(), loaded.config.relay.uncounted)
         self.client = HttpClient(time.monotonic)
         self.nodes = NodeClient(time.monotonic, Allowed(loaded.config.routing.allow_nodes))
         self.revisions = SqliteRevisions(home, keep=loaded.config.routing.keep_revisions)
@@ -149,6 +149,7 @@ class App:
             {
                 "loop_lag_seconds": lambda: self.watchdog.lag,
                 "draining": lambda: self.departures.draining,
+                "uncounted_bytes": lambda: self.counting.waiting,
                 "ledger_healthy": lambda: self.ledger.healthy,
                 "store_damaged": lambda: self.damage is not None,
                 "ledger_queue": lambda: self.ledger.queued,
@@ -311,6 +312,7 @@ class App:
         self.apis = apis
         self.flow.routing = Routing(loaded.models, loaded.accounts, loaded.balancing)
         self.sending.options = loaded.config.relay
+        self.counting.most = loaded.config.relay.uncounted
         self.failover.options = loaded.config.retry
         self.target_health.options = loaded.config.health
         self.departures.bounds = loaded.config.drain

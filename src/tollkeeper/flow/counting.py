@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tollkeeper.core.call import Call
+from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Outcome
 from tollkeeper.core.usage import Usage
 from tollkeeper.flow.attempt import Attempt
@@ -19,12 +20,28 @@ _FRAMED = frozenset(("chat", "generate_content", "count_tokens"))
 
 
 class Counting:
-    """One thread that counts. Whatever is still being counted at a crash is an open hold, so nothing is lost."""
+    """One thread that counts. Whatever is still being counted at a crash is an open hold, so nothing is lost.
 
-    def __init__(self, count: CountTokens) -> None:
+    What waits for it is kept, since it must be counted; `check` keeps calls away while there is too much of it.
+    """
+
+    def __init__(self, count: CountTokens, most: int) -> None:
+        self.most = most
+        """Bytes of requests and answers that may wait before no more calls are taken."""
+        self.waiting = 0
+        """Bytes that do."""
         self._count = count
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="counting")
         self._pending: set[asyncio.Future[Usage]] = set()
+
+    def check(self) -> None:
+        """Raises GateError where so much waits that nothing should be added to it."""
+        if self.waiting >= self.most:
+            raise GateError(
+                "More waits to have its tokens counted than the gate can keep up with. Try again in a moment.",
+                code="counting_behind",
+                headers=((b"retry-after", b"1"),),
+            )
 
     def settle(self, attempt: Attempt, outcome: Outcome, error_code: str | None, delivered: str) -> None:
         """Settles with the request's input and the `delivered` output, counted."""
@@ -34,18 +51,22 @@ class Counting:
             tokens = self._prompt(call, model)
             return Usage(input_tokens=tokens, output_tokens=self._count(model, delivered) if delivered else 0)
 
+        size = _size(call) + len(delivered)
+        self.waiting += size
         counting = asyncio.get_running_loop().run_in_executor(self._thread, count)
         self._pending.add(counting)
 
         def counted(done: asyncio.Future[Usage]) -> None:
             self._pending.discard(done)
+            self.waiting -= size
             failed = done.cancelled() or done.exception() is not None
             attempt.settle(outcome, error_code, None if failed else done.result())
 
         counting.add_done_callback(counted)
 
     async def prompt(self, call: Call, model: str | None) -> int:
-        """The tokens of a call's input."""
+        """The tokens of a call's input. Raises GateError as `check` does."""
+        self.check()
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._prompt, call, model)
 
     def _prompt(self, call: Call, model: str | None) -> int:
@@ -58,3 +79,7 @@ class Counting:
         while self._pending:
             await asyncio.wait(self._pending)
         self._thread.shutdown(wait=False)
+
+
+def _size(call: Call) -> int:
+    return len(call.body) if isinstance(call.body, bytes) else 0

@@ -49,6 +49,8 @@ class RelayOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A JSON answer of up to this many bytes is read whole and checked before it is passed on; a longer one streams."""
     longest_event: Positive = 64 * 1024 * 1024
     """A stream event longer than this is relayed unread."""
+    uncounted: Positive = 64 * 1024 * 1024
+    """Bytes of requests and answers that may wait to have their tokens counted before no more calls are taken."""
 
 
 class Relay:

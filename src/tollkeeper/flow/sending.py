@@ -60,11 +60,13 @@ class Sending:
         """The provider's answer as a reply, an error of its own (status >= 400) too.
 
         Raises UpstreamError where it gave none, CallerError where a budget refuses it or it cannot be carried there,
-        GateError where nothing could be held, ClientLeft. The attempt is settled then and when it returns, unless the
-        reply still pours.
+        GateError where nothing could be held or too much waits to be counted, ClientLeft. The attempt is settled then and
+        when it returns, unless the reply still pours.
         """
         call, target = attempt.call, attempt.target
         try:
+            if call.metered:
+                self._counting.check()  # whether the answer will report its usage is not known yet
             passed = passage(call, target, self._now()) if needed(call, target) else None
             way: Outbound = call.line or self._outbound
             if call.ways is not None:
