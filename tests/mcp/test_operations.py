@@ -108,10 +108,12 @@ def test_an_argument_is_put_into_the_query_as_the_document_says(parameter: Any, 
 def test_an_argument_in_a_path_stays_in_its_place() -> None:
     operation = _one("/files/{name}/x", {"parameters": [_parameter("name", "path")]})
     assert operation.prepared({"name": "a/b?c#d e%2F"}).path == "/files/a%2Fb%3Fc%23d%20e%252F/x"
-    for bad in ("..", ".", "", None):
+    for bad in ("..", ".", "", None, "../x", "a/../b", "a/."):
         with pytest.raises(BadArguments):
             operation.prepared({"name": bad})
     both = _one("/{a}{b}", {"parameters": [_parameter("a", "path"), _parameter("b", "path")]})
+    with pytest.raises(BadArguments, match="dots"):
+        _one("/files/{name}", {"parameters": [_parameter("name", "path")]}).prepared({"name": ""})
     with pytest.raises(BadArguments, match="dots"):
         both.prepared({"a": ".", "b": "."})
 

@@ -60,6 +60,7 @@ def test_a_route_is_made_tried_and_undone_by_tools_alone(gate: GateProcess) -> N
     answer = _use(gate, "send_request", method="GET", path="/hello", headers={"apikey": "s3cr3t-key"})
     assert (answer["status"], answer["body"]) == (200, "hi")
 
+    assert "There is no revision" in _use(gate, "undo_revision", revision=10**30)
     _use(gate, "undo_revision", revision=revision["revision"])
     assert _use(gate, "list_resources", kind="routes")["total"] == 0
     assert _use(gate, "list_revisions")["revisions"][0]["face"] == "mcp"

@@ -81,6 +81,12 @@ def test_a_viewer_looks_and_changes_nothing(routed: GateProcess) -> None:
         assert request("GET", url, {**cookie, **page})[0] == status, page
 
 
+@pytest.mark.parametrize("number", ["0", "99999999999999999999", "%C2%B2", "x"])
+def test_a_number_of_no_revision_is_not_found(routed: GateProcess, number: str) -> None:
+    status, _, body = routed.operator("POST", f"/api/routes/revisions/{number}/undo")
+    assert (status, json.loads(body)["error"]["code"]) == (404, "revision_not_found")
+
+
 def test_revisions_and_routes_survive_the_gate(routed: GateProcess) -> None:
     asked(routed, "PUT", "/apisix/admin/routes/1", ROUTE)
     before = asked(routed, "GET", "/api/routes")[1]

@@ -41,6 +41,11 @@ def test_what_is_private_or_sets_a_cookie_is_never_kept(site: Site) -> None:
         assert [state(site.ask(path))[1] for _ in range(2)] == ["MISS", "MISS"], header
 
 
+def test_a_directive_whose_seconds_are_no_number_is_none(site: Site) -> None:
+    path = site.route({"proxy-cache": {**CONF, "cache_control": True}})
+    assert site.ask(path, cache_control="max-stale=\xb2")[0] == 200
+
+
 def test_answers_that_vary_are_kept_side_by_side(site: Site) -> None:
     path = site.route({"proxy-cache": CONF}) + "?answer-header=vary:x-lang"
     seen = [state(site.ask(path, x_lang=lang))[1] for lang in ("de", "en", "de", "en")]

@@ -128,7 +128,7 @@ class _Session:
                 if command in ("/quit", "/exit"):
                     return 0
                 if command == "/undo":
-                    if not last and not rest.strip().isdigit():
+                    if not last and not rest.strip().isdecimal():
                         terminal.note("Nothing was changed in this conversation: /undo N takes back revision N.")
                         continue
                     self._run(_shown(assistant.undo(int(rest) if rest.strip() else last[-1]), show))

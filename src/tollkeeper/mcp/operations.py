@@ -100,8 +100,10 @@ class Operation(Struct, frozen=True, kw_only=True):
             if value is None:
                 continue
             if parameter.place == "path":
-                text = quote(_simple(parameter, value), safe="")
-                path = path.replace("{" + parameter.name + "}", text)
+                text = _simple(parameter, value)
+                if not text or not {".", ".."}.isdisjoint(text.split("/")):
+                    raise BadArguments(f"{parameter.argument} cannot be empty, nor have a part that is made of dots")
+                path = path.replace("{" + parameter.name + "}", quote(text, safe=""))
             elif parameter.place == "query":
                 query += _queried(parameter, value)
             else:

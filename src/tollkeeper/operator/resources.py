@@ -21,7 +21,7 @@ PAGE = 50
 async def list_all(request: Request, app: "App") -> object:
     """?page=; `{"total", "resources": [{"id", "value", "revision", "face"}]}`, 50 a page, oldest first."""
     page = request.query_params.get("page", "1")
-    if not (page.isdigit() and 0 < len(page) < 10):
+    if not (page.isdecimal() and 0 < len(page) < 10):
         raise CallerError("page must be a number.", code="invalid_value", param="page")
     return listed(app.routes.administration, request.path_params["kind"], int(page))
 

@@ -105,7 +105,7 @@ def _actor(request: Request) -> Actor:
 
 def _which(request: Request) -> int:
     number = request.path_params["number"]
-    if not number.isdigit() or len(number) > 18:
+    if not number.isdecimal() or len(number) > 18:
         raise CallerError(f"There is no revision {number[:32]}.", status=404, code="revision_not_found")
     return int(number)
 
@@ -114,6 +114,6 @@ def _number(request: Request, name: str, default: int) -> int:
     given = request.query_params.get(name)
     if given is None:
         return default
-    if not given.isdigit() or len(given) > 18:
+    if not given.isdecimal() or len(given) > 18:
         raise CallerError(f"{name} is a number.", code="invalid_value", param=name)
     return int(given)

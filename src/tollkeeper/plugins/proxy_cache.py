@@ -245,7 +245,7 @@ def _directives(headers: Headers) -> dict[str, float]:
     for value in headers.all(b"cache-control"):
         for part in value.decode("latin-1").lower().split(","):
             name, _, seconds = part.strip().partition("=")
-            found[name] = float(seconds.strip('"')) if seconds.strip('"').isdigit() else 0.0
+            found[name] = float(seconds.strip('"')) if seconds.strip('"').isdecimal() else 0.0
     return found
 
 

@@ -18,6 +18,8 @@ from tollkeeper.routes.drafts import Draft
 from tollkeeper.routes.resource_schemas import SCHEMAS
 
 _TIMES = ("create_time", "update_time")
+_BEYOND = 1 << 62
+"""More revisions than there will be: a store takes numbers up to about that."""
 NOT_FOUND = "Key not found"
 Desired = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Resources by kind and id, as a file has them."""
@@ -93,11 +95,11 @@ class Administration:
 
     def history(self, limit: int = 50, before: int | None = None) -> list[Revision]:
         """Revisions, newest first."""
-        return self._store.history(limit, before)
+        return self._store.history(limit, None if before is None else min(before, _BEYOND))
 
     def revision_of(self, number: int) -> Revision:
         """One revision. Raises CallerError (404)."""
-        found = self._store.get(number)
+        found = self._store.get(number) if 0 < number < _BEYOND else None
         if found is None:
             raise CallerError(f"There is no revision {number}.", status=404, code="revision_not_found")
         return found

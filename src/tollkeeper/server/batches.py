@@ -151,7 +151,7 @@ class Batches:
             query = parse_qs(request.scope["query_string"].decode("ascii", "ignore"))
             found: list[Any] = list(self._served.files(key) if first == "files" else self._served.batches(key))
             after, limit = query.get("after", [""])[0], query.get("limit", ["20" if first == "batches" else "10000"])[0]
-            if not limit.isdigit() or not int(limit):
+            if not limit.isdecimal() or len(limit) > 18 or not int(limit):
                 raise CallerError("'limit' must be a number, 1 or more.", code="invalid_value", param="limit")
             if after:
                 found = [each for each in found if each.id < after]
