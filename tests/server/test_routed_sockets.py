@@ -10,6 +10,7 @@ from websockets.sync.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from kit.gate import GateProcess, running_gate
+from kit.raw import RawClient
 from kit.sockets import WAIT, opened
 
 CONFIG = """
@@ -109,3 +110,16 @@ def test_a_route_without_enable_websocket_lets_none_in(talking: GateProcess) -> 
         pass
 
     assert refused.value.response.status_code == 404
+
+
+def test_a_socket_that_is_refused_ends_with_its_answer(talking: GateProcess) -> None:
+    head = f"GET /keyed HTTP/1.1\r\nhost: 127.0.0.1:{talking.port}\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    for _ in range(5):
+        with RawClient(talking.port, WAIT) as client:
+            client.send(
+                (head + "sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n").encode()
+            )
+            assert b" 401 " in client.read_until(b"Missing API key in request")
+            client.send(b"\x89\x80\x00\x00\x00\x00")  # a ping: not to be answered any more
+            assert b"\x8a" not in client.read_all()
+    assert "write_eof" not in talking.log()

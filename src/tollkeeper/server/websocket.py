@@ -55,6 +55,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_on_stop",
         "_pinged_at",
         "_reading_paused",
+        "_refused",
         "_told",
         "_transport",
         "_unsent",
@@ -92,6 +93,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._arrived_bytes = 0
         self._told = 0
         """0: the app has not been told of the connection, 1: it has, 2: also of its end."""
+        self._refused = False
+        """Whether an ordinary answer was given in its place."""
         self._denied: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._on_stop: Callable[[], None] | None = None
@@ -216,6 +219,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._unsent = 0
         channel = self._channel
         data = channel.take()
+        if self._refused:
+            return  # its last word was said, and it was no frame
         if data and self._accept is None and not self._transport.is_closing():
             self._transport.write(data)
         if not channel.open and not self._closing_at:
@@ -299,6 +304,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._accept is None or self._transport.is_closing():
             return
         self._accept = None
+        self._refused = True
         self._closing_at = self.loop.time()
         head = b"".join([STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers]])
         self._transport.write(b"%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (head, len(body), body))
