@@ -34,7 +34,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
 
 class ThreadlessLoop(SimulatedLoop):
-    """What is done in threads takes no time, either: a journal's writes."""
+    """What is done in threads takes no time, either: a journal's syncs. The kernel's own are not to be had."""
+
+    def add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+        raise OSError("nothing is heard of in simulated time")
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         done = self.create_future()

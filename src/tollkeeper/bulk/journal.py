@@ -3,6 +3,9 @@
 Rule 1: a row is in the journal before its slot is free for another, so a crash can cost at most the calls under way.
 Rule 2: a row is written once; whoever finishes it again is ignored.
 Rule 3: the journal is the only truth; every output file is made from it.
+Rule 4: as in the ledger, rows are committed on the event loop, which takes microseconds, then the log is synced (see
+        stores/sqlite/syncing.py), and only then are they written. A thread does what may take longer: it waits for another
+        process's transaction, and moves pages from the log to the file.
 """
 
 import asyncio
@@ -11,19 +14,25 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from tollkeeper.core.errors import CallerError, GateError
+from tollkeeper.stores.sqlite.syncing import Syncer, sync_now, syncer
 
 VERSION = 1
 _MOST = 500
 _GATHER = 0.003
 """Seconds between two commits: rows that end in between share one."""
+_LONG_LOG = 4 * 1024 * 1024
+"""Bytes of rows after which pages are moved from the log to the file."""
+_PATIENCE = 5000
+"""Milliseconds to wait for another process's transaction."""
 _SCHEMA = f"""
 CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE rows (
@@ -71,8 +80,18 @@ class Journal:
             os.close(self._lock)
             raise
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        try:
+            self._log = os.open(path.with_name(path.name + "-wal"), os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            self._database.close()
+            os.close(self._lock)
+            raise GateError(f"{path}-wal: {error.strerror}.", code="journal_unavailable") from None
+        self._syncer: Syncer = syncer(asyncio.get_running_loop(), self._thread, self._log)
+        self._in_log = 0
+        """Bytes of rows since pages were moved."""
         self._waiting: list[tuple[Finished, Callable[[], None]]] = []
-        self._busy = False
+        self._batch: list[tuple[Finished, Callable[[], None]]] = []
+        self._busy = self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
         self.trouble: GateError | None = None
@@ -147,7 +166,10 @@ class Journal:
 
     def close(self) -> None:
         """Ends it; what was put and not written is lost, as in a crash: wait with `settled` first."""
+        self._closed = True
         self._thread.shutdown(wait=True)
+        self._syncer.close()
+        os.close(self._log)
         self._database.close()
         os.close(self._lock)
 
@@ -156,19 +178,47 @@ class Journal:
         return sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, isolation_level=None)
 
     def _begin(self) -> None:
-        batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-        loop = asyncio.get_running_loop()
-        writing = loop.run_in_executor(self._thread, self._write, [row for row, _ in batch])
-        writing.add_done_callback(lambda done: self._ended(done, batch))
+        if self._closed:
+            return
+        self._batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+        rows = [astuple(row) for row, _ in self._batch]
+        if self._in_log < _LONG_LOG:
+            try:
+                self._commit(rows)
+            except sqlite3.Error as error:
+                if not _is_busy(error):
+                    self._ended(error)
+                    return
+            else:
+                self._syncer.sync(self._log, self._ended)
+                return
+        slowly = asyncio.get_running_loop().run_in_executor(self._thread, self._slowly, rows)
+        slowly.add_done_callback(lambda done: self._ended(done.exception()))
 
-    def _write(self, rows: list[Finished]) -> None:
-        with self._transaction():
-            self._database.executemany(
-                "INSERT OR IGNORE INTO rows VALUES (?, ?, ?, ?, ?, ?)", [msgspec.structs.astuple(row) for row in rows]
-            )
+    def _commit(self, rows: list[tuple[Any, ...]]) -> None:
+        database = self._database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            database.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+        self._in_log += sum(len(row[-1]) for row in rows)
 
-    def _ended(self, done: "asyncio.Future[None]", batch: list[tuple[Finished, Callable[[], None]]]) -> None:
-        error = done.exception()
+    def _slowly(self, rows: list[tuple[Any, ...]]) -> None:
+        """On the thread: however long it has to wait, and with what makes the log short again."""
+        with _patient(self._database):
+            self._commit(rows)
+            sync_now(self._log)
+            self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._in_log = 0
+
+    def _ended(self, error: BaseException | None) -> None:
+        if self._closed:
+            return
+        batch, self._batch = self._batch, []
         if error is not None:
             self.trouble = GateError(f"{self.path} cannot be written: {error}.", code="journal_unavailable")
             self._waiting = []
@@ -184,31 +234,47 @@ class Journal:
         for _, written in batch:
             written()
 
-    def _transaction(self) -> "_Transaction":
-        return _Transaction(self._database)
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it on disk, or nothing; it may wait for another process's."""
+        with _patient(self._database):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+        sync_now(self._log)
 
 
-class _Transaction:
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
+@contextmanager
+def _patient(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+    try:
+        yield
+    finally:
+        database.execute("PRAGMA busy_timeout = 0")
 
-    def __enter__(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._database.execute("ROLLBACK" if kind is not None else "COMMIT")
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE / 1000)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA wal_autocheckpoint = 0")
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             database.executescript("BEGIN IMMEDIATE;\n" + _SCHEMA + "COMMIT;")
         elif version != VERSION:
             raise GateError(f"{path} is a journal of version {version}; this Tollkeeper writes version {VERSION}.")
+        database.execute("PRAGMA synchronous = NORMAL")  # the syncs are ours: Rule 4
+        database.execute("PRAGMA busy_timeout = 0")
     except sqlite3.Error as error:
         raise GateError(f"{path} cannot be used as a journal: {error}.", code="journal_unavailable") from None
     return database

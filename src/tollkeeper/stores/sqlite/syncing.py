@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 Done = Callable[[OSError | None], None]
@@ -61,12 +61,11 @@ class ThreadSyncer:
         self._threads = threads
 
     def sync(self, descriptor: int, done: Done) -> None:
-        def ended(future: "Future[None]") -> None:
+        def ended(future: "asyncio.Future[None]") -> None:
             error = future.exception()
-            failed = error if error is None or isinstance(error, OSError) else OSError(str(error))
-            self._loop.call_soon_threadsafe(done, failed)
+            done(error if error is None or isinstance(error, OSError) else OSError(str(error)))
 
-        self._threads.submit(sync_now, descriptor).add_done_callback(ended)
+        self._loop.run_in_executor(self._threads, sync_now, descriptor).add_done_callback(ended)
 
     def close(self) -> None:
         return
@@ -133,10 +132,10 @@ class KernelSyncer:
         self._eventfd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         try:
             self._try(descriptor)
+            loop.add_reader(self._eventfd, self._told)
         except OSError:
             self.close()
             raise
-        loop.add_reader(self._eventfd, self._told)
 
     def sync(self, descriptor: int, done: Done) -> None:
         self._control.descriptor = descriptor
