@@ -99,6 +99,7 @@ class App:
         environment: Mapping[str, str],
         *,
         develops: bool = False,
+        watched: bool = True,
         share: "Callable[[App], Shared] | None" = None,
     ) -> None:
         self.loaded = loaded
@@ -178,7 +179,8 @@ class App:
             {"ledger_sync_seconds": self.ledger.sync_seconds, "ledger_batch_rows": self.ledger.batch_rows},
         )
         loop = asyncio.get_running_loop()
-        self.observing = Observing((self.metrics, log), log.flush, lambda flush: loop.call_later(_OBSERVE, flush))
+        observers = (self.metrics, log) if watched else ()
+        self.observing = Observing(observers, log.flush, lambda flush: loop.call_later(_OBSERVE, flush))
         guarded = Guarded(self.nodes)
         outbound = Schemes(
             {
@@ -474,9 +476,11 @@ def open_app(
     demo: bool = False,
     quiet: bool = False,
     develops: bool = False,
+    watched: bool = True,
     share: Callable[[App], Shared] | None = None,
 ) -> App:
-    """Loads the config and makes the app; a quiet one logs nothing, one that develops reads changed functions anew.
+    """Loads the config and makes the app; a quiet one logs nothing, one that develops reads changed functions anew, and
+    one that is not watched has neither a log nor metrics of calls: nobody can ask for them.
 
     Raises ConfigError and GateError.
     """
@@ -488,4 +492,4 @@ def open_app(
     loaded = reload()
     log = Log("off" if quiet else loaded.config.log.format, time.time, lambda flush: loop.call_later(_OBSERVE, flush))
     at = home or Path(loaded.config.server.home).expanduser()
-    return App(loaded, at, reload, log, environment, develops=develops, share=share)
+    return App(loaded, at, reload, log, environment, develops=develops, watched=watched, share=share)

@@ -32,7 +32,7 @@ KEY = "bulk"
 async def in_process(config: Path | None, home: Path, key: str, job: str) -> AsyncIterator[tuple[App, Engine]]:
     """Opens the home for itself, and closes it. Raises GateError where a gate serves it, ConfigError, CallerError (404)."""
     with sole(home):
-        app = open_app(config, home, os.environ, quiet=True)
+        app = open_app(config, home, os.environ, quiet=True, watched=False)
         try:
             app.start()
             engine = Engine(

@@ -49,10 +49,14 @@ class Engine:
             presence=presence,
             patient=False,  # the runner waits without a slot, and must see refusals to find the provider's limits
             metered=found.metered,
+            bare=True,
         )
         try:
-            call.members = json_text.members(request.body)
-            call.model = found.model or openai_request.string(call.members, "model")
+            if request.model is None:
+                call.members = json_text.members(request.body)
+                call.model = found.model or openai_request.string(call.members, "model")
+            else:
+                call.members, call.model = request.members, found.model or request.model
             reply = await self._handle(call)
             body = reply.body if reply.pour is None else await _poured(reply)
             status, headers = reply.status, reply.headers
@@ -61,16 +65,12 @@ class Engine:
         except BaseException:
             presence.leave()
             raise
-        costs = [event.cost_nano for event in call.events if event.cost_nano is not None]
-        used = [event.usage.input_tokens + event.usage.output_tokens for event in call.events]
-        return Answer(
-            status,
-            body,
-            cost_nano=sum(costs) if costs else None,
-            request_id=call.request_id,
-            rates=rate_headers.read(headers, self._now()),
-            tokens_used=sum(used) if used else None,
-        )
+        cost, used = None, None
+        for event in call.events:
+            if event.cost_nano is not None:
+                cost = event.cost_nano + (cost or 0)
+            used = event.usage.input_tokens + event.usage.output_tokens + (used or 0)
+        return Answer(status, body, cost, call.request_id, rate_headers.read(headers, self._now()), used)
 
 
 class _Sink:

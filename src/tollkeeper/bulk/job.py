@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -109,7 +110,7 @@ class Job:
             self._part = Part(plan.part, anew=plan.retry_failed or not self.begun_before)
             done = self.journal.done()
             given = (
-                self.records(lambda index: index >= len(done) or not done[index]),
+                self.records((lambda index: index >= len(done) or not done[index]) if done else reading.every),
                 plan.shape,
                 self.journal,
                 done,
@@ -132,10 +133,8 @@ class Job:
 
     def records(self, wanted: reading.Wanted = reading.every) -> Iterator[Record]:
         """The input's rows, from the beginning; with values where they are wanted."""
-        for record in reading.records(self.plan.input, self.plan.input_format, wanted):
-            if self.plan.sample is not None and record.index >= self.plan.sample:
-                return
-            yield record
+        found = reading.records(self.plan.input, self.plan.input_format, wanted)
+        return found if self.plan.sample is None else islice(found, self.plan.sample)
 
     def count(self) -> int:
         """How many rows there are, for showing. Blocking."""

@@ -8,6 +8,7 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -95,11 +96,15 @@ def may_name(path: Path, kind: str | None, column: str) -> bool:
 def json_lines(stream: BinaryIO, wanted: Wanted = every) -> Iterator[Record]:
     """One JSON string or object a line; CRLF, a BOM and a missing last line end do not matter."""
     index = 0
-    for line, text, whole in _lines(stream):
-        if whole and (text.isspace() or not text):
-            continue
-        if not whole:
+    for line, text in enumerate(iter(partial(stream.readline, LONGEST_LINE + 1), b""), 1):
+        if line == 1:
+            text = text.removeprefix(_BOM)
+        if len(text) > LONGEST_LINE and not text.endswith(b"\n"):
+            while (rest := stream.readline(_PIECE)) and not rest.endswith(b"\n"):
+                pass
             yield Record(index, line, None, f"line {line} is longer than {LONGEST_LINE} bytes")
+        elif not text or text.isspace():
+            continue
         elif wanted(index):
             yield _json_record(index, line, text)
         else:
@@ -119,21 +124,6 @@ def _json_record(index: int, line: int, text: bytes) -> Record:
     if isinstance(value, (str, dict)):
         return Record(index, line, value)
     return Record(index, line, None, f"line {line} is neither a string nor an object")
-
-
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
-    """(number, bytes, whether it is whole): the rest of a line that is too long is passed over."""
-    number = 0
-    while text := stream.readline(LONGEST_LINE + 1):
-        number += 1
-        if number == 1:
-            text = text.removeprefix(_BOM)
-        if len(text) > LONGEST_LINE and not text.endswith(b"\n"):
-            while (rest := stream.readline(_PIECE)) and not rest.endswith(b"\n"):
-                pass
-            yield number, b"", False
-        else:
-            yield number, text, True
 
 
 def comma_separated(stream: BinaryIO, wanted: Wanted = every) -> Iterator[Record]:

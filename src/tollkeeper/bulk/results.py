@@ -11,6 +11,7 @@ FIELDS = ("index", "id", "output", "error", "usage", "cost_usd", "attempts", "fi
 _NUMBERS = ("index", "attempts")
 _LINE = ("{" + ",".join(f'"{name}":%{"d" if name in _NUMBERS else "b"}' for name in FIELDS) + "}").encode()
 _NULL = b"null"
+_REASONS = {reason: b'"%b"' % reason.encode() for reason in ("stop", "length", "content_filter", "tool_calls")}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -20,10 +21,12 @@ def result_line(
     """The row as a JSON object, without a line end. `cost_usd` is an exact decimal string, null where it is unknown."""
     text = usage = reason = _NULL
     if output is not None:
-        text, usage, reason = output.output, output.usage, _encode(output.finish_reason)
+        text, usage = output.output, output.usage
+        if output.finish_reason is not None:
+            reason = _REASONS.get(output.finish_reason) or _encode(output.finish_reason)
     return _LINE % (
         request.index,
-        _encode(request.id),
+        _NULL if request.id is None else _encode(request.id),
         text,
         _NULL if error is None else _encode(error),
         usage,

@@ -4,7 +4,9 @@ Rule 1: a slot is taken by a call and by nothing else: a row that waits for its 
 Rule 2: a row's slot is free again when its end is on disk, so that a crash costs at most `concurrency` calls.
 Rule 3: rows in memory are bounded, whatever fails: new rows wait when too many old ones do.
 Rule 4: when no other row is left to ask, none waits long where a third of the latest tries went well: it had bad luck.
-Rule 5: what no row can survive (a wrong key, a spent quota) ends the job, not the rows: they stay unanswered for a resume.
+Rule 5: calls are made by a few tasks, each of which takes one row after another: a task for a row costs as much as reading
+        the row and its answer.
+Rule 6: what no row can survive (a wrong key, a spent quota) ends the job, not the rows: they stay unanswered for a resume.
 """
 
 import asyncio
@@ -75,7 +77,19 @@ Ask = Callable[[Request, int], Awaitable[Answer]]
 
 
 class _Try:
-    __slots__ = ("attempts", "bad", "cost", "failure", "first_at", "not_before", "parked", "rated", "request")
+    __slots__ = (
+        "attempts",
+        "bad",
+        "cost",
+        "failure",
+        "first_at",
+        "not_before",
+        "parked",
+        "rated",
+        "request",
+        "started",
+        "tokens_started",
+    )
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -88,6 +102,9 @@ class _Try:
         self.parked = False
         self.cost: int | None = None
         self.failure: Failure | None = None
+        self.started = 0
+        self.tokens_started = 0.0
+        """What its pace had counted when its latest try began."""
 
 
 class Running:
@@ -141,6 +158,9 @@ class Running:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: list[asyncio.Future[tuple[_Try, float, float]]] = []
+        """Of the tasks that wait for a row."""
+        self._filling = False
         self._most_waiting = max(1000, 4 * limits.concurrency)
 
     async def run(self) -> str | None:
@@ -180,13 +200,14 @@ class Running:
 
     def _fill(self) -> None:
         """Starts all that may start now; sees to it that somebody comes again when more may."""
+        self._filling = False
         if self._ended.done():
             return
         if self._journal.trouble is not None:
             self._ended.set_result(None)
             return
+        now = self._monotonic()
         while self.stopped is None and self.under_way < self.concurrency.window:
-            now = self._monotonic()
             found = self._due(now)
             if found is None:
                 break
@@ -209,7 +230,7 @@ class Running:
         if self._later and self._later[0][0] <= now:
             return heapq.heappop(self._later)[2]
         crowded = len(self._later) + len(self._parked) >= self._most_waiting
-        if not crowded:
+        if not crowded and not self._exhausted:
             found = self._draw()
             if found is not None:
                 return found
@@ -221,8 +242,6 @@ class Running:
 
     def _draw(self) -> _Try | None:
         """The next row that is to be asked; rows that cannot be are ended here."""
-        if self._exhausted:
-            return None
         for passed, record in enumerate(self._records):
             self.counts.drawn += 1
             if passed == _AT_ONCE or self._journal.backlog > _AT_ONCE:
@@ -266,8 +285,15 @@ class Running:
         if row.first_at is None:
             row.first_at = now
         row.attempts += 1
+        self.counts.attempts += 1
         self._pace.start(tokens, now)
-        task = self._loop.create_task(self._one(row, tokens, now))
+        row.started, row.tokens_started = self._pace.started - 1, self._pace.tokens_started
+        while self._turns:
+            turn = self._turns.pop()
+            if not turn.done():  # as those are whose task was cancelled
+                turn.set_result((row, tokens, now))
+                return
+        task = self._loop.create_task(self._asking(row, tokens, now))
         self._tasks.add(task)
         task.add_done_callback(self._over)
 
@@ -276,31 +302,45 @@ class Running:
         error = None if task.cancelled() else task.exception()
         if error is not None and not self._ended.done():
             self._ended.set_exception(error)  # a defect of ours: better told than waited for without end
+        elif not self._tasks and self.stopped is not None and not self._ended.done():
+            self._ended.set_result(None)  # a task that is cut before it began what it was given says nothing of it
 
-    async def _one(self, row: _Try, tokens: float, sent_at: float) -> None:
-        started, tokens_started = self._pace.started - 1, self._pace.tokens_started
-        self.counts.attempts += 1
-        try:
-            if self._limits.timeout is None:
-                answer = await self.ask(row.request, row.attempts + row.rated)
-            else:
-                async with asyncio.timeout(self._limits.timeout):
+    async def _asking(self, row: _Try, tokens: float, sent_at: float) -> None:
+        """One row after another."""
+        while True:
+            try:
+                if self._limits.timeout is None:
                     answer = await self.ask(row.request, row.attempts + row.rated)
+                else:
+                    answer = await self._in_time(self._limits.timeout, row)
+            except asyncio.CancelledError:
+                self.left = True
+                self._free()
+                raise
+            self._heard(row, answer, tokens, sent_at)
+            del row, answer
+            turn = self._loop.create_future()
+            self._turns.append(turn)
+            row, tokens, sent_at = await turn
+            del turn
+
+    async def _in_time(self, seconds: float, row: _Try) -> Answer:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.ask(row.request, row.attempts + row.rated)
         except TimeoutError:
             self.left = True
-            message = f"no answer within {self._limits.timeout:g} s"
-            answer = Answer(0, b'{"error":{"message":"%b","type":"timeout","code":"timeout"}}' % message.encode())
-        except asyncio.CancelledError:
-            self.left = True
-            self._free()
-            raise
+            message = f"no answer within {seconds:g} s"
+            return Answer(0, b'{"error":{"message":"%b","type":"timeout","code":"timeout"}}' % message.encode())
+
+    def _heard(self, row: _Try, answer: Answer, tokens: float, sent_at: float) -> None:
         now = self._monotonic()
         if answer.rates is not NOTHING:
             self._pace.heard(
                 answer.rates.requests or _SAID_NOTHING,
                 answer.rates.tokens or answer.rates.input_tokens or _SAID_NOTHING,
-                started,
-                tokens_started,
+                row.started,
+                row.tokens_started,
                 now,
             )
         if answer.tokens_used is not None:
@@ -414,7 +454,9 @@ class Running:
 
     def _free(self) -> None:
         self.under_way -= 1
-        self._fill()
+        if not self._filling:
+            self._filling = True
+            self._loop.call_soon(self._fill)  # once for all that end in this moment
 
 
 async def _nobody(request: Request, attempt: int) -> Answer:

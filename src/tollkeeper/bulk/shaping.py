@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import force_setattr
 
 from tollkeeper.bulk.records import Record
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.template import Template
+from tollkeeper.wire.json_text import Members
 
 CHAT = "chat/completions"
 EMBEDDINGS = "embeddings"
@@ -65,6 +67,10 @@ class Request(Struct, frozen=True):
     path: str
     """Below the version prefix: chat/completions."""
     body: bytes
+    model: str | None = None
+    """The model that the body names, where `members` are given."""
+    members: Members = {}
+    """The body's, where they are known without reading it."""
 
 
 class RowProblem(Exception):
@@ -74,6 +80,30 @@ class RowProblem(Exception):
         super().__init__(message)
         self.message = message
         self.id = id
+
+
+class Frame(Struct, frozen=True):
+    """What all requests have in common that ask one text of one model. Pieces are JSON."""
+
+    model: str
+    before: bytes
+    after: bytes
+    first: Members
+    """The members before the messages."""
+    last: Members
+    """Those after them."""
+
+    def request(self, index: int, id: str | int | None, text: str, system: str | None) -> Request:
+        """What asks `text` after `system`."""
+        if system is None:
+            messages = b'[{"role":"user","content":%b}]' % _encode(text)
+        else:
+            messages = b'[{"role":"system","content":%b},{"role":"user","content":%b}]' % (
+                _encode(system),
+                _encode(text),
+            )
+        members = {**self.first, "messages": Raw(messages), **self.last}
+        return Request(index, id, CHAT, self.before + messages + self.after, self.model, members)
 
 
 class Shape(Struct, frozen=True, kw_only=True):
@@ -86,6 +116,18 @@ class Shape(Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, Any] = {}
     schema: Mapping[str, Any] | None = None
     """A JSON Schema that answers must follow."""
+    frame: Frame | None = None
+    """Found out by itself; None where requests have little in common."""
+
+    def __post_init__(self) -> None:
+        fixed = {**self.parameters, **_format(self.schema)}
+        if self.model is None or self.endpoint != CHAT or fixed.keys() & {"model", "messages"} or fixed.get("stream"):
+            return
+        model = Raw(_encode(self.model))
+        last = {name: Raw(_encode(value)) for name, value in fixed.items()}
+        after = b"".join(b",%b:%b" % (_encode(name), bytes(value)) for name, value in last.items())
+        frame = Frame(self.model, b'{"model":%b,"messages":' % bytes(model), after + b"}", {"model": model}, last)
+        force_setattr(self, "frame", frame)
 
     def request(self, record: Record) -> Request:
         """Raises RowProblem."""
@@ -93,13 +135,13 @@ class Shape(Struct, frozen=True, kw_only=True):
         if value is None:
             raise RowProblem(record.problem or "the row could not be read")
         if isinstance(value, str):
-            return Request(record.index, None, self.endpoint, self._asked({"prompt": value}, record))
+            return self._asked({"prompt": value}, record, None)
         found = next((value[name] for name in _ID if name in value), None)
         id = found if isinstance(found, (str, int)) and not isinstance(found, bool) else None
         try:
             if isinstance(value.get("body"), dict):
                 return self._batch_line(record.index, id, value)
-            return Request(record.index, id, self.endpoint, self._asked(value, record))
+            return self._asked(value, record, id)
         except RowProblem as problem:
             problem.id = id
             raise
@@ -118,31 +160,33 @@ class Shape(Struct, frozen=True, kw_only=True):
             body["model"] = self.model
         return Request(index, id, url.removeprefix("/").removeprefix("v1/"), self._whole(body))
 
-    def _asked(self, value: Mapping[str, Any], record: Record) -> bytes:
-        own = {name: given for name, given in value.items() if name in _PARAMETERS and given is not None}
+    def _asked(self, value: Mapping[str, Any], record: Record, id: str | int | None) -> Request:
+        own: dict[str, Any] = {}
+        if self.prompt is None:  # with a template the columns are its values, not parameters
+            own = {name: given for name, given in value.items() if name in _PARAMETERS and given is not None}
+        listed = self.prompt is None and isinstance(value.get("messages"), list)
+        if self.frame is not None and not own and not listed:
+            system = None if self.system is None else self.system.fill(value)
+            return self.frame.request(record.index, id, self._text(value, record), system)
         body: dict[str, Any] = {"model": self.model} if self.model is not None else {}
         if self.endpoint == EMBEDDINGS:
             body["input"] = value["input"] if self.prompt is None and "input" in value else self._text(value, record)
-        elif self.prompt is None and isinstance(value.get("messages"), list):
+        elif listed:
             body["messages"] = value["messages"]
         else:
             body["messages"] = [{"role": "user", "content": self._text(value, record)}]
         if self.system is not None and self.endpoint != EMBEDDINGS:
             body["messages"] = [{"role": "system", "content": self.system.fill(value)}, *body["messages"]]
-        if self.prompt is None:
-            body |= own  # with a template the columns are its values, not parameters
+        body |= own
         body |= self.parameters
-        return self._whole(body)
+        return Request(record.index, id, self.endpoint, self._whole(body))
 
     def _whole(self, body: dict[str, Any]) -> bytes:
         if "model" not in body:
             raise RowProblem("the row names no model, and none was given with --model")
         if body.get("stream"):
             raise RowProblem("'stream' cannot be asked for in bulk")
-        if self.schema is not None:
-            named = {"name": "answer", "schema": self.schema, "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": named}
-        return _encode(body)
+        return _encode({**body, **_format(self.schema)})
 
     def _text(self, value: Mapping[str, Any], record: Record) -> str:
         if self.prompt is not None:
@@ -162,3 +206,11 @@ class Shape(Struct, frozen=True, kw_only=True):
             f"row {record.index} (line {record.line}) has neither 'prompt' nor 'messages' nor 'body'; "
             "say with --prompt how its columns become one"
         )
+
+
+def _format(schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The member that asks for answers that follow it."""
+    if schema is None:
+        return {}
+    named = {"name": "answer", "schema": schema, "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}

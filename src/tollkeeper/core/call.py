@@ -118,6 +118,8 @@ class Call:
     """Other ways out than the usual one."""
     destination: Destination | None = None
     """Where it goes in place of where its model's name leads."""
+    bare: bool = False
+    """Whoever asks wants the provider's own headers, and to be told nothing: it looks at `events`."""
     dry: bool = False
     """Only asks what would happen: rules are evaluated, nothing is taken, nothing is sent."""
     events: list[Event] = field(default_factory=list)

@@ -179,9 +179,10 @@ class Relay:
             self._end("ok", None, lambda: dialect.answer_text(body))
             return self._reply(body, answer.last_byte_at)
         reply = self._reply(body, answer.last_byte_at)
-        cost = attempt.cost_header()
-        if cost is not None:
-            reply.headers.append((b"x-tollkeeper-cost", cost))
+        if not attempt.call.bare:
+            cost = attempt.cost_header()
+            if cost is not None:
+                reply.headers.append((b"x-tollkeeper-cost", cost))
         self._end("ok", None)
         return reply
 
@@ -381,6 +382,8 @@ class Relay:
     def _reply(self, body: bytes | Callable[[Sink], Awaitable[None]], waited_until: float) -> Reply:
         attempt = self._attempt
         attempt.replying(waited_until)
+        if attempt.call.bare and isinstance(body, bytes):
+            return Reply(self._answer.status, self._answer.headers, self._without_secret(body))
         relayed = self._headers(answer_headers.relayed(self._answer.headers))
         if self._secret is not None and any(self._secret in value for _, value in relayed):
             relayed = [(name, self._without_secret(value)) for name, value in relayed]
