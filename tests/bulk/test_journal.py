@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tollkeeper.bulk.journal import Finished, Journal
@@ -106,6 +107,37 @@ def test_a_disk_that_refuses_stops_the_job_and_frees_no_slot(tmp_path: Path) -> 
             await journal.settled()
         assert freed == []
         other.close()
+        journal.close()
+
+    asyncio.run(run())
+
+
+def test_rows_wait_for_another_process_that_writes(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Journal(tmp_path / "j")
+        other = sqlite3.connect(tmp_path / "j", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        written = asyncio.Event()
+        journal.put(row(0), written.set)
+        await asyncio.sleep(0.05)
+        assert not written.is_set()
+        other.execute("COMMIT")
+        await asyncio.wait_for(journal.settled(), 30)
+        assert written.is_set()
+        other.close()
+        journal.close()
+
+    asyncio.run(run())
+
+
+def test_the_log_of_a_long_job_stays_short(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Journal(tmp_path / "j")
+        for index in range(24):
+            journal.put(msgspec.structs.replace(row(index), detail=b"x" * 1024 * 1024), lambda: None)
+            await journal.settled()
+        assert (tmp_path / "j-wal").stat().st_size < 12 * 1024 * 1024
+        assert journal.totals().rows == 24
         journal.close()
 
     asyncio.run(run())

@@ -321,6 +321,23 @@ def test_rows_in_memory_are_bounded_when_all_fail(tmp_path: Path) -> None:
     assert simulate(run(), ThreadlessLoop) <= 1000 + 40
 
 
+@pytest.mark.parametrize("moments", range(6))
+def test_a_job_that_is_cut_in_any_moment_ends(tmp_path: Path, moments: int) -> None:
+    async def ask(request: Request, attempt: int) -> Answer:
+        await asyncio.sleep(0 if request.index % 2 else 0.01)
+        return well(request)
+
+    async def run() -> str | None:
+        job = Job(tmp_path, ask)
+        running = asyncio.get_running_loop().create_task(job.run(prompts(1000)))
+        for _ in range(1 + moments):
+            await asyncio.sleep(0)
+        job.running.abandon()
+        return await running
+
+    assert simulate(run(), ThreadlessLoop) == "interrupted"
+
+
 def test_the_users_rate_is_kept(tmp_path: Path) -> None:
     times: list[float] = []
 

@@ -8,6 +8,7 @@ import pytest
 from tollkeeper.bulk.records import Record
 from tollkeeper.bulk.shaping import EMBEDDINGS, RowProblem, Shape
 from tollkeeper.core.template import Template
+from tollkeeper.wire import json_text
 
 
 def body(shape: Shape, value: Any) -> Any:
@@ -89,3 +90,32 @@ def test_a_row_that_cannot_be_asked_says_why(value: Any, words: str) -> None:
 def test_a_row_without_any_model_says_so() -> None:
     with pytest.raises(RowProblem, match="--model"):
         Shape().request(Record(0, 1, "Hi"))
+
+
+@pytest.mark.parametrize("system", [None, "Be \u201cbrief\u201d"])
+def test_the_members_that_a_request_comes_with_are_those_of_its_body(system: str | None) -> None:
+    shape = Shape(
+        model='m"1',
+        system=None if system is None else Template(system),
+        parameters={"temperature": 0, 'odd"name': [1], "response_format": {"type": "text"}},
+        schema={"type": "object"},
+    )
+    request = shape.request(Record(0, 1, {"prompt": 'Grüße, "you"\n', "id": 7}))
+    assert (request.id, request.path, request.model) == (7, "chat/completions", 'm"1')
+    assert json.loads(request.body) == {
+        "model": 'm"1',
+        "messages": [
+            *([] if system is None else [{"role": "system", "content": system}]),
+            {"role": "user", "content": 'Grüße, "you"\n'},
+        ],
+        "temperature": 0,
+        'odd"name': [1],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
+        },
+    }
+    read = json_text.members(request.body)
+    assert {name: bytes(value) for name, value in request.members.items()} == {
+        name: bytes(value) for name, value in read.items()
+    }
