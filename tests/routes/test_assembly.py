@@ -70,6 +70,13 @@ def test_headers_for_one_hop_alone_are_not_passed_on(routed: GateProcess) -> Non
     assert {"x-hop", "connection", "te", "keep-alive"} & set(seen) == set()
 
 
+def test_nobody_says_of_himself_to_an_upstream_who_he_is(routed: GateProcess) -> None:
+    told = {"X-Consumer-Username": "root", "X-Credential-Identifier": "1", "X-Consumer-Custom-Id": "2", "x-own": "3"}
+    seen = json.loads(request("GET", f"{routed.url}/open/x", told)[2])["headers"]
+
+    assert {name.lower() for name in told} & set(seen) == {"x-own"}
+
+
 def test_key_auth_lets_in_who_has_a_key_and_tells_the_upstream_who_it_is(routed: GateProcess) -> None:
     missing = request("GET", f"{routed.url}/keyed", {})
     wrong = request("GET", f"{routed.url}/keyed", {"apikey": "other"})

@@ -31,6 +31,10 @@ def gate_with_routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateP
         yield running
 
 
+REPLACES = {"response-rewrite": {"filters": [{"regex": "a", "replace": "b"}]}}
+TRANSFORMS = {"body-transformer": {"response": {"input_format": "json", "template": "{* a *}"}}}
+
+
 def route(
     gate: GateProcess, uri: str, nodes: dict[str, int], more: dict[str, Any] | None = None, **upstream: Any
 ) -> str:
@@ -127,6 +131,26 @@ def test_an_answer_that_breaks_off_is_no_clean_end(gate_with_routes: GateProcess
 
     assert b"some" in received
     assert not received.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("plugin", [REPLACES, TRANSFORMS], ids=["response-rewrite", "body-transformer"])
+def test_an_answer_that_breaks_off_before_anything_of_it_went_out_is_a_502(
+    gate_with_routes: GateProcess, plugin: dict[str, Any]
+) -> None:
+    def script(asked: Request, connection: Connection) -> bool:
+        connection.send(
+            b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\nx-of: upstream\r\ncontent-length: 99\r\n\r\n"
+        )
+        connection.send(b'{"a": 1')
+        return False
+
+    plugins = {"cors": {}, "proxy-cache": {"cache_http_status": [200, 502]}, **plugin}
+    with ScriptedUpstream(script) as up:
+        route(gate_with_routes, "/cut-whole", {f"127.0.0.1:{up.port}": 1}, {"plugins": plugins})
+        status, headers, body = request("GET", f"{gate_with_routes.url}/cut-whole", {"origin": "https://a.example"})
+
+    assert (status, headers["access-control-allow-origin"], headers.get("x-of")) == (502, "*", None)
+    assert b'"a"' not in body
 
 
 def test_a_client_that_leaves_takes_its_request_along(gate_with_routes: GateProcess) -> None:

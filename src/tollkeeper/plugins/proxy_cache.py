@@ -206,6 +206,7 @@ class ProxyCache(Plugin):
     def _begin(self, noted: _Noted, response: Response) -> None:
         """Decides whether the answer may be kept, and for how long."""
         conf, headers = self.conf, response.headers
+        noted.body = None
         said = _directives(headers)
         vary = tuple(sorted({part.strip().lower() for value in headers.all(b"vary") for part in value.split(b",")}))
         if (

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError
+from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError, UpstreamError
 from tollkeeper.core.ports import Duplex
 from tollkeeper.routes import chains
 from tollkeeper.routes.chains import NOTHING, Chain, Step
@@ -48,10 +48,19 @@ class Pipeline:
                 raise
             response = refused(error)
         try:
-            return self._outgoing(exchange, response, rules, chain)
+            outgoing = self._outgoing(exchange, response, rules, chain)
+            return await self._begun(outgoing, exchange, rules, chain) if outgoing.held else outgoing
         except BaseException as error:
             self._broke_off(exchange, (rules, chain), error)
             raise
+
+    async def _begun(self, outgoing: "Outgoing", exchange: Exchange, rules: Chain, chain: Chain) -> "Outgoing":
+        """The answer, once its first piece is there; the gate's own where the upstream breaks off before that."""
+        try:
+            await outgoing.begin()
+        except UpstreamError as error:
+            return self._outgoing(exchange, refused(error), rules, chain)
+        return outgoing
 
     def _broke_off(self, exchange: Exchange, parts: tuple[Chain, ...], error: BaseException) -> None:
         """There is no answer, whatever the reason: plugins give back what they took."""
@@ -113,7 +122,7 @@ class Pipeline:
 class Outgoing:
     """An answer on its way to the client."""
 
-    __slots__ = ("_exchange", "_filtered", "_over", "_parts", "_trouble", "response")
+    __slots__ = ("_exchange", "_filtered", "_first", "_over", "_parts", "_trouble", "held", "response")
 
     def __init__(self, exchange: Exchange, parts: tuple[Chain, ...], trouble: Callable[[str, Exception], None]) -> None:
         response = exchange.response
@@ -124,11 +133,15 @@ class Outgoing:
         self._trouble = trouble
         self._over = False
         self._filtered = False
+        self._first: bytes | None = None
+        self.held = False
+        """Whether filters may hold the body back: its headers wait for its first piece, which `begin` fetches."""
         for part in parts:
             if part.body_filter:
                 self._filtered = True
                 if not part.keeps_length and not isinstance(response.body, bytes):
                     response.headers.remove(b"content-length")
+                    self.held = not exchange.own
 
     @property
     def stream(self) -> Stream | None:
@@ -146,8 +159,23 @@ class Outgoing:
         self.finished(None)
         return body
 
+    async def begin(self) -> None:
+        """Waits for the first piece that goes out, or for the end. Raises UpstreamError where there is neither."""
+        stream = self.stream
+        assert stream is not None
+        try:
+            while (piece := await self.next_piece(stream)) == b"":
+                pass
+        except BaseException:
+            stream.close()
+            raise
+        self._first = piece
+
     async def next_piece(self, stream: Stream) -> bytes | None:
         """The next piece of the body as the client gets it, which may be empty; None at the end. Raises UpstreamError."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         chunk = None if self._over else await stream.next_chunk()
         if chunk is None:
             if self._over or not self._filtered:

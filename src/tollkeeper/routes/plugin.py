@@ -24,7 +24,8 @@ Phases, in this order; within one, higher `priority` first. A plugin has those t
 of rewrite and access is run and the upstream is not asked, while header_filter, body_filter and log are run as for any
 answer. `body_filter` is plain; a plugin that needs the whole body keeps the pieces and gives them back with the last. An
 answer that has a body_filter goes out in chunks, without content-length, unless the plugin says `only_reads = True`, or
-unless it is whole already.
+unless it is whole already. Its headers wait for the first piece that goes out: where the upstream breaks off before that,
+the client gets the gate's 502, and header_filter and body_filter begin anew with it.
 
 A plugin that answers in place of the upstream, but only after all that may still refuse the request, sets
 `exchange.serve` instead of answering at once.

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from tollkeeper.core.call import Reply, Sink
 from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError
 from tollkeeper.core.limits import DoorLimits
+from tollkeeper.routes.authentication import TOLD
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.exchange import Request as Asked
 from tollkeeper.routes.headers import Headers
@@ -137,6 +138,7 @@ class Routed:
         named = request.named
         once = len(named) == len(request.headers)
         headers = Headers(list(request.headers), named if once else None)
+        headers.remove(*TOLD)  # who calls is for plugins to say: not for the client, where no plugin authenticates it
         given = named.get(b"content-length")
         length = int(given) if given is not None else (None if b"transfer-encoding" in named else 0)
         body: bytes | AsyncIterator[bytes] = b""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.ports import Duplex
+from tollkeeper.routes.authentication import TOLD
 from tollkeeper.routes.exchange import Exchange, Request
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.pipeline import Outgoing, Pipeline
@@ -68,7 +69,7 @@ class RoutedSockets:
             method="GET",
             path=normalised(raw.partition(b"?")[0]),
             query=scope["query_string"].decode("latin-1"),
-            headers=Headers(list(scope["headers"])),
+            headers=Headers([header for header in scope["headers"] if header[0] not in TOLD]),
             client=scope.get("client") or _NOBODY,
             server=scope.get("server") or _NOBODY,
             scheme="http",
