@@ -32,6 +32,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     port: Port = 9080
     operator_host: str = "127.0.0.1"
     operator_port: Port = 9180
+    operator_per_minute: Positive = 60_000
+    """Requests to the operator port but for /mcp, with the operator key; as many for all others together."""
     home: str = "~/.tollkeeper"
     """Where the store, the pepper and the operator key live."""
     shutdown_seconds: Annotated[float, Meta(ge=0)] = 30.0

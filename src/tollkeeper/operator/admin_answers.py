@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from tollkeeper.core.errors import TollkeeperError
+
 HEADERS = {"server": "APISIX/3.18.0", "x-api-version": "v3"}
 """Clients such as ADC read from `server` which version's form is spoken."""
 
@@ -16,6 +18,13 @@ class Refusal(Exception):
         super().__init__(body)
         self.status = status
         self.body = body
+
+
+def too_often(error: TollkeeperError) -> Response:
+    """A request too many in APISIX's form, with when to come again."""
+    response = answer(error.status, {"error_msg": error.message})
+    response.headers.update({name.decode(): value.decode() for name, value in error.headers})
+    return response
 
 
 def answer(status: int, body: Any) -> Response:

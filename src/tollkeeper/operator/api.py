@@ -32,6 +32,7 @@ from tollkeeper.operator import (
     verify,
 )
 from tollkeeper.operator.admin import PREFIX, admin
+from tollkeeper.operator.admin_answers import too_often
 from tollkeeper.operator.admin_keys import AdminKeys
 from tollkeeper.operator.desks import desk_of
 from tollkeeper.operator.mcp import CALLER, mcp
@@ -127,7 +128,9 @@ def operator_app(app: App) -> ASGIApp:
         },
     )
     starlette.router.redirect_slashes = False
-    guarded = _Guard(starlette, app, oauth)
+    guarded = _Guard(
+        starlette, app, oauth, Pacing(lambda: app.loaded.config.server.operator_per_minute, time.monotonic)
+    )
     return Origins(guarded, lambda: app.loaded.config.mcp.origins)
 
 
@@ -137,8 +140,9 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 class _Guard:
     """Lets nobody through without a key, or to /mcp a token, but for what is open; gives every request an id."""
 
-    def __init__(self, inner: ASGIApp, app: App, oauth: OAuth) -> None:
+    def __init__(self, inner: ASGIApp, app: App, oauth: OAuth, pacing: Pacing) -> None:
         self._inner = inner
+        self._pacing = pacing
         self._key = app.operator_key.encode()
         self._viewer = app.viewer_key.encode()
         self._admin = AdminKeys(app.operator_key, app.viewer_key, lambda: app.loaded.config.mcp.origins)
@@ -154,10 +158,14 @@ class _Guard:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send_on(message)
 
-        if scope["type"] != "http" or _is_open(scope["path"]) or self._admits(dict(scope["headers"])):
+        if scope["type"] != "http" or _is_open(scope["path"]):
             await self._inner(scope, receive, send)
             return
+        admitted = self._admits(dict(scope["headers"]))
         if scope["path"] == "/mcp":
+            if admitted:
+                await self._inner(scope, receive, send)
+                return
             try:
                 scope[CALLER] = await self._caller(dict(scope["headers"]))
             except TollkeeperError as error:
@@ -165,11 +173,18 @@ class _Guard:
             else:
                 await self._inner(scope, receive, send)
             return
-        if scope["path"].startswith(PREFIX):
-            refusal = self._admin.refused(scope)
-            await (self._inner if refusal is None else refusal)(scope, receive, send)
+        if not admitted:
+            refusal = self._admin.refused(scope) if scope["path"].startswith(PREFIX) else _rendered(key_needed())
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        try:
+            # Whoever may only look keeps nobody from working.
+            self._pacing.take("operator" if admitted else "others")
+        except CallerError as error:
+            await (too_often(error) if scope["path"].startswith(PREFIX) else _rendered(error))(scope, receive, send)
             return
-        await _rendered(key_needed())(scope, receive, send)
+        await self._inner(scope, receive, send)
 
     async def _caller(self, headers: dict[bytes, bytes]) -> Caller:
         """Who comes to /mcp without the operator key. Raises TollkeeperError."""
