@@ -298,6 +298,25 @@ def test_max_cost_holds_for_batches_at_their_price(tmp_path: Path) -> None:
         assert len(provider.rows_asked) == 50
 
 
+def test_what_an_expired_batch_left_does_not_keep_the_budget_from_the_rows_that_follow(tmp_path: Path) -> None:
+    provider = OpenAIBatchProvider()
+
+    def outcome(number: int, lines: list[Any]) -> tuple[str, list[Any], list[Any]]:
+        if number == 1:
+            return "expired", [], [never(line) for line in lines]
+        return "completed", [answered(line) for line in lines], []
+
+    provider.outcome = outcome
+    with ScriptedUpstream(provider) as upstream:
+        folder = folder_of(tmp_path, upstream)
+        folder.prompts(20)
+        # 0.0004 USD has room for what some of the rows may cost at once, and for what all of them really cost.
+        code, out, err = folder.run(*JOB, "openai", "--set", "max_tokens=3", "--max-cost", "0.0004")
+        assert code == 0, out + err
+        assert [row["output"] for row in folder.rows()] == answers(20)
+        assert len(provider.lines(next(iter(provider.batches)))) < 20
+
+
 def test_where_a_budget_has_no_room_for_what_is_at_the_provider_nothing_is_added_before_that_has_ended(
     tmp_path: Path,
 ) -> None:

@@ -1,5 +1,6 @@
 """Shows how a job goes: a live display in a terminal, a plain line now and then without one, JSON lines when asked."""
 
+import os
 import sys
 import time
 from collections import deque
@@ -153,7 +154,8 @@ def _live(stream: TextIO) -> "Live | None":
     from rich.console import Console  # which most jobs have no need of: it is a tenth of what they load
     from rich.live import Live
 
-    console = Console(file=stream)
+    # https://no-color.org asks for no colour; bold and the like are as unwelcome to who sets it, and rich keeps them.
+    console = Console(file=stream, color_system=None if os.environ.get("NO_COLOR") else "auto")
     if not console.is_terminal:
         return None
     live = Live(console=console, auto_refresh=False, transient=False)

@@ -24,6 +24,7 @@ from tollkeeper.bulk import answers, connecting, progress, report
 from tollkeeper.bulk.batches.kinds import KINDS
 from tollkeeper.bulk.batches.running import Batching
 from tollkeeper.bulk.caps import KeyCap, Tally
+from tollkeeper.bulk.failures import HELD
 from tollkeeper.bulk.job import Job, Outcome, Plan, journal_of
 from tollkeeper.bulk.running import Ask, Limits, Running
 from tollkeeper.bulk.samples import Sample, Samples, runs_of
@@ -39,6 +40,7 @@ EXIT_SPENT = 6
 EXIT_SOME_FAILED = 8
 EXIT_INTERRUPTED = 130
 _EXITS = {"complete": 0, "some_failed": EXIT_SOME_FAILED, "stopped": EXIT_STOPPED, "interrupted": EXIT_INTERRUPTED}
+_SPENT = ("budget_exceeded", HELD)
 _KINDS = click.Choice(["jsonl", "csv", "parquet"])
 _PATH = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(0, min_open=True)
@@ -124,7 +126,7 @@ def run(
     if given["report"] is not None:
         _report(given["report"], plan, outcome, runs)
     _summary(options, plan, outcome)
-    spent = outcome.ending == "stopped" and (outcome.why or "").startswith("budget_exceeded")
+    spent = outcome.ending == "stopped" and (outcome.why or "").partition(":")[0] in _SPENT
     raise SystemExit(EXIT_SPENT if spent else _EXITS[outcome.ending])
 
 

@@ -145,7 +145,7 @@ class Carrying:
             if standing.code in _TOO_MUCH:
                 for _ in range(_LONG):
                     await self.pause()
-                self.left.append(Left(part, rows, {}, 0))
+                self._leave(Left(part, rows, {}, 0))
             elif standing.at_fault:
                 places = [index for index, _ in await self.bodies(part)]
                 for place, why in standing.at_fault:
@@ -154,7 +154,7 @@ class Carrying:
                         self._counts.errors["invalid_row"] += 1
                         self.charging.release(row.index)
                         self._rows.finish(row, error=Failure("invalid_request_error", 400, standing.code, why))
-                self.left.append(Left(part, rows, {}, 1))
+                self._leave(Left(part, rows, {}, 1))
             else:
                 await self.away(lambda: self._parts.end(part))
                 self._stop(f"{standing.code or 'batch_failed'}: {standing.failed}")
@@ -224,7 +224,13 @@ class Carrying:
             why = said.get(index, MISSING)
             self._counts.attempts += 1
             self._counts.errors[why.code or why.type] += 1
-        self.left.append(Left(part, left, said, 1))
+        self._leave(Left(part, left, said, 1))
+
+    def _leave(self, left: Left) -> None:
+        """Nobody runs these rows any more: what was set aside for them is free until they are asked again."""
+        for index in left.rows:
+            self.charging.release(index)
+        self.left.append(left)
 
     def _judged(self, part: Part, target: Target, row: Row, result: Result) -> tuple[Row, Failure] | None:
         """None where the row has ended; else what is known of it now, and what was wrong."""

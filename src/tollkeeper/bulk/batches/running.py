@@ -198,7 +198,6 @@ class Batching:
                     continue
                 why = said.get(index, MISSING)
                 row = replace(row, attempts=row.attempts + blame)
-                self._charging.release(index)
                 if row.attempts >= self._limits.attempts or row.bad >= self._limits.bad_answers:
                     self._ends.finish(row, error=why)
                 else:
