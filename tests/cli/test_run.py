@@ -90,6 +90,41 @@ def test_another_standard_input_leaves_a_jobs_own_prompts_alone(tmp_path: Path) 
         assert (code, "There is no folder" in err) == (1, True)
 
 
+def test_a_resume_takes_the_same_standard_input_more_of_it_or_none_and_refuses_another(tmp_path: Path) -> None:
+    with ScriptedUpstream(echo) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        arguments = ("-", "-o", "out.jsonl", "--model", "m")
+        assert folder.run(*arguments, stdin=b'"one"\n"two"\n')[0] == 0
+        before = sorted(path.name for path in tmp_path.iterdir())
+        code, _, err = folder.run(*arguments, "--resume", stdin=b'"one"\n"TWO"\n')
+        assert (code, "input: its content has changed" in err) == (1, True)
+        assert (tmp_path / "out.jsonl.input").read_bytes() == b'"one"\n"two"\n'
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+        for again in (b"", b'"one"\n"two"\n'):
+            assert folder.run(*arguments, "--resume", stdin=again)[0] == 0
+        code, _, err = folder.run(*arguments, "--resume", stdin=b'"one"\n"two"\n"three"\n')
+        assert code == 0, err
+        assert [row["output"] for row in folder.rows()] == ["re: one", "re: two", "re: three"]
+        assert len(upstream.requests) == 3
+
+
+def test_a_job_that_is_refused_before_it_begins_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, "http://127.0.0.1:9")
+    folder.prompts(2)
+    (tmp_path / "twice.jsonl").write_text('{"custom_id": "a", "prompt": "x"}\n' * 2)
+    before = {path.name for path in tmp_path.iterdir()} | {"home"}
+    job = ("-o", "out.jsonl", "--model", "m")
+    refused = {
+        "Ids are not unique": folder.run("-", *job, stdin=(tmp_path / "twice.jsonl").read_bytes()),
+        "No such file": folder.run("absent.jsonl", *job),
+        "There is no key 'other'": folder.run("in.jsonl", *job, "--key", "other"),
+        "A gate's address": folder.run("in.jsonl", *job, "--gate", "127.0.0.1:9", TOLLKEEPER_KEY="tk-any"),
+    }
+    for said, (code, _, err) in refused.items():
+        assert (code, said in err) == (4 if "key" in said else 1, True), err
+    assert {path.name for path in tmp_path.iterdir()} <= before
+
+
 def test_a_killed_job_goes_on_where_it_was(tmp_path: Path) -> None:
     def slow(request: Request, connection: Connection) -> bool:
         time.sleep(0.01)

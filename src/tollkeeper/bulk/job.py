@@ -105,6 +105,9 @@ class Job:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="part")
         _refuse_surprises(plan)
         self.journal = Journal(plan.journal)
+        self._begun = bool(self.journal.about())
+        """Whether there is anything that must outlive a refusal."""
+        self._kept_incoming = False
         try:
             self._admit()
             self._part = Part(plan.part, anew=plan.retry_failed or not self.begun_before)
@@ -128,7 +131,7 @@ class Job:
                     *given, parts, kind=plan.batch, rows=plan.batch_rows, check=check, now=now, random=os.urandom
                 )
         except BaseException:
-            self.journal.close()
+            self._close_journal()
             raise
 
     def records(self, wanted: reading.Wanted = reading.every) -> Iterator[Record]:
@@ -145,6 +148,7 @@ class Job:
         """Asks every row that has no answer yet, then writes the output. Raises GateError where a disk refuses."""
         journal = self.journal
         loop = asyncio.get_running_loop()
+        self._begun = True
         journal.note(open=str(self.running.at_risk))
         growing = loop.create_task(self._grow())
         try:
@@ -165,11 +169,19 @@ class Job:
         return Outcome(ending, why, totals, rows, self.at_risk)
 
     def close(self) -> None:
-        """Lets go of the journal. A complete job keeps it: a second run then has nothing to ask."""
+        """Lets go of the journal. A complete job keeps it: a second run then has nothing to ask.
+
+        Of a job that was never begun nothing stays.
+        """
         self._reader.shutdown(wait=True)
         self._part.close(whole=False)
         self.running.close()
-        self.journal.close()
+        self._close_journal()
+
+    def _close_journal(self) -> None:
+        if not self._begun and self._kept_incoming and self.plan.input is not None:
+            self.plan.input.unlink(missing_ok=True)
+        self.journal.close(discard=not self._begun)
 
     async def _grow(self) -> None:
         loop = asyncio.get_running_loop()
@@ -193,7 +205,7 @@ class Job:
         if not plan.resume and not begun and not journal.totals().rows:
             before = {}  # a run that did not come to ask anything
         if not before:
-            self._keep_incoming()
+            self._keep(self._incoming())
             self._refuse_repeated()
             self._note()
             return
@@ -204,17 +216,20 @@ class Job:
                 status=409,
                 code="job_exists",
             )
-        self._keep_incoming()
+        incoming = self._incoming()
         try:
-            changed = fingerprint.differences(before, plan.about, plan.input)
+            changed = fingerprint.differences(before, plan.about, incoming or plan.input)
         except OSError as error:
             raise CallerError(f"{plan.input}: {error.strerror}.", code="input_unreadable") from None
         if changed and not plan.force:
+            if incoming is not None:
+                incoming.unlink()
             raise CallerError(
                 "This is not the job that was begun:\n  " + "\n  ".join(changed) + "\nWith --force it goes on so.",
                 status=409,
                 code="job_changed",
             )
+        self._keep(incoming)
         if before.get("input") != fingerprint.input_print(plan.input):
             self._refuse_repeated()  # what it has grown by may say an id again
         self._note()
@@ -228,22 +243,45 @@ class Job:
         values = {name: msgspec.json.encode(value).decode() for name, value in self.plan.about.items()}
         self.journal.note(**values, input=fingerprint.input_print(self.plan.input))
 
-    def _keep_incoming(self) -> None:
-        """Copies standard input, whole or not at all: no other job's, and never over one that is under way."""
+    def _incoming(self) -> Path | None:
+        """What came by standard input, whole, in a file that is not yet the job's; None where the job's own is to be read.
+
+        A resume need not be given its prompts again: a terminal is not read, and nothing is as good as the same.
+        """
         plan = self.plan
-        if plan.incoming is None or plan.input is None or (plan.resume and plan.input.exists()):
-            return
+        if plan.incoming is None or plan.input is None:
+            return None
+        again = plan.resume and plan.input.exists()
+        if again and plan.incoming.isatty():
+            return None
         temporary = plan.input.with_name(f".{plan.input.name}.tmp")
         try:
             with temporary.open("wb") as stream:
                 shutil.copyfileobj(plan.incoming, stream)
+                size = stream.tell()
                 stream.flush()
                 os.fsync(stream.fileno())
-            temporary.replace(plan.input)
-        except OSError as error:
-            raise GateError(f"{plan.input} cannot be written: {error.strerror}.", code="output_unwritable") from None
-        finally:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise GateError(f"{plan.input} cannot be written: {error.strerror}.", code="output_unwritable") from None
+            raise
+        if again and not size:
+            temporary.unlink()
+            return None
+        return temporary
+
+    def _keep(self, incoming: Path | None) -> None:
+        """Makes it the job's own: never another job's, and never one that is under way."""
+        plan = self.plan
+        if incoming is None or plan.input is None:
+            return
+        try:
+            incoming.replace(plan.input)
+        except OSError as error:
+            incoming.unlink(missing_ok=True)
+            raise GateError(f"{plan.input} cannot be written: {error.strerror}.", code="output_unwritable") from None
+        self._kept_incoming = True
 
     def _refuse_repeated(self) -> None:
         """Raises CallerError where two rows have one id."""

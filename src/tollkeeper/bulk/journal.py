@@ -164,13 +164,19 @@ class Journal:
             for at, failed, attempts, cost in reading.execute(query):
                 yield at, bool(failed), attempts, cost
 
-    def close(self) -> None:
-        """Ends it; what was put and not written is lost, as in a crash: wait with `settled` first."""
+    def close(self, *, discard: bool = False) -> None:
+        """Ends it; what was put and not written is lost, as in a crash: wait with `settled` first.
+
+        `discard` takes its files away: of a job that was refused before it began.
+        """
         self._closed = True
         self._thread.shutdown(wait=True)
         self._syncer.close()
         os.close(self._log)
         self._database.close()
+        if discard:
+            for path in (self.path, _lock_of(self.path)):  # the lock last, while it is held
+                path.unlink(missing_ok=True)
         os.close(self._lock)
 
     def _reading(self) -> sqlite3.Connection:
@@ -280,15 +286,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
 def _locked(path: Path) -> int:
     """Holds the lock file beside the journal. Raises CallerError (409) where another process runs this job."""
-    try:
-        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise GateError(f"{path} cannot be locked: {error.strerror}.", code="journal_unavailable") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise CallerError(f"Another process runs this job ({path}).", status=409, code="job_running") from None
-    return descriptor
+    lock = _lock_of(path)
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise GateError(f"{path} cannot be locked: {error.strerror}.", code="journal_unavailable") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise CallerError(f"Another process runs this job ({path}).", status=409, code="job_running") from None
+        if lock.exists() and os.path.samestat(os.fstat(descriptor), lock.stat()):
+            return descriptor
+        os.close(descriptor)  # whoever discarded a job took it away after it was opened here
