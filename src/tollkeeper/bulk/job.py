@@ -264,7 +264,9 @@ class Job:
         except BaseException as error:
             temporary.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                raise GateError(f"{plan.input} cannot be written: {error.strerror}.", code="output_unwritable") from None
+                raise GateError(
+                    f"{plan.input} cannot be written: {error.strerror}.", code="output_unwritable"
+                ) from None
             raise
         if again and not size:
             temporary.unlink()
