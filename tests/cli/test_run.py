@@ -35,14 +35,16 @@ def test_a_file_of_prompts_becomes_a_file_of_answers_in_order_and_in_the_ledger(
 def test_csv_columns_fill_a_prompt_and_answers_become_columns(tmp_path: Path) -> None:
     with ScriptedUpstream(echo) as upstream:
         folder = Folder(tmp_path, upstream.url)
-        (tmp_path / "in.csv").write_text("id,topic\n7,trains\n8,\n9\n")
+        (tmp_path / "in.csv").write_text("id,topic\n7,trains\n8,\n9\n10,a,b\n")
         (tmp_path / "prompt.txt").write_text("About {{ topic }}")
         code, _, _ = folder.run("in.csv", "-o", "out.csv", "--model", "m", "--prompt", "prompt.txt")
         assert code == 8
         with (tmp_path / "out.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
-        assert [row["output"] for row in rows] == ["re: About trains", "re: About ", ""]
+        assert [row["output"] for row in rows] == ["re: About trains", "re: About ", "", ""]
         assert "line 4 has 1 columns, the header 2" in rows[2]["error"]
+        assert [(row["id"], row["topic"]) for row in rows[2:]] == [("9", ""), ("10", "a")]
+        assert json.loads(json.loads(rows[3]["error"])["said"]) == ["10", "a", "b"]
 
 
 def test_standard_input_and_parameters(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from kit.jobs import Folder, after
 from kit.scripted import ScriptedUpstream, json_answer
+from kit.servers import free_port
 
 JOB = ("in.jsonl", "-o", "out.jsonl", "--model", "m", "--concurrency", "5")
 
@@ -90,6 +91,21 @@ def test_without_a_terminal_nothing_is_drawn_and_json_is_parseable(tmp_path: Pat
         code, out, err = folder.run(*JOB, "--resume")
         assert code == 0
         assert "\x1b" not in out + err
+
+
+@pytest.mark.parametrize("gate", [True, False], ids=["gate", "provider"])
+def test_where_nobody_is_there_to_be_asked_the_job_stops_at_once_and_loses_nothing(tmp_path: Path, gate: bool) -> None:
+    folder = Folder(tmp_path, f"http://127.0.0.1:{free_port()}")
+    folder.prompts(1000)
+    through = ("--gate", f"http://127.0.0.1:{free_port()}") if gate else ()
+    code, out, err = folder.run(*JOB, *through, TOLLKEEPER_KEY="tk-any")
+    assert code == 5, out + err
+    assert "Stopped: upstream_refused: " in out
+    assert "1,000 rows, 0 answered, 0 failed" in out
+    with ScriptedUpstream(after(0)) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        assert folder.run(*JOB, "--resume")[0] == 0
+        assert len(folder.rows()) == 1000
 
 
 @pytest.mark.row(86)

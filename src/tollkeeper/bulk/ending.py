@@ -4,11 +4,13 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import UNSET
+
 from tollkeeper.bulk import answers
 from tollkeeper.bulk.failures import Failure
 from tollkeeper.bulk.journal import Finished
 from tollkeeper.bulk.results import result_line
-from tollkeeper.bulk.shaping import Request
+from tollkeeper.bulk.shaping import Request, RowProblem
 from tollkeeper.core.errors import GateError
 from tollkeeper.core.ids import Clock
 
@@ -84,6 +86,8 @@ class Ending:
         self._journal.put(finished, written)
 
 
-def unreadable(index: int, id: str | int | None, why: str) -> tuple[Request, Failure]:
+def unreadable(index: int, problem: RowProblem) -> tuple[Request, Failure]:
     """A row that cannot be asked: who it is, and its error."""
-    return Request(index, id, "", b""), Failure("invalid_request_error", 0, "invalid_row", why)
+    said = UNSET if problem.said is None else problem.said
+    why = Failure("invalid_request_error", 0, "invalid_row", problem.message, said=said)
+    return Request(index, problem.id, "", b""), why

@@ -33,6 +33,10 @@ _NOBODY = frozenset(("ledger_unavailable", "upstream_auth_failed", "price_unknow
 _MODEL = frozenset(("model_not_found", "provider_not_found"))
 
 
+UNREACHED = frozenset(("upstream_unknown_host", "upstream_refused"))
+"""Nobody was there to be asked: a wrong address, or a server that does not run (docs/errors.md)."""
+
+
 class Failure(Struct, frozen=True):
     """Why a try did not succeed, as it stands in the output."""
 

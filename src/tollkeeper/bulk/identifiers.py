@@ -18,7 +18,7 @@ def repeated(records: Iterable[Record], most: int = 5) -> list[str]:
     parts = [array("Q") for _ in range(_PARTS)]
     places = [array("Q") for _ in range(_PARTS)]
     for record in records:
-        if isinstance(record.value, dict) and NAME in record.value:
+        if record.problem is None and isinstance(record.value, dict) and NAME in record.value:
             hashed = int.from_bytes(blake2b(repr(record.value[NAME]).encode(), digest_size=8).digest(), "big")
             parts[hashed % _PARTS].append(hashed)
             places[hashed % _PARTS].append(record.line)

@@ -168,7 +168,14 @@ def _csv_records(text: Iterable[str], wanted: Wanted) -> Iterator[Record]:
 
 def _csv_record(index: int, line: int, header: list[str], row: list[str]) -> Record:
     if len(row) != len(header):
-        return Record(index, line, None, f"line {line} has {len(row)} columns, the header {len(header)}")
+        cells = [cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in row]
+        return Record(
+            index,
+            line,
+            dict.fromkeys(header) | dict(zip(header, cells, strict=False)),
+            f"line {line} has {len(row)} columns, the header {len(header)}",
+            msgspec.json.encode(cells).decode(),
+        )
     try:
         for value in row:
             value.encode("utf-8")

@@ -15,4 +15,6 @@ class Record(Struct, frozen=True):
     value: str | dict[str, Any] | None
     """A plain prompt, or named columns; None where it could not be read, or where nobody wanted it."""
     problem: str | None = None
-    """Why not, for the row's error."""
+    """Why it cannot be asked, for the row's error; `value` is then what was there all the same, where that is known."""
+    said: str | None = None
+    """What stood in a row that is broken, where `value` does not hold all of it."""

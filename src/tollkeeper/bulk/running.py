@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from tollkeeper.bulk import answers
 from tollkeeper.bulk.concurrency import Concurrency
 from tollkeeper.bulk.ending import Counts, Ending, Ends, unreadable
-from tollkeeper.bulk.failures import HELD, RATE, Failure, Verdict, bad_answer, failure, verdict
+from tollkeeper.bulk.failures import HELD, RATE, UNREACHED, Failure, Verdict, bad_answer, failure, verdict
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
 from tollkeeper.bulk.shaping import Request, RowProblem, Shape
@@ -152,6 +152,8 @@ class Running:
         self._exhausted = False
         self._next: _Try | None = None
         self._hopeless = 0
+        self._reached = False
+        """Whether anybody was there in this run."""
         self._recent: deque[bool] = deque(maxlen=_HOPELESS_LOOK)
         self._fares: deque[bool] = deque(maxlen=_FARES_LOOK)
         """Whether the latest tries went well."""
@@ -261,7 +263,7 @@ class Running:
             return _Try(self._shape.request(record))
         except RowProblem as problem:
             self.counts.errors["invalid_row"] += 1
-            row, error = unreadable(record.index, problem.id, problem.message)
+            row, error = unreadable(record.index, problem)
             self._end(row, 0, None, _nothing, error=error)
             return None
 
@@ -353,6 +355,7 @@ class Running:
 
     def _judge(self, row: _Try, answer: Answer, sent_at: float, now: float) -> None:
         if 200 <= answer.status < 300:
+            self._reached = True
             try:
                 found = self._read(answer.body, self._check)
             except answers.BadAnswer as bad:
@@ -372,6 +375,10 @@ class Running:
             return
         said = row.failure = failure(answer.status, answer.body, answer.request_id)
         found_verdict = verdict(answer.status, said.code, said.type)
+        if said.code not in UNREACHED:
+            self._reached = True
+        elif not self._reached:
+            found_verdict = Verdict.JOB  # nobody was ever there: no row is to blame
         if said.code == HELD:  # no provider's word: there is room as soon as a call has ended
             self.concurrency.throttled(sent_at, now)
             self._again(row, found_verdict, now, None)

@@ -76,10 +76,11 @@ class Request(Struct, frozen=True):
 class RowProblem(Exception):
     """A row that cannot become a request; nothing is sent for it."""
 
-    def __init__(self, message: str, id: str | int | None = None) -> None:
+    def __init__(self, message: str, id: str | int | None = None, said: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.id = id
+        self.said = said
 
 
 class Frame(Struct, frozen=True):
@@ -132,8 +133,8 @@ class Shape(Struct, frozen=True, kw_only=True):
     def request(self, record: Record) -> Request:
         """Raises RowProblem."""
         value = record.value
-        if value is None:
-            raise RowProblem(record.problem or "the row could not be read")
+        if value is None or record.problem is not None:
+            raise RowProblem(record.problem or "the row could not be read", said=record.said)
         if isinstance(value, str):
             return self._asked({"prompt": value}, record, None)
         found = next((value[name] for name in _ID if name in value), None)

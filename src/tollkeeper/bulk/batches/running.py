@@ -177,7 +177,7 @@ class Batching:
                 request = self._shape.request(record)
             except RowProblem as problem:
                 self.counts.errors["invalid_row"] += 1
-                broken, why = unreadable(record.index, problem.id, problem.message)
+                broken, why = unreadable(record.index, problem)
                 self._ends.finish(Row(broken.index, _encode(broken.id).decode(), 0, 0, None), error=why)
                 continue
             row = Row(request.index, _encode(request.id).decode(), 0, 0, None)
