@@ -143,6 +143,26 @@ def test_the_log_of_a_long_job_stays_short(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_log_that_a_killed_run_has_left_is_moved_first(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Journal(tmp_path / "j")
+        other = sqlite3.connect(tmp_path / "j", isolation_level=None)  # what it keeps open, no close moves
+        other.execute("SELECT count(*) FROM rows").fetchone()
+        for index in range(5):
+            journal.put(msgspec.structs.replace(row(index), detail=b"x" * 1024 * 1024), lambda: None)
+        await journal.settled()
+        journal.close()
+        assert (tmp_path / "j").stat().st_size < 1024 * 1024
+        again = Journal(tmp_path / "j")
+        again.put(row(5), lambda: None)
+        await again.settled()
+        assert (tmp_path / "j").stat().st_size > 5 * 1024 * 1024
+        other.close()
+        again.close()
+
+    asyncio.run(run())
+
+
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "j").write_bytes(b"SQLite format 4 or something else entirely" * 100)
 

@@ -87,8 +87,8 @@ class Journal:
             os.close(self._lock)
             raise GateError(f"{path}-wal: {error.strerror}.", code="journal_unavailable") from None
         self._syncer: Syncer = syncer(asyncio.get_running_loop(), self._thread, self._log)
-        self._in_log = 0
-        """Bytes of rows since pages were moved."""
+        self._in_log = os.fstat(self._log).st_size
+        """Bytes since pages were moved: at first what a killed run has left, then rows."""
         self._waiting: list[tuple[Finished, Callable[[], None]]] = []
         self._batch: list[tuple[Finished, Callable[[], None]]] = []
         self._busy = self._closed = False
