@@ -8,6 +8,7 @@ import pytest
 from kit.translations import ALL, ANTHROPIC, CHAT
 from tollkeeper.core.deltas import Failure, failure_of
 from tollkeeper.core.errors import model_not_found
+from tollkeeper.dialects import anthropic_messages, openai_chat
 
 
 @pytest.mark.parametrize(
@@ -66,5 +67,5 @@ def test_our_own_errors_keep_their_words() -> None:
 
 
 def test_events_have_the_names_that_clients_need() -> None:
-    assert CHAT.render_failure_event(Failure("m")).startswith(b'data: {"error":')
-    assert ANTHROPIC.render_failure_event(Failure("m")).startswith(b'event: error\ndata: {"type":"error"')
+    assert openai_chat.errors.render_event(Failure("m")).startswith(b'data: {"error":')
+    assert anthropic_messages.errors.render_event(Failure("m")).startswith(b'event: error\ndata: {"type":"error"')

@@ -129,7 +129,3 @@ class Translator(Protocol):
     def render_failure(self, failure: Failure) -> bytes:
         """A whole error answer."""
         ...
-
-    def render_failure_event(self, failure: Failure) -> bytes:
-        """The event that ends a stream badly."""
-        ...

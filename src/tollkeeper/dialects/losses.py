@@ -1,7 +1,5 @@
 """What a request loses on its way into another dialect: named in the client's words, or refused."""
 
-from collections.abc import Iterable
-
 from tollkeeper.core.conversation import Conversation
 from tollkeeper.core.embedding import Texts
 from tollkeeper.core.errors import CallerError
@@ -40,10 +38,6 @@ class Losses:
         if self._terms.strict:
             raise self.refused(what)
         self.note(what)
-
-    def drop_all(self, what: Iterable[str]) -> None:
-        for name in what:
-            self.drop(name)
 
     def refused(self, what: str, why: str = "") -> CallerError:
         """The error for what must not be left out, whatever the terms say."""

@@ -33,7 +33,3 @@ def event(failure: Failure, number: int) -> bytes:
         "sequence_number": number,
     }
     return b"event: error\ndata: %b\n\n" % _encode(data)
-
-
-def render_event(failure: Failure) -> bytes:
-    return event(failure, 0)

@@ -38,8 +38,5 @@ class ResponsesTranslator:
     def render_failure(self, failure: Failure) -> bytes:
         return errors.render(failure)
 
-    def render_failure_event(self, failure: Failure) -> bytes:
-        return errors.render_event(failure)
-
 
 TRANSLATOR = ResponsesTranslator()
