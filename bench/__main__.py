@@ -12,11 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import latency, memory, peers, report, rounds, routes, routing, servers, startup, translation
+from bench import latency, memory, peers, report, rounds, routes, routing, servers, slow_clients, startup, translation
 from bench.processes import Unready
 from bench.workloads import beside_published, workloads
 
-PARTS = ("small", "routes", "routing", "large", "fast", "paced", "apis", "latency", "memory", "translation", "start")
+PARTS = (
+    *("small", "routes", "routing", "large", "fast", "paced", "apis"),
+    *("latency", "slow", "memory", "translation", "start"),
+)
 
 
 def main() -> int:
@@ -93,6 +96,8 @@ def _measured(given: argparse.Namespace, folder: Path) -> report.Report:
             found.routing = routing.measure()
         if "latency" in asked:
             found.latency = latency.alternate(folder, (mock, nginx, gate), given.rounds, given.seconds)
+        if "slow" in asked:
+            found.slow = slow_clients.alternate(folder, gate, given.rounds, given.seconds)
         if "translation" in asked:
             found.translated = translation.pairs()
         if "start" in asked:

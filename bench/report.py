@@ -16,6 +16,7 @@ class Report(Struct):
     about: dict[str, str]
     lines: list[Line] = []
     latency: list[Latency] = []
+    slow: list[Latency] = []
     memory: list[Memory] = []
     translated: list[translation.Pair] = []
     routing: dict[str, float] = {}
@@ -26,7 +27,7 @@ class Report(Struct):
     def failed(self) -> int:
         """Calls that were not answered well, and streams that were not whole: with any, a figure means little."""
         counts = [line.failed for line in self.lines]
-        counts += [line.failed for line in self.latency]
+        counts += [line.failed for line in (*self.latency, *self.slow)]
         counts += [line.failed for line in self.memory]
         return sum(counts)
 
@@ -48,6 +49,8 @@ def as_text(report: Report) -> str:
         parts.append("\n".join(rows))
     if report.latency:
         parts.append(_latency(report.latency))
+    if report.slow:
+        parts.append(_latency(report.slow))
     if report.memory:
         rows = [f"{'resident memory, MB':52} {'idle':>10} {'1,000 open':>12} {'after':>8} {'KB a stream':>13}"]
         for found in report.memory:
