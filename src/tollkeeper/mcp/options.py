@@ -95,6 +95,8 @@ class McpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Operations behind routes that a caller is shown as tools, at most."""
     calls_per_minute: Annotated[int, Meta(ge=1)] = 600
     """Requests of one caller to the operator port's /mcp."""
+    key_calls_per_minute: Annotated[int, Meta(ge=1)] = 6_000
+    """Requests with one key to the gate's /mcp."""
     test_answer_bytes: Annotated[int, Meta(ge=1)] = 20_000
     """Of the answer to a test request, that a model is shown."""
     contact: str = "operators@localhost"

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tollkeeper.app import App
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.dialects import openai_errors
+from tollkeeper.mcp.pacing import Pacing
 from tollkeeper.operator import (
     budgets,
     described,
@@ -38,7 +39,6 @@ from tollkeeper.operator.desks import desk_of
 from tollkeeper.operator.mcp import CALLER, mcp
 from tollkeeper.operator.oauth import WELL_KNOWN, Caller, OAuth, key_needed, unavailable
 from tollkeeper.operator.origins import Origins
-from tollkeeper.operator.pacing import Pacing
 from tollkeeper.stores.sqlite.reports import raised
 
 Endpoint = Callable[[Request, App], Awaitable[object]]

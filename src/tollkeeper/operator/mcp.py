@@ -12,13 +12,13 @@ from starlette.responses import Response
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.version import __version__
 from tollkeeper.mcp.origins import may_call
+from tollkeeper.mcp.pacing import Pacing
 from tollkeeper.mcp.serving import Server, serve
 from tollkeeper.mcp.tool import Withheld
 from tollkeeper.operator.abilities import INSTRUCTIONS, abilities
 from tollkeeper.operator.bodies import raw
 from tollkeeper.operator.desks import Desk
 from tollkeeper.operator.oauth import Caller
-from tollkeeper.operator.pacing import Pacing
 from tollkeeper.routes.administration import Actor
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from tollkeeper.core.version import __version__
 from tollkeeper.dialects import openai_chat
 from tollkeeper.mcp.options import McpOptions
 from tollkeeper.mcp.origins import may_call
+from tollkeeper.mcp.pacing import Pacing
 from tollkeeper.mcp.serving import Server, serve
 from tollkeeper.mcp.tool import Arguments, Refused, Tool
 from tollkeeper.server.requests import Answerer, Request, call_of, check_framing, json_body, key_of, secret_of
@@ -45,12 +46,14 @@ def answerer(
     new_id: Callable[[], str],
     on_error: Callable[[str, BaseException], None],
     routed: RoutedOperations,
+    pacing: Pacing,
 ) -> Answerer:
     """Answers the requests to /mcp. `on_error` hears of what should not have gone wrong: (request id, error)."""
 
     async def answer(request: Request) -> Reply:
         check_origin(request, options.origins)
         key = key_of(request.named, keys)
+        pacing.take(key.id)
         secret = secret_of(request.named)
         body = b""
         if request.method == "POST":

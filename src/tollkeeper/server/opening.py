@@ -13,6 +13,7 @@ from tollkeeper.bulk.served import Served
 from tollkeeper.bulk.shaping import Request as BulkRequest
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
+from tollkeeper.mcp.pacing import Pacing
 from tollkeeper.server import mcp
 from tollkeeper.server.batches import Batches
 from tollkeeper.server.conversing import Conversing
@@ -50,6 +51,7 @@ def door_of(app: App) -> Door:
     playing = playground.places()
 
     routed_operations = RoutedOperations(app.routes.table, door.answerer)
+    mcp_pacing = Pacing(lambda: app.loaded.config.mcp.key_calls_per_minute, time.monotonic)
 
     def place() -> None:
         limits = app.loaded.config.server.limits
@@ -60,7 +62,11 @@ def door_of(app: App) -> Door:
         shown = playing if playable else {}
         if config.server.describe:
             shown = {**shown, **Pages(app.apis.values(), playground=playable).places()}
-        tools = {b"/mcp": mcp.answerer(app.apis, app.keys, limits, config.mcp, app.new_id, failed, routed_operations)}
+        tools = {
+            b"/mcp": mcp.answerer(
+                app.apis, app.keys, limits, config.mcp, app.new_id, failed, routed_operations, mcp_pacing
+            )
+        }
         door.places = {**shown, **(tools if config.mcp.enabled else {}), **conversing.places, **published}
 
         routed.limits, routed.read_body = limits, app.loaded.config.routing.read_body

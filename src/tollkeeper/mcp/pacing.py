@@ -1,4 +1,4 @@
-"""How often a caller may come to the operator port and its /mcp: a client that goes round in circles is slowed down."""
+"""How often a caller may come to /mcp and to the operator port: a client that goes round in circles is slowed down."""
 
 import math
 from collections.abc import Callable
