@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from kit.copies import TOLLKEEPER, start
+
 
 class GateProcess:
     """A running gate and the means to talk with it. Every answer is (status, headers, body)."""
 
-    program: tuple[str, ...] = ("-m", "tollkeeper")
+    program: tuple[str, ...] = TOLLKEEPER
     """What Python is to run; a test may put another in its place before it starts the gate again."""
 
     def __init__(self, folder: Path, config: str, environment: Mapping[str, str], *options: str) -> None:
@@ -36,15 +38,13 @@ class GateProcess:
     def start(self) -> None:
         """Starts it, or starts it again on the same home; returns when it serves."""
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, *self.program, "serve", "--port", "0", "--operator-port", "0", "--json"),
-                    *("--home", str(self.home), "--config", str(self.config), *self.options),
-                ],
-                stdout=subprocess.PIPE,
+            options = ("--json", "--home", str(self.home), "--config", str(self.config), *self.options)
+            self.process = start(
+                *("serve", "--port", "0", "--operator-port", "0", *options),
+                program=self.program,
+                folder=self.config.parent,
+                environment=self.environment,
                 stderr=log,
-                env=self.environment,
-                cwd=self.config.parent,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

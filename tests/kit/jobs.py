@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kit.copies import start
 from kit.scripted import Connection, Request, chat_answer, json_answer
 
 CONFIG = """
@@ -33,14 +34,13 @@ class Folder:
         target.write_text("".join(json.dumps(f"prompt {number}") + "\n" for number in range(count)))
         return target
 
-    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "tollkeeper", "run", *arguments, "--home", str(self.path / "home")],
-            cwd=self.path,
+    def start(self, *arguments: str, **environment: str) -> Any:
+        """The job's process, as of `subprocess.Popen`."""
+        return start(
+            *("run", *arguments, "--home", str(self.path / "home")),
+            folder=self.path,
+            environment={**os.environ, **environment},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **environment},
         )
 
     def run(self, *arguments: str, stdin: bytes = b"", within: float = 60, **environment: str) -> tuple[int, str, str]:
