@@ -1,5 +1,6 @@
 """What happens between the gate and the nodes of an upstream."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -8,15 +9,21 @@ import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from kit.backends import Refusing
+from kit.exchanges import exchange
 from kit.gate import GateProcess, request, running_gate
 from kit.raw import RawClient
 from kit.scripted import Connection, Request, ScriptedUpstream, json_answer
 from kit.tls import TlsUpstream, certificate
+from tollkeeper.core.errors import ClientLeft, UpstreamError
+from tollkeeper.routes.proxying import Proxy
+from tollkeeper.routes.upstreams import Upstream
+from tollkeeper.routes.watching import Checks
 from tollkeeper.upstream.nodes import Allowed
 
 CONFIG = """
@@ -58,6 +65,27 @@ def test_another_node_is_asked_where_one_cannot_be_reached(gate_with_routes: Gat
     assert [status for status, _, _ in answers] == [200] * 4
     assert refusing.count >= 2
     assert sorted(set(posted)) == [200, 502], "a POST that a node may have begun is not sent twice"
+
+
+def test_a_client_that_has_left_is_not_tried_for_any_longer() -> None:
+    asked = exchange()
+
+    class Nowhere:
+        """Hops to where nobody listens; the client leaves after the third."""
+
+        count = 0
+
+        async def send_to(self, *_: Any) -> Any:
+            self.count += 1
+            if self.count == 3:
+                asked.presence.leave()
+            raise UpstreamError("Refused.", code="upstream_refused")
+
+    hops: Any = Nowhere()
+    upstream = Upstream("here", {"nodes": {"192.0.2.1:80": 1}, "retries": 10**9}, Random(1), time.monotonic)
+    with pytest.raises(ClientLeft):
+        asyncio.run(Proxy(hops, Checks(hops, lambda *_, **__: None), time.monotonic, 32).serve(asked, upstream, None))
+    assert (hops.count, upstream.nodes[0].active) == (3, 0)
 
 
 def test_a_silent_node_is_504_after_the_route_s_time(gate_with_routes: GateProcess) -> None:

@@ -9,7 +9,6 @@ from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.expressions import Predicate
 from tollkeeper.routes.plugin import Outcome, Plugin
 
-Serve = Callable[[Exchange], Awaitable[Response]]
 Step = tuple["Member", Callable[[Exchange], Outcome]]
 """A plugin, and what it does in one of the phases rewrite and access."""
 

@@ -1,5 +1,6 @@
 """One request to an upstream: a node is chosen, the request written anew, other nodes tried where one fails."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from string import ascii_letters, digits
@@ -7,7 +8,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from tollkeeper.core.account import Patience
-from tollkeeper.core.errors import CallerError, GateError, TollkeeperError, UpstreamError
+from tollkeeper.core.errors import CallerError, ClientLeft, GateError, TollkeeperError, UpstreamError
 from tollkeeper.core.hops import Hops
 from tollkeeper.core.ports import Duplex, Sent
 from tollkeeper.routes.authentication import TOLD, withhold
@@ -35,6 +36,8 @@ _ANSWER_OF_HOP = frozenset(
 """Not passed on. The gate dates its answers itself, as nginx does: two dates are one too many (RFC 9110, 5.3)."""
 _SAFE_TO_REPEAT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 """Methods that a node may have begun to carry out twice (RFC 9110, 9.2.2)."""
+_PAUSE, _LONGEST_PAUSE = 0.01, 1.0
+"""Seconds before all nodes are tried once more, for each try so far, and at most."""
 _BODILESS = (204, 304)
 _BEFORE_SENDING = ("upstream_connect_timeout", "upstream_refused", "upstream_unknown_host", "upstream_tls_failed")
 
@@ -92,8 +95,11 @@ class Proxy:
                 late = upstream.retry_timeout and self._monotonic() - begun >= upstream.retry_timeout
                 if exchange.tries > upstream.retries or late or not _repeatable(exchange.request, error):
                     raise
+                if exchange.presence.gone:
+                    raise ClientLeft("The client left.") from error
                 if len(tried) == sum(each.weight > 0 for each in upstream.nodes):
-                    tried.clear()  # more retries than nodes: around again
+                    tried.clear()  # more retries than nodes: around again, ever more slowly
+                    await asyncio.sleep(min(exchange.tries * _PAUSE, _LONGEST_PAUSE))
             except BaseException:
                 node.active -= 1
                 raise

@@ -220,11 +220,6 @@ class Table:
         exchange.parameters = found[1]
         return True
 
-    def routes_for(self, exchange: Exchange) -> Route | None:
-        """The route that the exchange would take; nothing is set."""
-        found = self._router.find(exchange, exchange.request.host, exchange.request.path)
-        return None if found is None else found[0]  # type: ignore[return-value]
-
     def routes_with(self, plugin: str) -> list[tuple[Route, Plugin, Chain]]:
         """The routes around which a plugin of that name is put, by their ids, with all that is put around each."""
         known = self._routes_with.get(plugin)
