@@ -50,10 +50,11 @@ class Headers:
 
     def remove(self, *names: bytes) -> None:
         """Takes away every value of these names, which are in lower case."""
-        for name in names:
-            if self.get(name) is not None:
-                self.items = [header for header in self.items if header[0] not in names]
-                return
+        known = self._first
+        if known is None or self._indexed is not self.items or self._size != len(self.items):
+            known = self._index()
+        if not known.keys().isdisjoint(names):
+            self.items = [header for header in self.items if header[0] not in names]
 
     def disown(self, *names: bytes) -> None:
         """Takes away what a client says under these names, and under those that servers take for them (a_b for a-b)."""

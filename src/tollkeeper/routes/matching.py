@@ -253,28 +253,27 @@ def _walk(
             yield found, dict(zip(names, values, strict=True))
 
 
-def _prefixes(host: _Host, path: str) -> Iterator[_Place]:
+def _prefixes(host: _Host, path: str) -> list[_Place]:
     """Every prefix of the path that somebody is at, the longest first.
 
     One look for each folder that the path is in, however many prefixes there are and however long they are.
     """
-    ends = [0]
-    for _ in range(host.deepest):
-        end = path.find("/", ends[-1]) + 1
+    found: list[_Place] = []
+    end, size = 0, len(path)
+    for _ in range(host.deepest + 1):
+        folder = host.folders.get(path[:end])
+        if folder is not None:  # backwards, as the folders are walked
+            if folder.all is not None:
+                found.append(folder.all)
+            for length in reversed(folder.lengths):
+                place = folder.some.get(path[end : end + length]) if end + length <= size else None
+                if place is not None:
+                    found.append(place)
+        end = path.find("/", end) + 1
         if not end:
             break
-        ends.append(end)
-    for end in reversed(ends):
-        folder = host.folders.get(path[:end])
-        if folder is None:
-            continue
-        for length in folder.lengths:
-            if end + length <= len(path):
-                place = folder.some.get(path[end : end + length])
-                if place is not None:
-                    yield place
-        if folder.all is not None:
-            yield folder.all
+    found.reverse()
+    return found
 
 
 def _parted(path: str) -> tuple[str, str]:

@@ -72,7 +72,8 @@ class Proxy:
 
         Raises GateError (503) where it has no nodes, and UpstreamError (502, 504) after the last node.
         """
-        withhold(exchange)
+        if exchange.gate_key is not None:
+            withhold(exchange)
         watched = upstream.checks is not None
         if watched:
             self._watcher.begin(upstream)

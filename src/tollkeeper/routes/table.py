@@ -267,9 +267,12 @@ class Table:
         """
         if route is None:
             return self._joined(None, consumer)
-        self.derived(route)
-        assert route._derived is not None
-        known = route._derived[3]
+        derived = route._derived
+        if derived is None or derived[0] != self.generation:
+            self.derived(route)
+            derived = route._derived
+            assert derived is not None
+        known = derived[3]
         found = known.get(consumer.name)
         if found is None:
             found = known[consumer.name] = self._joined(route, consumer)

@@ -46,6 +46,7 @@ class Routed:
     def __init__(self, pipeline: Pipeline, door: Door, limits: DoorLimits, read_body: int) -> None:
         self.limits = limits
         self.read_body = read_body
+        self._small = min(_SMALL, read_body)
         self._pipeline = pipeline
         self._door = door
 
@@ -93,18 +94,17 @@ class Routed:
             return _response(await self._elsewhere(request, exchange))
 
         asked = exchange.request
-        if asked.length and asked.length <= min(_SMALL, self.read_body) and asked.whole is None:
+        if asked.length and asked.length <= self._small and asked.whole is None:
             asked.body = await bodies.whole(request.receive, self.limits.body)
         outgoing = await self._pipeline.answer(exchange, elsewhere)
         if exchange.own and outgoing.response.headers.get(b"x-request-id") is not None:
             # A plugin has put another id where ours would be, by which the call can be explained.
             outgoing.response.headers.set(b"x-tollkeeper-request-id", request.request_id.encode())
-        stream = outgoing.stream
-        if stream is None:
-            response = outgoing.response
+        response = outgoing.response
+        if isinstance(response.body, bytes):
             response.body = outgoing.whole()
             return _whole(request.method, response)
-        return Reply(outgoing.response.status, outgoing.response.headers.items, b"", _Pour(outgoing), relayed=True)
+        return Reply(response.status, response.headers.items, b"", _Pour(outgoing), relayed=True)
 
     async def _elsewhere(self, request: Request, exchange: Exchange) -> Reply:
         """The gate's own answer to the request as plugins have left it. Raises ClientLeft."""
@@ -204,8 +204,9 @@ def _whole(method: str, response: Response) -> Reply:
         headers.remove(b"content-length")
         body = b""
     else:
+        # By a walk: an index of the answer's headers would be made for this one question.
         length = b"%d" % len(body)
-        if headers.all(b"content-length") != [length]:
+        if [value for name, value in headers.items if name == b"content-length"] != [length]:
             headers.set(b"content-length", length)
     return Reply(response.status, headers.items, body, relayed=True)
 
