@@ -261,6 +261,8 @@ def test_a_second_gate_on_the_same_home_does_not_take_the_calls_of_the_first_for
         slow.release.set()
         client.read_until(b"[DONE]")
     assert second.code == 1
-    assert second.error.startswith(f"Error: Another gate (process {gate.process.pid}) serves {gate.home}.")
+    assert second.error.startswith(
+        f"Error: Another gate or bulk job (process {gate.process.pid}) has {gate.home} open."
+    )
     [event] = gate.events_once(1)
     assert (event["quality"], event["outcome"], event["output_tokens"]) == ("reported", "ok", 3)

@@ -14,6 +14,7 @@ from kit.loops import in_a_loop
 from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
 from tollkeeper.bulk.completing import CompletionFailed
 from tollkeeper.core.errors import CallerError, UpstreamError
+from tollkeeper.stores.sqlite.sole import sole
 
 PROMPTS = [f"prompt {number}" for number in range(60)]
 
@@ -53,6 +54,40 @@ def test_answers_come_in_order_and_every_call_is_in_the_ledger(folder: Folder, o
     assert found == answers(60)
     assert seen[-1] == (60, 0, 60)
     assert folder.command("usage", "--by", "key")[0]["requests"] == 60
+
+
+def test_several_at_one_time_share_their_home_and_the_last_one_closes_it(
+    folder: Folder, options: dict[str, Any]
+) -> None:
+    async def several() -> list[list[Any]]:
+        found = await asyncio.gather(*(tollkeeper.complete_many(PROMPTS[:each], **options) for each in (5, 60, 20)))
+        async for _ in tollkeeper.completions(
+            PROMPTS[:3], **options
+        ):  # while the one before closes, and around another
+            found.append(await tollkeeper.complete_many(PROMPTS[:2], **options))
+        return found
+
+    assert asyncio.run(several()) == [answers(5), answers(60), answers(20), *[answers(2)] * 3]
+    assert folder.command("usage", "--by", "key")[0]["requests"] == 5 + 60 + 20 + 3 + 3 * 2
+    with sole(options["home"]):
+        pass
+
+
+def test_one_that_cannot_begin_leaves_the_other_its_home(tmp_path: Path, options: dict[str, Any]) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("")
+
+    async def both() -> list[Any]:
+        wrong = ({"key": "nobody"}, {"config": other})
+        return await asyncio.gather(
+            tollkeeper.complete_many(PROMPTS, **options),
+            *(tollkeeper.complete_many(PROMPTS, **{**options, **each}) for each in wrong),
+            return_exceptions=True,
+        )
+
+    found, no_key, other_config = asyncio.run(both())
+    assert found == answers(60)
+    assert (no_key.code, other_config.param) == ("key_not_found", "config")
 
 
 def test_what_failed_for_good_is_none_or_an_object_or_raised(

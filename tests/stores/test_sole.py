@@ -23,7 +23,7 @@ with sole(Path(sys.argv[1])):
 def test_a_second_holder_is_refused_until_the_first_lets_go(home: Path) -> None:
     with (
         sole(home),
-        pytest.raises(GateError, match=rf"Another gate \(process {os.getpid()}\) serves {home}"),
+        pytest.raises(GateError, match=rf"Another gate or bulk job \(process {os.getpid()}\) has {home} open"),
         sole(home),
     ):
         pass

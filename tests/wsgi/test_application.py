@@ -53,7 +53,7 @@ def test_a_second_process_on_the_same_home_takes_no_calls_until_the_first_has_en
     url = f"http://127.0.0.1:{serve(application)}/readyz"
     with sole(home):
         assert request("GET", url, {})[0] == 503
-        assert "Another gate (process" in capsys.readouterr().err
+        assert "Another gate or bulk job (process" in capsys.readouterr().err
 
     assert request("GET", url, {})[0] == 200
 

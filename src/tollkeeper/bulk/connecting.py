@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from tollkeeper.app import App, open_app
@@ -28,19 +28,63 @@ KEY = "bulk"
 """The key that is made for those who name none."""
 
 
+class _Opened:
+    """A home that this process has open, and how many jobs use it."""
+
+    def __init__(self, config: Path | None, home: Path) -> None:
+        self.config = config
+        self.users = 0
+        self.closed = asyncio.Event()
+        self._held = ExitStack()
+        with ExitStack() as held:
+            held.enter_context(sole(home))
+            self.app = open_app(config, home, os.environ, quiet=True, watched=False)
+            self._held = held.pop_all()
+
+    async def close(self) -> None:
+        try:
+            await self.app.close()
+        finally:
+            self._held.close()
+            self.closed.set()
+
+
+_OPENED: dict[tuple[asyncio.AbstractEventLoop, Path], _Opened] = {}
+"""A home is one process's, so this is the process's too: jobs that run on one loop at one time share it."""
+
+
 @asynccontextmanager
 async def in_process(config: Path | None, home: Path, key: str, job: str) -> AsyncIterator[tuple[App, Engine]]:
-    """Opens the home for itself, and closes it. Raises GateError where a gate serves it, ConfigError, CallerError (404)."""
-    with sole(home):
-        app = open_app(config, home, os.environ, quiet=True, watched=False)
-        try:
+    """Opens the home, or shares it with the jobs of this event loop that have it open already; the last one closes it.
+
+    Raises HomeTaken where a gate, another process or another event loop has it, ConfigError, CallerError where there is no
+    such key (404) or the home is open with another config.
+    """
+    at = _place(home)
+    while (opened := _OPENED.get(at)) is not None and not opened.users:
+        await opened.closed.wait()
+    if opened is None:
+        opened = _OPENED[at] = _Opened(config, home)
+    elif opened.config != config:
+        raise CallerError(f"{home} is open with another config just now.", code="invalid_value", param="config")
+    opened.users += 1
+    app = opened.app
+    try:
+        if opened.users == 1:
             app.start()
-            engine = Engine(
+        yield (
+            app,
+            Engine(
                 app.flow.handle, _key(app, key), job=job, new_id=app.new_id, now=time.time, monotonic=time.monotonic
-            )
-            yield app, engine
-        finally:
-            await app.close()
+            ),
+        )
+    finally:
+        opened.users -= 1
+        if not opened.users:
+            try:
+                await opened.close()
+            finally:
+                del _OPENED[at]
 
 
 def batching(app: App, engine: Engine, running: Batching, kind: str, every: float) -> Charging:
@@ -83,6 +127,10 @@ async def spent(app: App, key: Key) -> int:
     """All that the key has ever spent, in nano-USD."""
     (found,) = await app.balances.spent([Slice("key", key.id, 0, FOREVER)], lambda: None)
     return found.nano
+
+
+def _place(home: Path) -> tuple[asyncio.AbstractEventLoop, Path]:
+    return asyncio.get_running_loop(), home.absolute()
 
 
 def _key(app: App, name: str) -> Key:

@@ -10,14 +10,14 @@ from tollkeeper.core.errors import GateError
 
 
 class HomeTaken(GateError):
-    """Another process serves this home."""
+    """Another gate or job serves this home."""
 
 
 @contextlib.contextmanager
 def sole(home: Path) -> Iterator[None]:
     """Holds `home` for this process; the operating system gives it back however the process ends.
 
-    Raises HomeTaken where another process holds it, GateError where it cannot be a home.
+    Raises HomeTaken where somebody else holds it, GateError where it cannot be a home.
     """
     make_home(home)
     path = home / "gate.lock"
@@ -31,7 +31,7 @@ def sole(home: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise HomeTaken(
-                f"Another gate (process {holder}) serves {home}. Give this one a --home of its own."
+                f"Another gate or bulk job (process {holder}) has {home} open. Give this one a --home of its own."
             ) from None
         except OSError as error:
             raise GateError(f"{path} cannot be locked: {error.strerror}.") from None
