@@ -119,8 +119,8 @@ class HttpClient:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for origin in self._origins.values():
-            for connection in list(origin.idle):
-                connection.close()
+            while origin.idle:  # none is left there to be looked at whenever another one is gone
+                origin.idle.pop().close()
         for connection in list(self._busy):
             connection.close()
 
