@@ -135,7 +135,7 @@ def _named(kind: str, id: str, value: Value) -> None:
     if kind == "consumers":
         if value["username"] != id:
             raise Invalid("wrong username")
-    elif "id" in value and str(value["id"]) != id.rpartition("/")[2]:
+    elif "id" in value and str(value["id"]) not in (id, id.rpartition("/")[2]):
         raise Invalid(f"wrong {CALLED[kind]} id")
 
 

@@ -359,7 +359,8 @@ class DoorProtocol(asyncio.Protocol):
         except Exception:  # the app renders every error that can be rendered; what comes out cannot be
             self.abort()
         except asyncio.CancelledError:
-            self.abort()  # else the client would wait for the rest of its answer
+            if not self._stopping:  # the gate's own end closes the connection, once it is recorded that it was the gate
+                self.abort()  # else the client would wait for the rest of its answer
             raise
         else:
             if not exchange.complete and not exchange.disconnected:
