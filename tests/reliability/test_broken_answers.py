@@ -232,7 +232,9 @@ def test_an_answer_of_any_size_passes_through_without_being_kept(
             assert data
             received += len(data)
 
-    assert resident(gate.process.pid) - before < 16 * MEGABYTE
+    assert (
+        resident(gate.process.pid) - before < 24 * MEGABYTE
+    )  # its first 4 MB ([relay] read_whole), in pieces, whole, and sent
 
 
 @pytest.mark.row(37)
