@@ -35,7 +35,6 @@ class _Opened:
         self.config = config
         self.users = 0
         self.closed = asyncio.Event()
-        self._held = ExitStack()
         with ExitStack() as held:
             held.enter_context(sole(home))
             self.app = open_app(config, home, os.environ, quiet=True, watched=False)
