@@ -6,6 +6,7 @@ import os
 import random
 import re
 import string
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kit.gate import GateProcess, request, running_gate
-from kit.raw import RawClient
+from kit.raw import RawClient, body_of
 from kit.scripted import SSE_HEAD, Connection, Request, ScriptedUpstream, chat_answer, chat_events, json_answer
 from kit.vitals import becomes
 from tollkeeper.core.keyed_hash import KeyedHash
@@ -189,6 +190,39 @@ def test_the_home_holds_no_key_that_opens_anything_but_in_the_files_made_for_it(
         assert (gate.operator_key.encode() in content) == (name == "operator.key")
         assert path.stat().st_mode & 0o077 == 0, name
     assert gate.home.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.row(47)
+@pytest.mark.parametrize("framing", ["content-length: {length}", "transfer-encoding: chunked"])
+def test_a_key_that_a_provider_sends_in_two_pieces_is_taken_out_like_any_other(
+    gate: GateProcess, careless: ScriptedUpstream, framing: str
+) -> None:
+    said = f"a {PROVIDER_KEY} of {PROVIDER_KEY[:20]}".encode()
+    passed = threading.Event()
+
+    def in_pieces(request: Request, connection: Connection) -> bool:
+        send = connection.chunk if "chunked" in framing else connection.send
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n{framing}\r\n\r\n"
+        connection.send(head.format(length=len(said)).encode())
+        send(said[:20])
+        passed.wait(20)
+        send(said[20:])
+        return "chunked" not in framing or connection.end()
+
+    script, careless.script = careless.script, in_pieces
+    try:
+        with RawClient(gate.port) as client:
+            key = gate.new_key()
+            client.send(f"GET /v1/files/f/content HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n".encode())
+            client.send(b"connection: close\r\n\r\n")
+            client.read_until(b"\r\n\r\n")
+            client.read_until(b"a ")
+            passed.set()
+            answer = client.read_all()
+    finally:
+        careless.script = script
+    body = body_of(answer)[0] if "chunked" in framing else answer.partition(b"\r\n\r\n")[2]
+    assert body == said.replace(PROVIDER_KEY.encode(), b"*" * len(PROVIDER_KEY))
 
 
 @pytest.mark.row(47)

@@ -18,6 +18,12 @@ kind = "openai"
 base_url = "{url}"
 api_key = "{secret}"
 leave = "cancel"
+[providers.local]
+kind = "openai"
+base_url = "{url}"
+api_key = "session"
+[models.homemade]
+targets = ["local/voice"]
 [models.voice]
 targets = ["up/gpt-realtime"]
 price = {{ input = 1, output = 2, audio_input = 10, audio_output = 20 }}
@@ -115,6 +121,14 @@ def test_openais_own_client_talks_and_each_response_is_one_event(
     heard = upstream.opened[-1]
     assert heard.path == "/v1/realtime?model=gpt-realtime"
     assert heard.headers["authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_key_that_is_a_mere_word_is_not_taken_out_of_what_is_said(gate: GateProcess) -> None:
+    with opened(gate, gate.new_key(), "/v1/realtime?model=homemade") as socket:
+        said = frame(socket)
+
+    assert said["type"] == "session.created"
+    assert said["session"]["id"] == "sess_1"
 
 
 def test_everything_passes_in_order_and_the_providers_key_is_never_shown(gate: GateProcess) -> None:

@@ -12,11 +12,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from tollkeeper.core import redaction
 from tollkeeper.core.call import Reply, Sink
 from tollkeeper.core.errors import ClientLeft, TollkeeperError, UpstreamError
 from tollkeeper.core.events import Outcome
 from tollkeeper.core.limits import Positive
 from tollkeeper.core.ports import EventReader, Headers, Sent
+from tollkeeper.core.redaction import Pieces
 from tollkeeper.core.usage import Heard
 from tollkeeper.dialects import openai_usage
 from tollkeeper.flow import headers as answer_headers
@@ -30,10 +32,8 @@ from tollkeeper.wire.ndjson import LineScanner
 from tollkeeper.wire.sse import EventScanner
 
 _ERROR_BODY = 1024 * 1024
-_LEAST_SECRET = 16
 _SECRET_BEGINS = 12
 """Characters by which a key is known where it may have been cut short."""
-_REDACTED = "[redacted]"
 _TAIL = 64 * 1024
 _AFTER_DONE = 0.25
 _USAGE_IN_TAIL = re.compile(rb'"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
@@ -73,9 +73,7 @@ class Relay:
         self._counting = counting
         self._departures = departures
         self._options = options
-        secret = attempt.target.account.secret
-        # A local server's key is often a mere word, which answers may well have in them.
-        self._secret = secret.encode() if secret and len(secret) >= _LEAST_SECRET else None
+        self._secret = redaction.sought(attempt.target.account.secret)
         self._drain: Drain | None = None
         self._cancelled = False
         self._worth_draining = True
@@ -189,18 +187,20 @@ class Relay:
     async def _through(self, sink: Sink, begun: bytes) -> None:
         """Bytes that are not read, but for a usage object near the end of a long JSON answer that has `begun`."""
         tail = begun
+        shown = Pieces(self._secret, same_length=True)
 
         def push(chunk: bytes) -> bool:
             nonlocal tail
             if begun:
                 tail = (tail + chunk)[-_TAIL:]
-            sink.write(self._masked(chunk))
+            sink.write(shown.feed(chunk))
             return sink.blocked is None
 
         try:
-            sink.write(self._masked(begun))
+            sink.write(shown.feed(begun))
             while not await self._answer.pour(push):
                 await _room(sink)
+            sink.write(shown.end())
             found = _USAGE_IN_TAIL.findall(tail) if begun else []
             if found:
                 self._hear(Heard(openai_usage.reported(found[-1])))
@@ -262,13 +262,14 @@ class Relay:
         silence = self._options.keep_alive or None
         reservation = self._attempt.reservation
         watch = None if reservation is None else Watch(reservation, len(first))
+        shown = Pieces(self._secret)
 
         def push(chunk: bytes) -> bool:
             out = events.feed(chunk)
             if self._drain is not None:
                 self._drain.passed(events.seen)
             if out:
-                sink.write(self._without_secret(out))  # of a drain too: others may have asked for the same
+                sink.write(shown.feed(out))  # of a drain too: others may have asked for the same
             if watch is not None:
                 watch.left -= len(chunk)
                 if watch.left < 0 and not reader.done and not watch.look(events.seen, reader):
@@ -276,7 +277,7 @@ class Relay:
             return not (events.garbled or reader.done) and (sink.blocked is None or self._drain is not None)
 
         try:
-            sink.write(self._without_secret(first))
+            sink.write(shown.feed(first))
             while True:
                 try:
                     if await answer.pour(push, _AFTER_DONE if reader.done else silence):
@@ -294,7 +295,7 @@ class Relay:
                     raise watch.reservation.stopped()
                 await _room(sink)
             rest = events.end() + self._closing(reader)
-            sink.write(self._without_secret(rest))
+            sink.write(shown.feed(rest) + shown.end())
             if events.garbled:
                 raise UpstreamError("The provider's stream was garbled.", code="upstream_garbled")
             if not reader.finished:
@@ -307,7 +308,7 @@ class Relay:
             self._heard(reader)
             error = self._failed(broken, reader)
             if not isinstance(error, ClientLeft):
-                sink.write(self._error_event(events, error))
+                sink.write(shown.end() + self._error_event(events, error))
             raise error from None
         finally:
             if not self._ended:
@@ -410,17 +411,12 @@ class Relay:
         """A code or a name of the provider's, unless our key is in it."""
         if said is None or self._secret is None:
             return said
-        return _REDACTED if self._secret[:_SECRET_BEGINS] in said.encode("utf-8", "replace") else said
-
-    def _masked(self, data: bytes) -> bytes:
-        """As `_without_secret`, of the same length: the client may have been told how long the answer is."""
-        secret = self._secret
-        return data if secret is None or secret not in data else data.replace(secret, b"*" * len(secret))
+        hides = self._secret[:_SECRET_BEGINS] in said.encode("utf-8", "replace")
+        return redaction.REDACTED.decode() if hides else said
 
     def _without_secret(self, data: bytes) -> bytes:
         """Our key with the provider, which a careless one puts into errors, must not reach a client."""
-        secret = self._secret
-        return data if secret is None or secret not in data else data.replace(secret, _REDACTED.encode())
+        return redaction.hidden(data, self._secret)
 
 
 async def _room(sink: Sink) -> None:

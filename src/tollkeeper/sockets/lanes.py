@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tollkeeper.core import redaction
 from tollkeeper.core.account import Account, Patience, Target
 from tollkeeper.core.errors import CallerError, UpstreamError
 from tollkeeper.core.ids import Clock
@@ -212,8 +213,7 @@ class _Spoken:
         """Those that somebody still wants."""
         self._models: dict[str | None, str | None] = {}
         self._closed = False
-        secret = target.account.secret
-        self._secret = secret.encode() if secret else None
+        self._secret = redaction.sought(target.account.secret)
         self._relaying = asyncio.get_running_loop().create_task(self._relay())
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
+from tollkeeper.core import redaction
 from tollkeeper.core.account import Target
 from tollkeeper.core.call import Call, Presence, Sink
 from tollkeeper.core.errors import CallerError, ClientLeft, GateError, TollkeeperError, UpstreamError
@@ -68,8 +69,7 @@ class RealtimeSession:
         """Responses that were asked for and have not begun."""
         self._turns: dict[str, Turn] = {}
         self._calls = UnderWay()
-        secret = target.account.secret
-        self._secret = secret.encode() if secret else None
+        self._secret = redaction.sought(target.account.secret)
         self._relaying = asyncio.get_running_loop().create_task(self._relay())
 
     @property
@@ -259,9 +259,7 @@ class RealtimeSession:
         await turn.feed(text, False)
 
     def _pass(self, text: bytes) -> None:
-        if self._secret is not None and self._secret in text:
-            text = text.replace(self._secret, b"[redacted]")
-        self._sink.write(text)
+        self._sink.write(redaction.hidden(text, self._secret))
 
 
 def _transcriber(text: bytes) -> str | None:

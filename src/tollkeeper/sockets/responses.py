@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from tollkeeper.core import redaction
 from tollkeeper.core.call import Call, Presence, Sink
 from tollkeeper.core.deltas import failure_of
 from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError, UpstreamError
@@ -212,7 +213,7 @@ class ResponsesSession:
 
     def passed(self, event: bytes, secret: bytes | None) -> None:
         """An event that is no response's."""
-        self._sink.write(event if secret is None else event.replace(secret, b"[redacted]"))
+        self._sink.write(redaction.hidden(event, secret))
 
     def failed(self, error: BaseException) -> None:
         self._on_error(self._session, error)
