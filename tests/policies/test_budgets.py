@@ -196,9 +196,10 @@ def test_what_has_no_known_price_is_refused_where_money_is_bounded_and_only_ther
         soft = calls.key("key_3", budgets=of_key("1 USD soft", key_id="key_3"))
         (await desk.ask(soft, target=FREE)).settle(None)
         (await desk.ask(tokens, {"max_tokens": 9}, FREE)).settle(None, 9)
-        batch = await desk.refusal(money, {}, path="batches", metered=False, model=None)
-        assert batch.code == "price_unknown"
-        assert desk.budgets.refused == {("key", "price_unknown"): 3}
+        for path in ("batches", "messages/batches"):
+            batch = await desk.refusal(money, {}, path=path, metered=False, model=None)
+            assert batch.code == "price_unknown"
+        assert desk.budgets.refused == {("key", "price_unknown"): 4}
 
     run(scenario())
 

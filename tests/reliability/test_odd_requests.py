@@ -7,7 +7,7 @@ import pytest
 
 from kit.gate import GateProcess
 from kit.raw import RawClient, refusal
-from kit.scripted import ScriptedUpstream
+from kit.scripted import ScriptedUpstream, chat_answer, chat_events, event_stream, json_answer
 from kit.vitals import resident
 
 ASK = {"model": "m", "messages": []}
@@ -279,3 +279,21 @@ def test_what_a_client_says_about_its_way_here_is_neither_believed_nor_passed_on
         "POST", "/v1/chat/completions", "tk-wrong", ASK, **{n.replace("-", "_"): v for n, v in said.items()}
     )
     assert wrong[0] == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/chat%2Fcompletions", "/V1/Chat/Completions", "/v1/chat/completions;x"])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_path_written_in_a_way_of_ones_own_does_not_lead_past_a_budget(
+    gate: GateProcess, upstream: ScriptedUpstream, path: str, streamed: bool
+) -> None:
+    words = ["one ", "two ", "three "] * 30
+    silent = {name: value for name, value in chat_answer("".join(words)).items() if name != "usage"}
+    upstream.script = event_stream(b"".join(chat_events(words, None))) if streamed else json_answer(200, silent)
+    secret = gate.new_key(budgets=["100000 tokens/day"])
+
+    status, headers, body = gate.call("POST", path, secret, {**ASK, "stream": streamed, "max_tokens": 200})
+
+    assert status == 200, body
+    event = gate.event(headers["x-request-id"])
+    assert (event["quality"], event["outcome"]) == ("counted", "ok")
+    assert event["output_tokens"] >= len(words)

@@ -94,6 +94,32 @@ def test_a_key_is_taken_from_the_query_on_gemini_s_paths_and_goes_no_further(
     assert request("POST", f"{gate.url}/v1/chat/completions?key={key}", {}, {"model": "m"})[0] == 401
 
 
+# --- money ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_asked_of_a_path_below_messages_is_charged_and_a_batch_there_is_refused_to_a_budget(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    usage = {"input_tokens": 7, "output_tokens": 5}
+    upstream.script = json_answer(200, {"type": "message", "content": [], "usage": usage})
+    poor, asked = gate.new_key(budgets=["1 USD/day"]), len(upstream.requests)
+    ask = {"model": "anthropic_messages", "max_tokens": 9, "messages": []}
+
+    found = gate.call("POST", "/v1/messages/x", gate.new_key(), ask)
+    refused = gate.call(
+        "POST",
+        "/v1/messages/batches",
+        poor,
+        {"requests": []},
+    )
+
+    event = gate.event(found[1]["x-request-id"])
+    assert (found[0], event["input_tokens"], event["output_tokens"]) == (200, 7, 5)
+    assert refused[0] == 400, refused
+    assert b"price_unknown" in refused[2]
+    assert len(upstream.requests) == asked + 1
+
+
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 

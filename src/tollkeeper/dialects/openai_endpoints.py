@@ -59,6 +59,24 @@ class EventStreamReader:
         return ""
 
 
+class UnknownStreamReader(EventStreamReader):
+    """Keeps the text of a stream too, as nothing says that its provider will report what it used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: list[str] = []
+
+    def read(self, event: bytes) -> bytes:
+        data = sse.data_of(event)
+        if data is not None:
+            self._texts += _texts_of(data)
+        return super().read(event)
+
+    def delivered(self) -> str:
+        """Every text that its events have had."""
+        return "\n".join(self._texts)
+
+
 class OpenAIEndpoint:
     """One endpoint, by its operation's name and by what it needs."""
 
@@ -102,6 +120,33 @@ class OpenAIEndpoint:
         return openai_errors.event(error)
 
 
+class UnknownEndpoint(OpenAIEndpoint):
+    """A path that the gate does not know: it may lead to anything, and be another way to write a path that it does know.
+
+    So where no usage is reported, all text that went there and came back is counted.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "other", needs_model=False, json_answer=False)
+        self.counts_text = True
+
+    def answer_text(self, body: bytes) -> str:
+        return "\n".join(_texts_of(body))
+
+    def prompt_texts(self, members: Mapping[str, Raw]) -> list[str]:
+        return openai_request.message_texts(members, *members) if "model" in members else []
+
+    def reader(self, hide_usage: bool) -> EventStreamReader:
+        return UnknownStreamReader()
+
+
+def _texts_of(data: bytes) -> list[str]:
+    try:
+        return list(openai_request.texts(msgspec.json.decode(data)))
+    except (msgspec.DecodeError, RecursionError):
+        return []
+
+
 EMBEDDINGS = OpenAIEndpoint("openai_embeddings", "embeddings", needs_model=True, json_answer=True, prompt="input")
 MODERATIONS = OpenAIEndpoint("openai_moderations", "moderation", needs_model=False, json_answer=True)
 IMAGES = OpenAIEndpoint("openai_images", "image_generation", needs_model=False, json_answer=True, prompt="prompt")
@@ -109,4 +154,4 @@ SPEECH = OpenAIEndpoint("openai_speech", "speech", needs_model=True, json_answer
 TRANSCRIPTIONS = OpenAIEndpoint("openai_transcriptions", "transcription", needs_model=True, json_answer=False)
 FILES = OpenAIEndpoint("openai_files", "files", needs_model=False, json_answer=False)
 BATCHES = OpenAIEndpoint("openai_batches", "batches", needs_model=False, json_answer=False)
-OTHER = OpenAIEndpoint("openai_other", "other", needs_model=False, json_answer=False)
+OTHER = UnknownEndpoint("openai_other")

@@ -25,6 +25,7 @@ _GET = frozenset(("GET",))
 _GEMINI = re.compile(r"(?:v1beta/|v1alpha/)?((?:publishers/google/)?(?:models|tunedModels)/(.+)):(\w+)\Z")
 _GEMINI_LIST = re.compile(r"v1(?:beta|alpha)/models(?:/(.+))?\Z")
 _ANTHROPIC_BELOW = "messages/"
+_ANTHROPIC_BATCHES = "messages/batches"
 _FOLDERS: tuple[ModuleType, ...] = tuple(import_module(f"tollkeeper.dialects.{name}") for name in TRANSLATORS)
 """Of dialects: being there is being known."""
 
@@ -63,7 +64,8 @@ def endpoint(path: str, method: str) -> Endpoint:
     if known is not None:
         return known
     if path.startswith(_ANTHROPIC_BELOW):
-        return Endpoint(anthropic_messages.OTHER, path, "any", ANY, metered=False)
+        metered = method == "POST" and not path.startswith(_ANTHROPIC_BATCHES)
+        return Endpoint(anthropic_messages.OTHER, path, "any", ANY, metered)
     named = _GEMINI.match(path) if ":" in path else None
     if named is not None and named[3] in _METHODS and method == "POST":
         dialect, metered = _METHODS[named[3]]

@@ -336,7 +336,8 @@ class Relay:
     def _counts(self) -> bool:
         """Whether tokens are to be counted where none are reported."""
         call, heard = self._attempt.call, self._attempt.heard
-        return self._dialect.counts_text and call.metered and bool(call.members) and heard.once is None
+        countable = self._dialect.counts_text and call.metered and bool(call.members) and call.model is not None
+        return countable and heard.once is None
 
     def _heard(self, reader: EventReader) -> None:
         self._hear(Heard(reader.reported, reader.model, reader.tier, reader.once))

@@ -17,7 +17,7 @@ from tollkeeper.dialects.anthropic_messages.decoder import DIALECT as NAME
 from tollkeeper.dialects.anthropic_messages.decoder import MessagesDecoder, decode_message
 from tollkeeper.dialects.endpoint import POST, Endpoint
 from tollkeeper.dialects.hearing import OverheardReader
-from tollkeeper.dialects.openai_endpoints import OpenAIEndpoint
+from tollkeeper.dialects.openai_endpoints import UnknownEndpoint
 from tollkeeper.wire import sse
 
 _SITTING = Sitting(origin=NAME)
@@ -72,7 +72,7 @@ class AnthropicMessages:
         return errors.render_event(failure_of(error))
 
 
-class AnthropicEndpoint(OpenAIEndpoint):
+class AnthropicEndpoint(UnknownEndpoint):
     """What lies below /messages: batches and what may come. Relayed as it is."""
 
     def render_error(self, error: TollkeeperError) -> bytes:
@@ -83,6 +83,6 @@ class AnthropicEndpoint(OpenAIEndpoint):
 
 
 DIALECT = AnthropicMessages()
-OTHER = AnthropicEndpoint("anthropic_other", "other", needs_model=False, json_answer=False)
+OTHER = AnthropicEndpoint("anthropic_other")
 ENDPOINTS = {"messages": Endpoint(DIALECT, "messages", "json", POST)}
 """Where clients find it at the gate."""

@@ -32,6 +32,8 @@ PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
 _LEAST_OUTPUT = 16
 """Tokens: what the Responses API takes at least (https://platform.openai.com/docs/api-reference/responses/create)."""
 _STANDARD = (b'"auto"', b'"default"', b"null")
+_BATCHES = frozenset(("batches", "messages/batches"))
+"""Where many calls are asked for at once, for whenever: OpenAI's, Anthropic's."""
 _MANY = 20_000
 _AT_ONCE = 50
 """Purses opened at one time for whoever looks at all of them: calls that wait for one must not wait for all."""
@@ -126,7 +128,7 @@ class Budgets:
                 hard.append((line.hard, purse))
             soft |= line.soft is not None
         if not call.metered:
-            if hard and call.path == "batches" and call.method == "POST":
+            if hard and call.path in _BATCHES and call.method == "POST":
                 self._count(call, hard[0][0], "price_unknown")
                 raise refusals.price_unknown(call, call.path)
             return Look(self._background, target.account.name, call.request_id) if self._background else None
