@@ -2,6 +2,7 @@
 
 import base64
 
+from kit.raw import RawClient
 from kit.routed import Site
 
 
@@ -40,3 +41,13 @@ def test_only_where_vars_hold(site: Site) -> None:
 
 def test_body_and_filters_exclude_each_other(site: Site) -> None:
     site.refused({"response-rewrite": {"body": "x", "filters": [{"regex": "a", "replace": "b"}]}})
+
+
+def test_values_are_written_in_utf_8_and_a_client_s_bytes_as_they_came(site: Site) -> None:
+    path = site.route({"response-rewrite": {"headers": {"set": {"x-said": "é☃ $http_x_given $arg_q"}}}})
+    with RawClient(site.gate.port) as client:
+        head = f"GET {path}?q=%C3%A9 HTTP/1.1\r\nhost: gate\r\nconnection: close\r\nx-given: ☃".encode()
+        client.send(head + b"\xe9\r\n\r\n")
+        answer = client.read_all()
+
+    assert b"x-said: " + "é☃ ☃".encode() + b"\xe9 " + "é".encode() + b"\r\n" in answer

@@ -11,7 +11,7 @@ from conftest import CONFIG
 from kit.gate import GateProcess, running_gate
 from kit.scripted import ScriptedUpstream, chat_answer, chat_events, event_stream, json_answer
 from tollkeeper.core.call import Reply, Sink
-from tollkeeper.server.routed import _response, normalised
+from tollkeeper.server.routed import _response, normalised, query_of
 
 ROUTES = """
 [consumers.ada]
@@ -110,6 +110,11 @@ def test_what_plugins_make_of_headers_is_what_the_gate_s_own_endpoints_read(
 )
 def test_a_path_has_one_form(raw: bytes, path: str) -> None:
     assert normalised(raw) == path
+
+
+def test_a_query_has_no_bytes_beyond_ascii() -> None:
+    """Which a server in front of the gate may let in."""
+    assert query_of(b"a=%41+1&b=\xc3\xa9\xff") == "a=%41+1&b=%C3%A9%FF"
 
 
 @pytest.mark.parametrize(

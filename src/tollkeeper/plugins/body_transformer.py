@@ -14,6 +14,7 @@ from jinja2 import ChainableUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 
@@ -127,7 +128,8 @@ class _Variables:
         self._exchange = exchange
 
     def __getitem__(self, name: str) -> str | None:
-        return self._exchange.var(name)
+        found = self._exchange.var(name)
+        return None if found is None else written(found).decode("utf-8", "replace")
 
 
 def _compiled(side: Mapping[str, Any]) -> Template:

@@ -6,6 +6,7 @@ from typing import ClassVar
 from tollkeeper.core import patterns
 from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import text, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 
@@ -80,30 +81,30 @@ class Cors(Plugin):
         noted, response = exchange.notes.get(self), exchange.response
         if noted is None or response is None:
             return
-        origin = (noted[0] or b"").decode("latin-1")
+        origin = text(noted[0] or b"")
         conf, headers = self.conf, response.headers
         allowed = self._allowed(origin)
         if conf["allow_origins"] != "*" or self._patterns or "allow_origins_by_metadata" in conf:
             _vary(exchange)
         if allowed is not None:
-            headers.set(b"access-control-allow-origin", allowed.encode("latin-1"))
+            headers.set(b"access-control-allow-origin", written(allowed))
             methods = _METHODS if conf["allow_methods"] == "**" else conf["allow_methods"]
-            headers.set(b"access-control-allow-methods", methods.encode("latin-1", "replace"))
+            headers.set(b"access-control-allow-methods", written(methods))
             asked: bytes | None = noted[1]
             if conf["allow_headers"] == "**":
                 if asked:
                     headers.set(b"access-control-allow-headers", asked)
             else:
-                headers.set(b"access-control-allow-headers", conf["allow_headers"].encode("latin-1", "replace"))
+                headers.set(b"access-control-allow-headers", written(conf["allow_headers"]))
             headers.set(b"access-control-max-age", b"%d" % conf["max_age"])
             exposed = conf.get("expose_headers")
             if exposed:
-                headers.set(b"access-control-expose-headers", exposed.encode("latin-1", "replace"))
+                headers.set(b"access-control-expose-headers", written(exposed))
             if conf["allow_credential"]:
                 headers.set(b"access-control-allow-credentials", b"true")
         timed = self._timed(origin)
         if timed is not None:
-            headers.set(b"timing-allow-origin", timed.encode("latin-1"))
+            headers.set(b"timing-allow-origin", written(timed))
 
     def _allowed(self, origin: str) -> str | None:
         listed: str = self.conf["allow_origins"]

@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.headers import check_names
+from tollkeeper.routes.headers import check_names, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 
@@ -53,7 +53,7 @@ class Csrf(Plugin):
         cookie = exchange.var("cookie_" + name)
         if not cookie:
             return _refused("no csrf cookie")
-        if not hmac.compare_digest(header, cookie.encode("latin-1", "replace")):
+        if not hmac.compare_digest(header, written(cookie)):
             return _refused("csrf token mismatch")
         if not self._good(header):
             return _refused("Failed to verify the csrf token signature")
@@ -68,7 +68,7 @@ class Csrf(Plugin):
         token = base64.b64encode(msgspec.json.encode(made)).decode()
         until = formatdate(now + self.conf["expires"], usegmt=True)
         cookie = f"{self.conf['name']}={token};path=/;SameSite=Lax;Expires={until}"
-        exchange.response.headers.add(b"set-cookie", cookie.encode("latin-1", "replace"))
+        exchange.response.headers.add(b"set-cookie", written(cookie))
 
     def _good(self, given: bytes) -> bool:
         try:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from tollkeeper.core.errors import UpstreamError
 from tollkeeper.routes.asking import ask
+from tollkeeper.routes.headers import written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.loggers import FIELDS, Logger
 from tollkeeper.routes.plugin import Conf
@@ -58,7 +59,7 @@ class HttpLogger(Logger):
             body = b"[" + b",".join(lines) + b"]"
         headers = [(b"content-type", b"application/json" if in_json else b"text/plain")]
         if "auth_header" in self.conf:
-            headers.append((b"authorization", self.conf["auth_header"].encode("latin-1", "replace")))
+            headers.append((b"authorization", written(self.conf["auth_header"])))
         status, _, _ = await ask(
             self.gate.outbound, "POST", self.conf["uri"], headers, body, seconds=float(self.conf["timeout"])
         )

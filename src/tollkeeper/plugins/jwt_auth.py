@@ -10,6 +10,7 @@ from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken
 from tollkeeper.routes.authentication import as_consumer, challenge, unauthorised
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import text, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Plugin
 
@@ -112,11 +113,11 @@ class JwtAuth(Plugin):
             pairs = parse_qsl(request.query, keep_blank_values=True)
             request.query = urlencode([pair for pair in pairs if pair[0] != self.conf["query"]])
         else:
-            cookies = (request.headers.get(b"cookie") or b"").decode("latin-1").split(";")
+            cookies = text(request.headers.get(b"cookie") or b"").split(";")
             kept = [each.strip() for each in cookies if each.partition("=")[0].strip() != self.conf["cookie"]]
             request.headers.remove(b"cookie")
             if kept:
-                request.headers.set(b"cookie", "; ".join(kept).encode("latin-1", "replace"))
+                request.headers.set(b"cookie", written("; ".join(kept)))
 
     def _refused(self, exchange: Exchange, message: str) -> Response | None:
         anonymous = self.gate.consumer(self.conf.get("anonymous_consumer", ""))

@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from tollkeeper.routes.authentication import as_consumer, challenge, unauthorised
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import text, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Plugin
 
@@ -42,12 +43,12 @@ class KeyAuth(Plugin):
         request = exchange.request
         given = request.headers.get(self._header)
         in_query = given is None
-        key = given.decode("latin-1") if given is not None else exchange.var("arg_" + self._query)
+        key = text(given) if given is not None else exchange.var("arg_" + self._query)
         if key is None:
             return self._refused(exchange, "Missing API key in request")
         consumer = self.gate.consumers("key-auth").get(key)
         if consumer is None:
-            secret = key.encode("latin-1", "replace")
+            secret = written(key)
             found = self.gate.keys.find(secret)
             if found is not None:
                 consumer = self.gate.consumer(found.name) or self.gate.consumer(found.owner or "")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from tollkeeper.core import patterns
 from tollkeeper.core.patterns import BadPattern
@@ -15,6 +15,7 @@ from tollkeeper.routes.variables import filled
 
 _GROUP = re.compile(r"\$(?:\{(\d+)\}|(\d+))")
 _NAME = r"^[^:]+$"
+_ASCII = bytes(range(128))
 _VALUES: Schema = {
     "type": "object",
     "minProperties": 1,
@@ -126,6 +127,7 @@ class ProxyRewrite(Plugin):
         request = exchange.request
         request.path = unquote(path) if self.conf["use_real_request_uri_unsafe"] else path
         if query:
+            query = quote(query, safe=_ASCII, errors="surrogateescape")
             request.query = query + ("&" + request.query if request.query else "")
 
 

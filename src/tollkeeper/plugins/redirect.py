@@ -8,7 +8,7 @@ from urllib.parse import quote
 from tollkeeper.core import patterns
 from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.headers import Headers, written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.proxying import encoded
@@ -84,4 +84,4 @@ class Redirect(Plugin):
             uri = quote(uri, safe="/:?#[]@!$&'()*+,;=%~", errors="surrogateescape")
         if conf["append_query_string"] and request.query:
             uri += ("&" if "?" in uri else "?") + request.query
-        return Response(code, b"", Headers([(b"location", uri.encode("latin-1", "replace"))]))
+        return Response(code, b"", Headers([(b"location", written(uri))]))

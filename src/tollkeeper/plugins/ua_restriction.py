@@ -6,6 +6,7 @@ from typing import ClassVar
 from tollkeeper.core import patterns
 from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
+from tollkeeper.routes.headers import text
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 
@@ -44,11 +45,11 @@ class UaRestriction(Plugin):
         if not agents:
             return None if self.conf["bypass_missing"] else self._refused()
         for agent in agents:
-            text = agent.decode("latin-1").strip()
+            name = text(agent).strip()
             if self._allowed:
-                if not any(pattern.search(text) for pattern in self._allowed):
+                if not any(pattern.search(name) for pattern in self._allowed):
                     return self._refused()
-            elif any(pattern.search(text) for pattern in self._denied):
+            elif any(pattern.search(name) for pattern in self._denied):
                 return self._refused()
         return None
 

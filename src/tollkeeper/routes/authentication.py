@@ -15,11 +15,11 @@ def as_consumer(exchange: Exchange, consumer: Consumer) -> None:
     exchange.consumer = consumer
     headers = exchange.request.headers
     headers.remove(*TOLD)
-    headers.add(TOLD[0], consumer.name.encode("latin-1", "replace"))
+    headers.add(TOLD[0], written(consumer.name))
     if consumer.credential_id is not None:
-        headers.add(TOLD[1], consumer.credential_id.encode("latin-1", "replace"))
+        headers.add(TOLD[1], written(consumer.credential_id))
     if consumer.custom_id is not None:
-        headers.add(TOLD[2], consumer.custom_id.encode("latin-1", "replace"))
+        headers.add(TOLD[2], written(consumer.custom_id))
 
 
 def withhold(exchange: Exchange) -> None:

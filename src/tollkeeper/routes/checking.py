@@ -94,6 +94,9 @@ class Checker:
                     raise Invalid(f"duplicate key of plugin {name} found with {found}")
 
     def _route(self, value: Value) -> None:
+        for uri in value.get("uris", (value.get("uri"),)):
+            if uri != "*" and not uri.startswith("/"):
+                raise Invalid(f'invalid uri {uri!r}: it matches no path; begin it with "/", or write "*" for every path')
         if "vars" in value:
             try:
                 expressions.compiled(value["vars"])

@@ -72,7 +72,7 @@ class Request:
         self.path: str = path
         """Percent-decoded and without dot segments; an encoded slash stays %2F. Starts with a slash."""
         self.query: str = query
-        """As it was sent, without the question mark."""
+        """As it was sent, without the question mark; bytes beyond ASCII are percent-encoded."""
         self.headers: Headers = headers
         self.client: str = client[0]
         self.client_port: int = client[1]

@@ -100,8 +100,13 @@ def as_name(text: str) -> bytes:
 
 
 def written(value: str) -> bytes:
-    """A header's value, without what would end it: what a client sent may be in it."""
-    return value.translate(_ENDS).encode("latin-1", "replace")
+    """A header's value in UTF-8, without what would end it: what a client sent may be in it."""
+    return value.translate(_ENDS).encode("utf-8", "surrogateescape")
+
+
+def text(value: bytes) -> str:
+    """A header's value to be read and compared; `written` makes the same bytes of it, also where they are no UTF-8."""
+    return value.decode("utf-8", "surrogateescape")
 
 
 def spelt_otherwise(*names: bytes) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from tollkeeper.core.account import Account, Amend, Patience, Target
 from tollkeeper.core.provider import HERE, Provider
 from tollkeeper.providers import PROVIDERS
 from tollkeeper.routes import google_tokens
+from tollkeeper.routes.headers import written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.nodes import DEFAULT_PORTS
 
@@ -133,7 +134,7 @@ def target(name: str, instance: Mapping[str, Any], timeouts: Patience, token: st
             name=name,
             provider=_change(provider, models=()),
             secret=secret,
-            headers=tuple((each, value.encode("latin-1", "replace")) for each, value in headers.items()),
+            headers=tuple((each, written(value)) for each, value in headers.items()),
             query=urlencode(carried),
             timeouts=timeouts,
         ),

@@ -215,7 +215,7 @@ def encoded(path_text: str, query_text: str) -> bytes:
         path = quote(path, safe=_PLAIN_IN_PATH).encode("ascii")
     if not query_text:
         return path
-    query = query_text.encode()
+    query = query_text.encode("utf-8", "surrogateescape")
     if query.translate(None, _PLAIN_IN_QUERY):
         query = quote(query, safe=_PLAIN_IN_QUERY).encode("ascii")
     return path + b"?" + query

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tollkeeper.routes.exchange import Exchange
+from tollkeeper.routes.headers import text
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.variables import filled
 
@@ -77,17 +78,17 @@ def _all(exchange: Exchange, now: float, monotonic: float) -> dict[str, Any]:
     return value
 
 
-def _readable(text: str) -> str:
-    """Bytes of a path that are no UTF-8 as \\xff: JSON has no way to write them, and who sends them is not to go unseen."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _readable(sent: str) -> str:
+    """Bytes that are no UTF-8 as \\xff: JSON has no way to write them, and who sends them is not to go unseen."""
+    return sent.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _shown(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     shown: dict[str, str] = {}
     for raw, value in headers:
         name = raw.decode("latin-1")
-        text = HIDDEN if name in _SECRET else value.decode("latin-1")
-        shown[name] = f"{shown[name]}, {text}" if name in shown else text
+        said = HIDDEN if name in _SECRET else _readable(text(value))
+        shown[name] = f"{shown[name]}, {said}" if name in shown else said
     return shown
 
 

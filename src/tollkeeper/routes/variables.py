@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from tollkeeper.routes.headers import text
+
 if TYPE_CHECKING:
     from tollkeeper.routes.exchange import Exchange
 
@@ -46,20 +48,20 @@ def _argument(exchange: "Exchange", name: str) -> str | None:
 
 def _header(exchange: "Exchange", name: str) -> str | None:
     found = exchange.request.headers.get(name.replace("_", "-").lower().encode("latin-1", "replace"))
-    return None if found is None else found.decode("latin-1")
+    return None if found is None else text(found)
 
 
 def _sent_header(exchange: "Exchange", name: str) -> str | None:
     if name.startswith("http_") and exchange.response is not None:
         wanted = name[5:].replace("_", "-").lower().encode("latin-1", "replace")
         found = exchange.response.headers.get(wanted)
-        return None if found is None else found.decode("latin-1")
+        return None if found is None else text(found)
     return None
 
 
 def _cookie(exchange: "Exchange", name: str) -> str | None:
     # Not http.cookies: with one cookie that is not as it likes them, it finds none of those after it.
-    for pair in (exchange.request.headers.get(b"cookie") or b"").decode("latin-1").split(";"):
+    for pair in text(exchange.request.headers.get(b"cookie") or b"").split(";"):
         each, equals, value = pair.partition("=")
         if equals and each.strip() == name:
             value = value.strip()
@@ -91,14 +93,14 @@ def _posted(exchange: "Exchange", name: str) -> str | None:
 def _graphql(exchange: "Exchange", name: str) -> str | None:
     """operation, name and root_fields of a GraphQL request, by its first operation's head."""
     body = exchange.request.whole
-    text = _argument(exchange, "query") or ""
+    query = _argument(exchange, "query") or ""
     if body:
         try:
             found = msgspec.json.decode(body)
-            text = found.get("query", "") if isinstance(found, dict) else ""
+            query = found.get("query", "") if isinstance(found, dict) else ""
         except msgspec.DecodeError:
-            text = body.decode("utf-8", "replace")
-    match = re.match(r"\s*(query|mutation|subscription)?\s*(\w+)?[^{]*\{\s*(\w+)", text)
+            query = body.decode("utf-8", "replace")
+    match = re.match(r"\s*(query|mutation|subscription)?\s*(\w+)?[^{]*\{\s*(\w+)", query)
     if match is None:
         return None
     return {"operation": match[1] or "query", "name": match[2], "root_fields": match[3]}.get(name)

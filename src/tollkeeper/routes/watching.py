@@ -8,6 +8,7 @@ from typing import Any
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.hops import Hop, Hops, Tls
+from tollkeeper.routes.headers import written
 from tollkeeper.routes.nodes import Node
 from tollkeeper.routes.upstreams import Upstream
 
@@ -108,12 +109,12 @@ class Checks:
         headers = [(b"user-agent", b"tollkeeper-health-check")]
         for line in active.get("req_headers", ()):
             field, _, value = line.partition(":")
-            headers.append((field.strip().lower().encode("latin-1"), value.strip().encode("latin-1")))
+            headers.append((field.lower().encode(), written(value.strip())))
         sent = await self._hops.send_to(
             hop,
             name.encode("latin-1"),
             active.get("http_method", "GET").encode("ascii"),
-            active.get("http_path", "/").encode("ascii", "replace"),
+            active.get("http_path", "/").encode("ascii"),
             headers,
             active.get("http_req_body", "").encode(),
             Patience(connect=seconds, first_byte=seconds, idle=seconds, total=seconds),

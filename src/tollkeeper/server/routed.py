@@ -9,7 +9,7 @@ run around them.
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from tollkeeper.core.call import Reply, Sink
 from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError
@@ -38,6 +38,7 @@ _SMALL = 64 * 1024
 _BODILESS = (204, 304)
 _KEPT_ENCODED = re.compile(r"%(2[Ff]|25)")
 _NOBODY = ("", 0)
+_ASCII = bytes(range(128))
 
 
 class Routed:
@@ -149,7 +150,7 @@ class Routed:
         asked = Asked(
             method=request.method,
             path=normalised(request.path),
-            query=scope["query_string"].decode("latin-1"),
+            query=query_of(scope["query_string"]),
             headers=headers,
             client=scope.get("client") or _NOBODY,
             server=scope.get("server") or _NOBODY,
@@ -159,6 +160,11 @@ class Routed:
             limit=self.read_body,
         )
         return Exchange(asked, request.request_id, request.accepted_at, request.presence)
+
+
+def query_of(raw: bytes) -> str:
+    """The query as plugins and upstreams see it: bytes beyond ASCII percent-encoded, the rest as it was sent."""
+    return raw.decode("ascii") if raw.isascii() else quote(raw, safe=_ASCII)
 
 
 def normalised(raw: bytes) -> str:

@@ -15,7 +15,7 @@ from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.pipeline import Outgoing, Pipeline
 from tollkeeper.server.bodies import Message, Receive
 from tollkeeper.server.door import Send, Sockets
-from tollkeeper.server.routed import normalised
+from tollkeeper.server.routed import normalised, query_of
 from tollkeeper.server.websocket import DENIAL, STOPPING
 
 _NOBODY = ("", 0)
@@ -68,7 +68,7 @@ class RoutedSockets:
         asked = Request(
             method="GET",
             path=normalised(raw.partition(b"?")[0]),
-            query=scope["query_string"].decode("latin-1"),
+            query=query_of(scope["query_string"]),
             headers=Headers([header for header in scope["headers"] if header[0] not in TOLD]),
             client=scope.get("client") or _NOBODY,
             server=scope.get("server") or _NOBODY,
