@@ -1,5 +1,6 @@
 """`tollkeeper check`: a good config is told back, a bad one with every problem's place; nothing is started or made."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,56 @@ def test_a_module_that_breaks_when_it_is_imported_is_told_with_its_line(config: 
 
     assert ended.code == 3
     assert "weather.py, line 2" in ended.error or "weather.py:2" in ended.error
+
+
+ROUTES = """
+[upstreams.up]
+nodes = { "api.example:80" = 1 }
+[consumers.ada.plugins.key-auth]
+key = "a-secret-of-ada-s"
+[routes.hello]
+uri = "/hello*"
+methods = ["GET"]
+upstream_id = "up"
+[routes.hello.plugins.key-auth]
+"""
+
+
+def test_routes_are_listed_and_no_secret_of_theirs(tmp_path: Path) -> None:
+    (tmp_path / "tollkeeper.toml").write_text(ROUTES)
+
+    ended = tollkeeper("check", "--home", "home", folder=tmp_path)
+    told = tollkeeper("check", "--home", "home", "--json", folder=tmp_path).json()
+
+    assert ended.out.splitlines()[1:] == [
+        "  routes/hello  GET  /hello*  [key-auth]",
+        '  upstreams/up  -> {"api.example:80":1}',
+        "  consumers/ada  [key-auth]",
+    ]
+    assert told["routes"]["hello"]["upstream_id"] == "up"
+    assert "a-secret" not in json.dumps(told)
+    assert not (tmp_path / "home").exists()
+
+
+def test_every_route_that_cannot_be_is_named_with_its_place(tmp_path: Path) -> None:
+    bad = ROUTES.replace('"up"', '"none"').replace("api.example", "10.0.0.1")
+    (tmp_path / "tollkeeper.toml").write_text(bad)
+
+    ended = tollkeeper("check", "--home", "home", folder=tmp_path)
+
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.error.splitlines() == [
+        "tollkeeper.toml:6: routes.hello: failed to fetch upstream info by upstream id [none], response code: 404",
+        "tollkeeper.toml:2: upstreams.up: node 10.0.0.1:80 is not allowed:"
+        " its address is in no network of [routing] allow_nodes",
+    ]
+
+
+def test_what_a_route_refers_to_may_be_in_the_store(tmp_path: Path) -> None:
+    (tmp_path / "tollkeeper.toml").write_text('[routes.hello]\nuri = "/hello"\nupstream_id = "stored"\n')
+    (tmp_path / "more.yaml").write_text("upstreams: {stored: {nodes: {}}}")
+    home = ("--home", "home")
+
+    assert tollkeeper("check", *home, folder=tmp_path).code == 3
+    assert tollkeeper("routes", "apply", "more.yaml", *home, folder=tmp_path).code == 0
+    assert tollkeeper("check", *home, folder=tmp_path).code == 0

@@ -202,6 +202,25 @@ def test_a_value_that_is_none_is_named(gate: GateProcess, query: str, param: str
     assert (status, error["code"], error["param"]) == (400, "invalid_value", param)
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/api/usage?by=key&sinse=2026-01-01", "expected one of: by, since, until."),
+        ("/api/events?limt=5", "expected one of: key, since, until, request_id, before, limit."),
+        ("/api/keys?owner=ann", "there are none here."),
+    ],
+)
+def test_a_query_that_there_is_not_is_refused_with_those_that_there_are(
+    gate: GateProcess, path: str, expected: str
+) -> None:
+    status, _, body = gate.operator("GET", path)
+
+    error = json.loads(body)["error"]
+    assert (status, error["code"]) == (400, "unknown_parameter")
+    assert error["param"] in path
+    assert error["message"].endswith(expected)
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5, 12, 13, 1000])
 def test_pages_together_are_all_events_once_and_in_order(gate: GateProcess, limit: int) -> None:
     found: list[tuple[str, int]] = []

@@ -1,7 +1,11 @@
 """Which plugins there are, and what of their configurations is refused."""
 
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +62,20 @@ def test_a_file_without_a_plugin_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"empty\.py"):
         Registry(plugins, tmp_path).get("empty")
+
+
+def test_a_plugin_that_two_threads_ask_for_at_one_time_is_one_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "meeting", SimpleNamespace(barrier=Barrier(2)))
+    code = "from tollkeeper.routes.plugin import Plugin\nfrom meeting import barrier\n\nbarrier.wait(30)\n"
+    (tmp_path / "met.py").write_text(code + "class Met(Plugin): ...\n")
+    registry = Registry(plugins, tmp_path)
+
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(registry.get, ["met", "met"])
+
+    assert one is other is registry.get("met")
 
 
 def test_all_are_listed_the_highest_priority_first() -> None:

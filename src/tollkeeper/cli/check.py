@@ -2,13 +2,14 @@
 
 import os
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from tollkeeper import config as configuration
 from tollkeeper.apis.importing import Modules
 from tollkeeper.apis.means import Means
+from tollkeeper.cli import printing
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.core.call import Call
 
@@ -19,6 +20,7 @@ def check(options: Common) -> None:
     """Check the config without starting anything. Exits with 3 and names every problem if it is not good."""
     loaded = configuration.load(options.config, os.environ)
     apis = _published(loaded)
+    resources = _resources(loaded, options)
     about = {
         "config": str(loaded.path) if loaded.path else None,
         "providers": {
@@ -30,6 +32,7 @@ def check(options: Common) -> None:
             for name, targets in loaded.models.items()
         },
         "apis": apis,
+        **resources,
     }
     if options.json:
         print_json(about)
@@ -42,6 +45,9 @@ def check(options: Common) -> None:
         click.echo(f"  model {name}: " + ", ".join(f"{t.account.name}/{t.model}" for t in targets))
     for name, path in apis.items():
         click.echo(f"  api {name}: POST {path}")
+    for kind, of in resources.items():
+        for id, value in of.items():
+            click.echo(f"  {printing.resource(kind, id, value)}")
 
 
 def _published(loaded: configuration.Loaded) -> dict[str, str]:
@@ -55,6 +61,41 @@ def _published(loaded: configuration.Loaded) -> dict[str, str]:
     means = Means(_asked, lambda *words, **fields: None, time.monotonic)
     published = publish(loaded.config.apis, Modules(loaded.folder), loaded.where, means)
     return {name: api.description.path for name, api in published.items()}
+
+
+def _resources(loaded: configuration.Loaded, options: Common) -> dict[str, dict[str, Any]]:
+    """Routes and the like that the file declares, by kind and id, secrets hidden. Raises ConfigError.
+
+    What they refer to may be in the store, if there is one: it is looked into.
+    """
+    from tollkeeper.stores.sqlite import database
+
+    home = options.home_folder()
+    stored = (home / database.FILE).exists()
+    if not loaded.resources and not stored:
+        return {}
+    from tollkeeper import plugins  # which few configs need: so with all that belongs to routes
+    from tollkeeper.core.revisions import Revisions
+    from tollkeeper.routes.administration import Administration
+    from tollkeeper.routes.assembly import by_file
+    from tollkeeper.routes.checking import Checker
+    from tollkeeper.routes.hiding import shown
+    from tollkeeper.routes.registry import Registry
+    from tollkeeper.stores.memory.revisions import MemoryRevisions
+    from tollkeeper.stores.sqlite.revisions import SqliteRevisions
+    from tollkeeper.upstream.nodes import Allowed
+
+    routing = loaded.config.routing
+    store: Revisions = MemoryRevisions()
+    if stored:
+        store = SqliteRevisions(home, create=False)
+        click.get_current_context().call_on_close(store.close)
+    registry = Registry(plugins, None if routing.plugins is None else loaded.folder / routing.plugins)
+    checker = Checker(registry, Allowed(routing.allow_nodes))
+    administration = Administration(store, checker, time.time, lambda *_: None, lambda *_: None)
+    administration.reload()
+    by_file(administration, loaded.resources, loaded.where)
+    return {kind: {id: shown(value) for id, value in of.items()} for kind, of in loaded.resources.items()}
 
 
 async def _asked(call: Call) -> NoReturn:

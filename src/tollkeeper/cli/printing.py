@@ -1,6 +1,10 @@
 """What others wrote, as a terminal may be shown it: no text moves the cursor, hides what stands there, or speaks to it."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
@@ -13,3 +17,15 @@ def plain(text: str) -> str:
 def line(text: str) -> str:
     """The same, in one line."""
     return plain(text).replace("\n", " ")
+
+
+def resource(kind: str, id: str, value: Mapping[str, Any]) -> str:
+    """A route, consumer, upstream, … in a line: what it is called, what it takes, its plugins by name, where it leads."""
+    paths = value.get("uris") or ([value["uri"]] if "uri" in value else [])
+    parts = [f"{kind}/{id}", " ".join(value.get("methods", ())), " ".join(paths), value.get("username", "")]
+    if value.get("plugins"):
+        parts.append("[" + ", ".join(value["plugins"]) + "]")
+    nodes = (value.get("upstream") or value).get("nodes")
+    if nodes:
+        parts.append("-> " + msgspec.json.encode(nodes).decode())
+    return line("  ".join(part for part in parts if part))

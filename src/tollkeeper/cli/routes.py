@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 import yaml
 
 from tollkeeper import config as configuration
@@ -64,7 +63,7 @@ def list_all(options: Common) -> None:
         return
     for kind, of in found.items():
         for id, value in of.items():
-            click.echo(printing.line(f"{kind}/{id}  {_in_short(value)}"))
+            click.echo(printing.resource(kind, id, value))
 
 
 @routes.command()
@@ -141,14 +140,3 @@ def _read(file: Path) -> Any:
 def _print_lines(found: list[str]) -> None:
     for line in found:
         click.secho(printing.line(line), fg=_COLOURS.get(line.lstrip()[:1]))
-
-
-def _in_short(value: dict[str, Any]) -> str:
-    paths = value.get("uris") or ([value["uri"]] if "uri" in value else [])
-    parts = [" ".join(value.get("methods", ())), " ".join(paths), value.get("username", "")]
-    if value.get("plugins"):
-        parts.append("[" + ", ".join(value["plugins"]) + "]")
-    nodes = (value.get("upstream") or value).get("nodes")
-    if nodes:
-        parts.append("-> " + msgspec.json.encode(nodes).decode())
-    return "  ".join(part for part in parts if part)

@@ -4,7 +4,7 @@ import hmac
 import sqlite3
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -56,8 +56,12 @@ def operator_app(app: App) -> ASGIApp:
     exposure.check(app.loaded.config.server.operator_host, keys_by_file)
     oauth = OAuth(lambda: app.loaded.config.mcp.oauth, app.client, time.time, time.monotonic)
 
-    def route(path: str, **by_method: Endpoint) -> Route:
+    def route(path: str, *queries: str, **by_method: Endpoint) -> Route:
+        """`queries` are what it may be asked by, with /api/: monitors and clients of APISIX's may say more elsewhere."""
+
         async def answer(request: Request) -> Response:
+            if path.startswith("/api/"):
+                _check_queries(request, queries)
             return _response(await by_method["GET" if request.method == "HEAD" else request.method](request, app))
 
         return Route(path, answer, methods=list(by_method))
@@ -96,8 +100,8 @@ def operator_app(app: App) -> ASGIApp:
             route("/openapi.yaml", GET=_openapi_yaml),
             route("/.well-known/ai-plugin.json", GET=_manifest),
             route("/logo.png", GET=_logo),
-            route("/api/routes", GET=revisions.everything, PUT=revisions.apply),
-            route("/api/routes/revisions", GET=revisions.history),
+            route("/api/routes", "dry", GET=revisions.everything, PUT=revisions.apply),
+            route("/api/routes/revisions", "limit", "before", GET=revisions.history),
             route("/api/routes/revisions/{number}", GET=revisions.one),
             route("/api/routes/revisions/{number}/undo", POST=revisions.undo),
             route("/v1/healthcheck", GET=revisions.checks),
@@ -107,12 +111,12 @@ def operator_app(app: App) -> ASGIApp:
             route("/api/keys/{key}", GET=keys.show, PATCH=keys.change, DELETE=keys.revoke),
             route("/api/keys/{key}/rotate", POST=keys.rotate),
             route("/api/budgets", GET=budgets.standings),
-            route("/api/usage", GET=usage.usage),
-            route("/api/events", GET=usage.events),
+            route("/api/usage", "by", "since", "until", GET=usage.usage),
+            route("/api/events", *("key", "since", "until", "request_id", "before", "limit"), GET=usage.events),
             route("/api/health", GET=health.targets),
             route("/api/explain/{id}", GET=explain.explain),
             route("/api/verify", GET=verify.verify),
-            route("/api/resources/{kind}", GET=resources.list_all),
+            route("/api/resources/{kind}", "page", GET=resources.list_all),
             route("/api/resources/{kind}/{id:path}", GET=resources.one, PATCH=resources.change),
             route("/api/proposals", GET=proposals.list_all, POST=proposals.propose),
             route("/api/proposals/{id}", GET=proposals.show, DELETE=proposals.discard),
@@ -254,6 +258,16 @@ async def _manifest(request: Request, app: App) -> object:
 
 async def _logo(request: Request, app: App) -> object:
     return Response(described.logo(), media_type="image/png")
+
+
+def _check_queries(request: Request, known: Sequence[str]) -> None:
+    """Raises CallerError where one is not known: whoever mistypes `since` does not want the sum of all times."""
+    for name in request.query_params:
+        if name not in known:
+            expected = f"expected one of: {', '.join(known)}" if known else "there are none here"
+            raise CallerError(
+                f"There is no query {name[:64]!r}; {expected}.", code="unknown_parameter", param=name[:64]
+            )
 
 
 def _address(request: Request) -> str:

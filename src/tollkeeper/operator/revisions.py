@@ -30,6 +30,9 @@ async def everything(request: Request, app: App) -> object:
 
 async def apply(request: Request, app: App) -> object:
     """Makes everything as the body says: `{kind: {id: value}}` or lists. `?dry=1` only tells the difference."""
+    dry = request.query_params.get("dry", "0")
+    if dry not in ("0", "1"):
+        raise CallerError("dry is 1 or 0.", code="invalid_value", param="dry")
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
@@ -42,7 +45,7 @@ async def apply(request: Request, app: App) -> object:
     administration = app.routes.administration
     draft = administration.planned(wanted)
     administration.check(draft)
-    if request.query_params.get("dry") == "1":
+    if dry == "1":
         return {
             "revision": administration.revision,
             "changes": _changes(draft.changes()),

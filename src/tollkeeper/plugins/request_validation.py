@@ -36,7 +36,9 @@ class RequestValidation(Plugin):
     async def rewrite(self, exchange: Exchange) -> Response | None:
         conf, request = self.conf, exchange.request
         if "header_schema" in conf:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items}
+            headers = {
+                name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in request.headers.items
+            }
             words = json_schema.wrong(headers, conf["header_schema"])
             if words is not None:
                 return self._refused(words)

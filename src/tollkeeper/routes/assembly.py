@@ -13,6 +13,7 @@ from tollkeeper.core.ports import Handler, Keys, Outbound
 from tollkeeper.core.revisions import Revisions
 from tollkeeper.routes.administration import Actor, Administration, Desired
 from tollkeeper.routes.checking import Checker
+from tollkeeper.routes.drafts import Draft
 from tollkeeper.routes.pipeline import Pipeline
 from tollkeeper.routes.plugin import Room, Surroundings
 from tollkeeper.routes.proxying import Proxy
@@ -83,14 +84,7 @@ class Routes:
 
         Raises ConfigError with everything that is wrong with it.
         """
-        try:
-            draft = self.administration.planned(desired, owned="config")
-        except CallerError as error:
-            raise ConfigError([f"routing: {error.message}"]) from None
-        problems = draft.problems(self.administration.checker)
-        if problems:
-            raise ConfigError([f"{where(f'{kind}.{id}')}{kind}.{id}: {words}" for kind, id, words in problems])
-        self.administration.commit(draft, Actor("config", "config"), "config")
+        self.administration.commit(by_file(self.administration, desired, where), Actor("config", "config"), "config")
 
     async def close(self) -> None:
         """Ends the checks, the plugins, and what those have open."""
@@ -103,6 +97,21 @@ class Routes:
 
     def _trouble(self, plugin: str, error: Exception) -> None:
         self._say("plugin_failed", plugin=plugin, error=type(error).__name__)
+
+
+def by_file(administration: Administration, desired: Desired, where: Callable[[str], str]) -> Draft:
+    """What the config file makes of the resources there are: checked, not committed.
+
+    Raises ConfigError with everything that is wrong with it.
+    """
+    try:
+        draft = administration.planned(desired, owned="config")
+    except CallerError as error:
+        raise ConfigError([f"routing: {error.message}"]) from None
+    problems = draft.problems(administration.checker)
+    if problems:
+        raise ConfigError([f"{where(f'{kind}.{id}')}{kind}.{id}: {words}" for kind, id, words in problems])
+    return draft
 
 
 def described(upstream: Upstream) -> dict[str, Any]:

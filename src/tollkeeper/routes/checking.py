@@ -96,7 +96,9 @@ class Checker:
     def _route(self, value: Value) -> None:
         for uri in value.get("uris", (value.get("uri"),)):
             if uri != "*" and not uri.startswith("/"):
-                raise Invalid(f'invalid uri {uri!r}: it matches no path; begin it with "/", or write "*" for every path')
+                raise Invalid(
+                    f'invalid uri {uri!r}: it matches no path; begin it with "/", or write "*" for every path'
+                )
         if "vars" in value:
             try:
                 expressions.compiled(value["vars"])

@@ -53,7 +53,8 @@ class Registry:
         """The plugin of that name; None where there is none. Raises ConfigError where its file has no plugin in it."""
         found = self._classes.get(name)
         if found is None and name in self._sources:
-            found = self._classes[name] = _loaded(name, self._sources[name])
+            # Two threads may come at one time: there is one class all the same.
+            found = self._classes.setdefault(name, _loaded(name, self._sources[name]))
         return found
 
     def all(self) -> dict[str, type[Plugin]]:
