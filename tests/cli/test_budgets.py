@@ -1,27 +1,18 @@
 """`tollkeeper budgets`: every budget by the ledger, in a table and as JSON, with and without a gate that runs."""
 
-import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from kit.records import event, hold, write
+from kit.terminal import Ended, tollkeeper
 from tollkeeper.stores.sqlite.keys import KeyStore
 
 CONFIG = '[budgets]\nall = ["10 USD", "100 tokens/hour soft"]\n[budgets.teams]\n"ü" = ["2 USD/day Europe/Berlin"]\n'
 
 
-def _run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tollkeeper", "budgets", "--home", str(folder / "home"), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        timeout=60,
-    )
+def _run(folder: Path, *options: str) -> Ended:
+    return tollkeeper("budgets", "--home", str(folder / "home"), *options, folder=folder)
 
 
 def _past(folder: Path) -> str:
@@ -43,8 +34,8 @@ def test_budgets_of_the_config_and_of_keys_are_listed_with_what_the_ledger_says(
 
     done = _run(tmp_path, "--json")
 
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
+    assert done.code == 0, done.error
+    rows = done.json()
     assert [(row["scope"], row["of"], row["name"], row["budget"]) for row in rows] == [
         ("all", None, None, "10 USD"),
         ("all", None, None, "100 tokens/hour soft"),
@@ -63,7 +54,7 @@ def test_the_table_names_whose_each_budget_is(tmp_path: Path) -> None:
     _past(tmp_path)
     (tmp_path / "tollkeeper.toml").write_text(CONFIG, "utf-8")
 
-    lines = [line.split() for line in _run(tmp_path).stdout.splitlines()]
+    lines = [line.split() for line in _run(tmp_path).out.splitlines()]
 
     assert lines[0] == ["of", "budget", "spent", "held", "left", "renews"]
     assert lines[1] == ["all", "10", "USD", "0.25", "0.01", "9.74", "never"]
@@ -77,12 +68,12 @@ def test_a_budget_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
     done = _run(tmp_path)
 
-    assert (done.returncode, done.stdout) == (3, "")
-    assert "budgets.all: '10 beans'" in done.stderr
+    assert (done.code, done.out) == (3, "")
+    assert "budgets.all: '10 beans'" in done.error
 
 
 def test_where_there_is_no_store_that_is_said(tmp_path: Path) -> None:
     done = _run(tmp_path)
 
-    assert done.returncode == 1
-    assert "There is no store" in done.stderr
+    assert done.code == 1
+    assert "There is no store" in done.error

@@ -1,9 +1,6 @@
 """`tollkeeper chat`: a gate run by a model, and what that model can not do without the user's yes."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -271,18 +268,11 @@ def test_a_gate_elsewhere_is_reached_by_its_addresses_and_keys_with_a_message_fr
     assisted: Assisted, tmp_path: Path
 ) -> None:
     gate = assisted.gate
-    command = [sys.executable, "-m", "tollkeeper", "chat", "--gate", gate.url, "--operator", gate.operator_url]
     keys = {"TOLLKEEPER_KEY": gate.new_key(), "TOLLKEEPER_OPERATOR_KEY": gate.operator_key}
+    there = ("--gate", gate.url, "--operator", gate.operator_url, "--home", str(tmp_path / "nowhere"))
     assisted.model.plays(says("Here I am."))
-    done = subprocess.run(
-        [*command, "--home", str(tmp_path / "nowhere")],
-        input=b"Are you there?\n",
-        capture_output=True,
-        env={**os.environ, **keys},
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (0, b"Here I am.\n"), done.stderr
+    done = tollkeeper("chat", *there, environment=keys, input=b"Are you there?\n")
+    assert (done.code, done.out) == (0, "Here I am.\n"), done.error
     assert assisted.model.shown[-1].body["messages"][-1]["content"] == "Are you there?\n"
     assert not (tmp_path / "nowhere").exists()
 

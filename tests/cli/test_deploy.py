@@ -14,6 +14,7 @@ from kit.gate import GateProcess, running_gate
 from kit.raw import RawClient
 from kit.scripted import SSE_HEAD, Connection, Request, ScriptedUpstream, chat_events, usage_of
 from kit.servers import free_port, open_folder, program, running
+from kit.terminal import Ended, tollkeeper
 
 LINTERS = Path(__file__).parent.parent.parent / ".clients" / "linters" / "bin"
 NGINX = """
@@ -34,10 +35,9 @@ TARGETS = {
 }
 
 
-def deploy(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def deploy(*arguments: str) -> Ended:
     """Runs the command."""
-    command = [sys.executable, "-m", "tollkeeper", "deploy", *arguments]
-    return subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
+    return tollkeeper("deploy", *arguments)
 
 
 def linter(name: str) -> str:
@@ -50,16 +50,16 @@ def linter(name: str) -> str:
 @pytest.mark.parametrize("target", TARGETS)
 def test_files_are_written_once_and_only_replaced_by_force(target: str, tmp_path: Path) -> None:
     done = deploy(target, *TARGETS[target], "--output", str(tmp_path), "--json")
-    said = json.loads(done.stdout)
+    said = done.json()
     one, *_ = (Path(path) for path in said["files"])
     one.write_text("mine", "utf-8")
 
     refused = deploy(target, *TARGETS[target], "--output", str(tmp_path))
 
-    assert (refused.returncode, one.read_text("utf-8")) == (1, "mine")
-    assert one.name in refused.stderr
-    assert "--force" in refused.stderr
-    assert deploy(target, *TARGETS[target], "--output", str(tmp_path), "--force").returncode == 0
+    assert (refused.code, one.read_text("utf-8")) == (1, "mine")
+    assert one.name in refused.error
+    assert "--force" in refused.error
+    assert deploy(target, *TARGETS[target], "--output", str(tmp_path), "--force").code == 0
     assert one.read_text("utf-8") != "mine"
 
 
@@ -69,11 +69,11 @@ def test_every_file_says_what_it_is_for_and_every_step_is_told(target: str, tmp_
 
     for path in tmp_path.iterdir():
         assert path.read_text("utf-8").startswith(("#", '"""')), path
-        assert f"Wrote {path}" in done.stdout
+        assert f"Wrote {path}" in done.out
     again = deploy(target, *TARGETS[target], "--output", str(tmp_path), "--force", "--json")
-    steps = json.loads(again.stdout)["run"]
+    steps = again.json()["run"]
     assert steps
-    assert all(f"  {step}\n" in done.stdout for step in steps)
+    assert all(f"  {step}\n" in done.out for step in steps)
 
 
 @pytest.mark.parametrize(
@@ -93,22 +93,22 @@ def test_every_file_says_what_it_is_for_and_every_step_is_told(target: str, tmp_
 def test_what_would_change_a_files_meaning_is_refused(target: str, option: str, value: str, tmp_path: Path) -> None:
     done = deploy(target, *TARGETS[target], option, value, "--output", str(tmp_path))
 
-    assert done.returncode == 2
-    assert option in done.stderr
+    assert done.code == 2
+    assert option in done.error
     assert not list(tmp_path.iterdir())
 
 
 def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
     done = deploy("nginx", *TARGETS["nginx"], "--certificate", "/etc/c.pem", "--output", str(tmp_path))
 
-    assert (done.returncode, "go together" in done.stderr) == (2, True)
+    assert (done.code, "go together" in done.error) == (2, True)
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     analyze = program("systemd-analyze")
     venv = str(Path(sys.executable).parent.parent)
     done = deploy("systemd", "--venv", venv, "--user", "daemon", "--output", str(tmp_path), "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.error
 
     verified = subprocess.run(
         [analyze, "verify", "--man=no", str(tmp_path / "tollkeeper.service")],
@@ -194,7 +194,7 @@ def test_words_pass_as_they_come_through_nginx(tmp_path: Path) -> None:
         with running_gate(tmp_path, config) as gate:
             port = free_port()
             arguments = ["--domain", "localhost", "--port", str(port), "--gate-port", str(gate.port)]
-            assert deploy("nginx", *arguments, "--output", str(folder)).returncode == 0
+            assert deploy("nginx", *arguments, "--output", str(folder)).code == 0
             main = folder / "nginx.conf"
             user = "user www-data;" if os.getuid() == 0 else ""
             main.write_text(NGINX.format(folder=folder, user=user), "ascii")

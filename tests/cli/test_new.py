@@ -1,6 +1,5 @@
 """`tollkeeper new`: what it writes runs as written, tests and all."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,17 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from kit.terminal import tollkeeper
 from tollkeeper import config
 
 
-def tollkeeper(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "tollkeeper", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-
-
 def test_a_projects_own_tests_pass_as_written(tmp_path: Path) -> None:
-    done = tollkeeper(tmp_path, "new", "my-notes")
-    assert done.returncode == 0, done.stderr
+    done = tollkeeper("new", "my-notes", folder=tmp_path)
+    assert done.code == 0, done.error
     project = tmp_path / "my-notes"
 
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
@@ -39,9 +34,9 @@ def test_a_projects_own_tests_pass_as_written(tmp_path: Path) -> None:
 
 
 def test_its_files_say_what_they_are_for_and_are_told(tmp_path: Path) -> None:
-    done = tollkeeper(tmp_path, "new", "notes", "--json")
+    done = tollkeeper("new", "notes", "--json", folder=tmp_path)
 
-    told = json.loads(done.stdout)
+    told = done.json()
     assert told["folder"] == "notes"
     for name in told["files"]:
         text = (tmp_path / name).read_text("utf-8")
@@ -55,17 +50,17 @@ def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
 
-    done = tollkeeper(tmp_path, "new", "notes")
+    done = tollkeeper("new", "notes", folder=tmp_path)
 
-    assert done.returncode != 0
-    assert "already" in done.stderr
+    assert done.code != 0
+    assert "already" in done.error
     assert [path.name for path in (tmp_path / "notes").iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize("name", ["../up", "A", "1st", "a b", "", "x" * 50])
 def test_a_name_that_could_be_no_module_is_refused(name: str, tmp_path: Path) -> None:
-    done = tollkeeper(tmp_path, "new", name)
+    done = tollkeeper("new", name, folder=tmp_path)
 
-    assert done.returncode != 0
-    assert "no name for a project" in done.stderr
+    assert done.code != 0
+    assert "no name for a project" in done.error
     assert list(tmp_path.iterdir()) == []

@@ -39,6 +39,20 @@ def start(
     return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=dict(environment), cwd=folder)
 
 
+def run(
+    *arguments: str, folder: Path, environment: Mapping[str, str], input: bytes = b"", timeout: float = 60
+) -> subprocess.CompletedProcess[bytes]:
+    """Tollkeeper with these arguments, to its end. Raises TimeoutExpired, when it has killed it."""
+    process = start(*arguments, folder=folder, environment=environment, stdin=subprocess.PIPE)
+    try:
+        out, error = process.communicate(input, timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(process.args, process.wait(), out, error)
+
+
 class Copy:
     """A process with as much of `subprocess.Popen` as tests use."""
 
@@ -63,6 +77,8 @@ class Copy:
         self._told = os.fdopen(told, "rb", buffering=0, closefd=False)
         weakref.finalize(self, os.close, told)  # not at the end: several threads may be waiting for it
         self._one_reads = threading.Lock()
+        self._readers: list[threading.Thread] | None = None
+        self._said: dict[str, bytes] = {}
         socket.send_fds(_prepared(), [asked.encode()], theirs)
         for file in theirs:
             os.close(file)
@@ -85,31 +101,20 @@ class Copy:
         return code
 
     def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:
-        """Writes `input`, reads until nobody writes any more, and waits. Raises TimeoutExpired."""
-        said: dict[str, bytes] = {}
-
-        def read(name: str, file: IO[bytes]) -> None:
-            with file:
-                said[name] = file.read()
-
-        readers = [
-            threading.Thread(target=read, args=(name, file), daemon=True)
-            for name, file in (("stdout", self.stdout), ("stderr", self.stderr))
-            if file is not None and not file.closed
-        ]
-        for reader in readers:
-            reader.start()
-        if self.stdin is not None:
+        """Writes `input`, reads until nobody writes any more, and waits. Raises TimeoutExpired: it may be called again."""
+        if self._readers is None:
+            self._readers = [self._reader(name) for name in ("stdout", "stderr")]
+        if self.stdin is not None and not self.stdin.closed:
             with contextlib.suppress(BrokenPipeError):  # it has ended, or wants no more
                 self.stdin.write(input or b"")
             with contextlib.suppress(BrokenPipeError):
                 self.stdin.close()
-        for reader in readers:
+        for reader in self._readers:
             reader.join(timeout)
             if reader.is_alive():
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
         self.wait(timeout)
-        return said.get("stdout", b""), said.get("stderr", b"")
+        return self._said.get("stdout", b""), self._said.get("stderr", b"")
 
     def send_signal(self, number: int) -> None:
         """To the process, if it has not ended."""
@@ -124,6 +129,17 @@ class Copy:
     def kill(self) -> None:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
+
+    def _reader(self, name: str) -> threading.Thread:
+        def read() -> None:
+            file: IO[bytes] | None = getattr(self, name)
+            if file is not None and not file.closed:
+                with file:
+                    self._said[name] = file.read()
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        return reader
 
     def _has_been_told(self, timeout: float | None) -> bool:
         waiting = select.poll()  # where a test has thousands of files open, select() would refuse this one

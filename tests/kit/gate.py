@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.copies import TOLLKEEPER, start
+from kit.copies import TOLLKEEPER, run, start
 
 
 class GateProcess:
@@ -67,13 +65,7 @@ class GateProcess:
 
     def command(self, *arguments: str, check: bool = True) -> Any:
         """Runs another tollkeeper command on the same home; its JSON."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tollkeeper", *arguments, "--json", "--home", str(self.home)],
-            capture_output=True,
-            env=self.environment,
-            check=False,
-            timeout=60,
-        )
+        done = run(*arguments, "--json", "--home", str(self.home), folder=Path.cwd(), environment=self.environment)
         assert not check or done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 

@@ -3,13 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kit.copies import start
+from kit.copies import run, start
 from kit.scripted import Connection, Request, chat_answer, json_answer
 
 CONFIG = """
@@ -55,12 +54,9 @@ class Folder:
         return [json.loads(line) for line in (self.path / name).read_text().splitlines()]
 
     def command(self, *arguments: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "tollkeeper", *arguments, "--json", "--home", str(self.path / "home")],
-            capture_output=True,
-            check=True,
-            timeout=60,
-        )
+        home = str(self.path / "home")
+        done = run(*arguments, "--json", "--home", home, folder=Path.cwd(), environment=os.environ)
+        done.check_returncode()
         return json.loads(done.stdout)
 
 

@@ -10,10 +10,10 @@ import sys
 import time
 from typing import Any
 
-from tollkeeper.cli import run, serve
+from tollkeeper.cli import budgets, check, events, keys, run, serve, usage, verify
 from tollkeeper.cli.main import main
 
-PREPARED_FOR = (run, serve)
+PREPARED_FOR = (budgets, check, events, keys, run, serve, usage, verify)
 """What tests start most; other commands are imported in the copy, as everywhere."""
 
 

@@ -3,10 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from kit.copies import run
 
 
 class Ended:
@@ -24,20 +25,18 @@ class Ended:
 
 
 def tollkeeper(
-    *arguments: str | bytes, folder: Path | None = None, environment: Mapping[str, str] | None = None
+    *arguments: str | bytes,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    input: bytes = b"",
 ) -> Ended:
     """Runs it to its end in `folder`, without anybody's provider keys. No command may ever show a traceback."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     return Ended(
-        subprocess.run(
-            [sys.executable, "-m", "tollkeeper", *arguments],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            env={
-                **{name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")},
-                **(environment or {}),
-            },
-            cwd=folder,
-            check=False,
-            timeout=60,
+        run(
+            *map(os.fsdecode, arguments),
+            folder=folder or Path.cwd(),
+            environment={**kept, **(environment or {})},
+            input=input,
         )
     )

@@ -4,8 +4,6 @@ import asyncio
 import glob
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kit.copies import run
 from kit.disks import break_table, needs_to_know_where
 from kit.gate import GateProcess, running_gate
 from kit.records import hold, write
@@ -179,24 +178,8 @@ def test_a_damaged_store_is_set_aside_with_an_alarm_and_what_was_spent_stays(
         _check(gate, count)
         assert gate.stop() == 0
         break_table(gate.home, "holds")
-        refused = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "tollkeeper",
-                "serve",
-                "--port",
-                "0",
-                "--operator-port",
-                "0",
-                "--home",
-                str(gate.home),
-            ],
-            capture_output=True,
-            env=gate.environment,
-            timeout=30,
-            check=False,
-        )
+        ports = ("--port", "0", "--operator-port", "0")
+        refused = run("serve", *ports, "--home", str(gate.home), folder=tmp_path, environment=gate.environment)
 
     assert after[0]["attempts"] == before[0]["attempts"] + 1 == 61
     assert after[0]["cost_usd"] == before[0]["cost_usd"]
@@ -216,15 +199,9 @@ def test_a_second_gate_on_a_home_is_refused_and_leaves_the_firsts_calls_alone(
         load = _load(gate, key, 0, 200)
         while len(count.seen) < 50:
             time.sleep(0.005)
-        second = subprocess.run(
-            [
-                *(sys.executable, "-m", "tollkeeper", "serve", "--port", "0", "--operator-port", "0"),
-                *("--home", str(gate.home), "--config", str(gate.config)),
-            ],
-            capture_output=True,
-            env=gate.environment,
-            timeout=30,
-            check=False,
+        there = ("--home", str(gate.home), "--config", str(gate.config))
+        second = run(
+            *("serve", "--port", "0", "--operator-port", "0", *there), folder=tmp_path, environment=gate.environment
         )
         load.join(60)
         gate.events_once(len(count.seen))

@@ -1,13 +1,10 @@
 """One Lambda: it says what is missing, and keys are made for it from a terminal."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
+from kit.terminal import tollkeeper
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.serverless.running import Running, seconds_left
 from tollkeeper.stores.dynamodb.keys import DynamoKeyStore
@@ -23,15 +20,8 @@ def test_an_environment_without_a_pepper_is_refused(environment: dict[str, str])
 def test_keys_are_made_in_the_table_by_the_command(
     environment: dict[str, str], start: Callable[[], Running], keys: DynamoKeyStore
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tollkeeper", "keys", "create", "--name", "ada", "--budget", "5 USD/month", "--json"],
-        capture_output=True,
-        env={**os.environ, **environment},
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    secret = json.loads(done.stdout)["key"]
+    done = tollkeeper("keys", "create", "--name", "ada", "--budget", "5 USD/month", "--json", environment=environment)
+    secret = done.json()["key"]
 
     found = start().app.keys.find(secret.encode())
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kit.copies import run
 from kit.gate import request
 from kit.raw import RawClient
 from kit.scripted import (
@@ -74,8 +74,8 @@ class Apache:
 
     def tollkeeper(self, *arguments: str) -> Any:
         """A command on the gate's home; its JSON."""
-        command = [sys.executable, "-m", "tollkeeper", *arguments, "--json", "--home", str(self.folder / "home")]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        home = str(self.folder / "home")
+        done = run(*arguments, "--json", "--home", home, folder=Path.cwd(), environment=os.environ)
         assert done.returncode == 0, done.stderr.decode() + self.log()
         return json.loads(done.stdout)
 
