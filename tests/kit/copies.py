@@ -48,7 +48,7 @@ def run(
         out, error = process.communicate(input, timeout)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=timeout)
         raise
     return subprocess.CompletedProcess(process.args, process.wait(), out, error)
 

@@ -1,6 +1,7 @@
 """What plugins took for a request they give back, however it ends."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,36 @@ from typing import Any
 import pytest
 
 from kit.gate import GateProcess, request, running_gate
+from kit.raw import RawClient, body_of, refusal
 from kit.waiting import until
 
 BREAKING = '''"""Breaks."""
 
+import asyncio
 from typing import Any, ClassVar
 
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.plugin import Plugin
+from tollkeeper.routes.plugin import Outcome, Plugin
+
+
+async def _cancelled() -> None:
+    waiting = asyncio.ensure_future(asyncio.sleep(60))
+    waiting.cancel()
+    await waiting
+
+
+class Pieces:
+    """A body that breaks after its first piece."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    async def next_chunk(self, timeout: float | None = None) -> bytes | None:
+        self.given += 1
+        return b"a piece" if self.given == 1 else await _cancelled()
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 class Breaking(Plugin):
@@ -24,9 +47,13 @@ class Breaking(Plugin):
     priority = 10
     schema: ClassVar[dict[str, Any]] = {"type": "object", "properties": {"at": {"type": "string"}}}
 
-    def access(self, exchange: Exchange) -> Response | None:
+    def access(self, exchange: Exchange) -> Outcome:
         if self.conf["at"] == "access":
             raise ZeroDivisionError
+        if self.conf["at"] == "wait":
+            return _cancelled()
+        if self.conf["at"] == "stream":
+            return Response(200, body=Pieces())
         return Response(200, body=b"well")
 
     def header_filter(self, exchange: Exchange) -> None:
@@ -44,7 +71,7 @@ uri = "/{at}"
 plugins.breaking = {{ at = "{at}" }}
 plugins.limit-conn = {{ conn = 1, burst = 0, default_conn_delay = 0.1, key = "remote_addr" }}
 """
-    for at in ("access", "header_filter", "nowhere")
+    for at in ("access", "header_filter", "nowhere", "wait", "stream")
 )
 
 
@@ -57,10 +84,45 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
         yield running
 
 
-@pytest.mark.parametrize(("at", "status"), [("access", 500), ("header_filter", 500), ("nowhere", 200)])
+@pytest.mark.parametrize(("at", "status"), [("access", 500), ("header_filter", 500), ("wait", 500), ("nowhere", 200)])
 def test_a_plugin_that_breaks_keeps_nothing_that_others_took(gate: GateProcess, at: str, status: int) -> None:
     for _ in range(3):
         assert request("GET", f"{gate.url}/{at}", {})[0] == status
+
+
+def _logged(gate: GateProcess, answer: bytes) -> str:
+    """The kind of error that the log has for the request of this answer."""
+    [request_id] = re.findall(rb"\r\nx-request-id: (\S+)\r\n", answer)
+
+    def found() -> list[str]:
+        lines = map(json.loads, gate.log().splitlines())
+        return [line["error"] for line in lines if line["event"] == "internal_error" and line["request_id"] == id]
+
+    id = request_id.decode()
+    [error] = until(found)
+    return str(error)
+
+
+def test_a_plugin_whose_own_wait_is_cancelled_has_failed_and_the_next_request_is_answered(gate: GateProcess) -> None:
+    with RawClient(gate.port) as client:
+        client.send(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n")
+        answer = client.read_until(b"}}")
+        client.received = b""
+        client.send(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert client.read_until(b"well").startswith(b"HTTP/1.1 200 ")
+
+    assert refusal(answer) == (500, "internal_error")
+    assert _logged(gate, answer) == "CancelledError"
+
+
+def test_a_stream_that_breaks_within_the_gate_is_cut_off_and_logged(gate: GateProcess) -> None:
+    for _ in range(2):  # limit-conn lets one in at a time: the first has given back what it took
+        with RawClient(gate.port) as client:
+            client.send(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+            answer = client.read_all()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert body_of(answer) == (b"a piece", False)
+        assert _logged(gate, answer) == "CancelledError"
 
 
 SECURED = {"plugins": {"key-auth": {}}}
