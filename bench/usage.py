@@ -80,7 +80,7 @@ def ask(home: Path, days: int) -> None:
     at = time.perf_counter()
     damage.mend(home, time.time)
     looked = time.perf_counter()
-    recovery.recover(home, lambda hold: None)
+    recovery.recover(home, lambda hold: None, int(time.time() * 1000))
     print(f"at the start: {looked - at:.3f} s to look for damage, {time.perf_counter() - looked:.3f} s to recover")
     ever = (None, None)
     odd = (NOW - (days - 3) * DAY + 1_234_567, NOW - 2 * DAY + 7_654_321)

@@ -174,6 +174,7 @@ WITHOUT_A_MIRROR = {
     "operator/admin_client.py": "operator/test_elsewhere.py",
     "operator/desks.py": "operator/test_mcp.py",
     # The rest.
+    "stores/sqlite/holds.py": "stores/test_recovery.py",
     "stores/sqlite/rows.py": "stores/test_reports.py",
     "stores/sqlite/writer.py": "stores/test_ledger_trouble.py",
     "telemetry/metrics.py": "operator/test_metrics.py",

@@ -116,7 +116,7 @@ class App:
         """Lets somebody look at routes and change nothing."""
         self.prices = Prices()
         self.pricing = Pricing(loaded, self.prices, time.time)
-        self.recovered = recovery.recover(home, self.pricing.of_hold)
+        self.recovered = recovery.recover(home, self.pricing.of_hold, int(time.time() * 1000))
         self.local = SqliteLedger(home, self._ledger_trouble)
         self.ledger: AnyLedger = self.local
         self.upkeep = Upkeep(
@@ -145,6 +145,7 @@ class App:
         self.limits = Limits(loaded.limits, limiter, time.monotonic)
         self.budgets = Budgets(loaded.budgets, self.balances, self.prices, self._budget_spent)
         self.ledger.on_event = self.budgets.post
+        self.budgets.keep(recovery.detached(home))
         self.watchdog = Watchdog(loaded.config.log.blocked, self._blocked, time.monotonic)
         self.metrics = Metrics(
             {
@@ -416,6 +417,8 @@ class App:
                 self.keys.poll()
                 self.routes.administration.poll()
                 await self._look_at_the_clock()
+                for hold in self.budgets.expired(int(time.time() * 1000)):
+                    self.record(recovery.recovered(hold, self.pricing.of_hold))
                 if self._config_file.changed() or (self.develops and self.modules.changed()):
                     self.reload()
             except Exception as error:  # whatever it is, a key that is revoked later must still be noticed

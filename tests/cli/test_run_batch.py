@@ -15,6 +15,7 @@ from kit.batching import (
     result,
     said,
 )
+from kit.gate import GateProcess
 from kit.jobs import Folder, answers, echo
 from kit.scripted import ScriptedUpstream
 from kit.vitals import becomes
@@ -249,6 +250,42 @@ def test_a_job_that_is_killed_while_it_waits_takes_the_batch_up_again(tmp_path: 
         assert code == 0, err
         assert [row["output"] for row in folder.rows()] == answers(7)
         assert sorted(provider.rows_asked) == sorted(f"prompt {number}" for number in range(7))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_what_a_batch_may_cost_stays_set_aside_when_the_job_is_killed_or_left(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    provider = OpenAIBatchProvider()
+    provider.looks_needed = 10**9
+    with ScriptedUpstream(provider) as upstream:
+        folder = folder_of(tmp_path, upstream)
+        key = folder.command("keys", "create", "--name", "bulk", "--budget", "0.0018 USD")["key"]
+        folder.prompts(10)
+        job = (*JOB, "openai", "--set", "max_tokens=3")
+        process = folder.start(*job)
+        becomes(lambda: provider.looks > 2)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+
+        gate = GateProcess(tmp_path, (tmp_path / "tollkeeper.toml").read_text(), {})
+        try:
+            call = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
+            assert gate.about["recovered"] == 0
+            status, _, body = gate.call("POST", "/v1/chat/completions", key, call)
+            assert (status, json.loads(body)["error"]["code"]) == (429, "budget_held")
+            held = float(folder.command("budgets")[0]["held"])
+            assert 0.0015 < held < 0.0018
+            assert folder.command("verify")
+        finally:
+            gate.stop()
+
+        provider.looks_needed = 0
+        code, out, err = folder.run(*job, "--resume")
+        assert code == 0, out + err
+        [budget] = folder.command("budgets")
+        assert (budget["spent"], budget["held"]) == ("0.000075", "0")
+        assert folder.command("verify")
 
 
 def test_an_interrupt_leaves_batches_to_a_resume(tmp_path: Path) -> None:

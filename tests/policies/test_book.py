@@ -2,12 +2,13 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from kit import calls
+from kit import calls, records
 from kit.budgets import NOW, Asked, Desk, of, of_key, summed
 from tollkeeper.core.budget import Budget
 from tollkeeper.core.errors import CallerError, GateError
@@ -152,6 +153,29 @@ def test_what_ends_while_a_purse_is_opened_is_counted_once() -> None:
         return await desk.standing(bounded, "key:key_1:usd:day:UTC")
 
     assert asyncio.run(scenario()) == (111_111, 0)
+
+
+def test_what_an_earlier_process_left_to_a_provider_is_held_until_its_end_is_known() -> None:
+    async def scenario() -> list[tuple[int, int]]:
+        desk = Desk(BudgetRules(teams={"t": of("team", "t", "1000 tokens/day")}))
+        key = calls.key(team="t", budgets=of_key("0.001 USD/day"))
+        budgets, of_team = ("key:key_1:usd:day:UTC", "team:t:tokens:day:UTC"), records.hold(detached=True)
+        batch = msgspec.structs.replace(of_team, request_id="tk1", team="t", held_nano=900_000, held_tokens=700)
+        others = msgspec.structs.replace(batch, request_id="tk2", team="u", key_id="key_2")
+        desk.budgets.keep([others, batch])
+        found = [await desk.standing(key, budget) for budget in budgets]
+        assert (await desk.refusal(key, {"max_completion_tokens": 100})).code == "budget_held"
+        later = msgspec.structs.replace(batch, request_id="tk3", held_nano=1, held_tokens=2)
+        desk.budgets.keep([later])
+        found += [await desk.standing(key, budget) for budget in budgets]
+        assert desk.budgets.let_go("tk1")
+        assert not desk.budgets.let_go("tk1")
+        assert [hold.request_id for hold in desk.budgets.expired(batch.expires_at)] == ["tk2", "tk3"]
+        assert not desk.budgets.expired(batch.expires_at - 1)
+        desk.end(calls.call(key, request_id="tk3"), NOW, 5)
+        return found + [await desk.standing(key, budget) for budget in budgets]
+
+    assert asyncio.run(scenario()) == [(0, 900_000), (0, 700), (0, 900_001), (0, 702), (5, 0), (0, 0)]
 
 
 def test_many_who_come_at_once_wait_for_one_reading() -> None:

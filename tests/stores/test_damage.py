@@ -92,7 +92,7 @@ def test_what_was_spent_is_known_though_a_table_is_broken(home: Path, table: str
     assert Path(damage.file).read_bytes() == broken
     assert mend(home, _now) is None
     assert _spent(home) == spent
-    assert recover(home, lambda held: Price(version="v", request=5)) == 10
+    assert recover(home, lambda held: Price(version="v", request=5), NOW) == 10
     with contextlib.closing(database.connect(home)) as writer:
         while roll_up(writer, 1000):
             pass

@@ -63,7 +63,7 @@ def test_what_was_acknowledged_survives_any_loss_of_what_was_not_synced(
         assert relied_on <= holds | events
         assert not holds & events
         assert summed == (len(events),)
-        assert recover(home, lambda hold: None) == len(holds)
+        assert recover(home, lambda hold: None, 0) == len(holds)
         reports = Reports(home)
         assert reports.totals()[0] == len(holds | events)
         assert reports.open_holds() == 0

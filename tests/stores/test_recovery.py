@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from kit.ledgers import Other
-from kit.records import ending, hold, write
+from kit.records import NOW, ending, event, hold, write
 from tollkeeper.core.events import Hold
 from tollkeeper.core.money import Price
 from tollkeeper.core.usage import Usage
-from tollkeeper.stores.sqlite.recovery import recover
+from tollkeeper.stores.sqlite.recovery import detached, recover
 
 
 def test_recovery_makes_an_event_of_each_open_hold_once(store: Path, other: Other) -> None:
@@ -22,7 +22,7 @@ def test_recovery_makes_an_event_of_each_open_hold_once(store: Path, other: Othe
         asked.append(held)
         return Price(version="v", input=20_000, request=1)
 
-    assert [recover(store, price) for _ in range(3)] == [1, 0, 0]
+    assert [recover(store, price, NOW) for _ in range(3)] == [1, 0, 0]
 
     assert asked == [open_one]
     assert other.counts() == (0, 2)
@@ -39,8 +39,35 @@ def test_a_recovery_that_breaks_off_changes_nothing(store: Path, other: Other) -
     prices = iter([Price(version="v")])
 
     with pytest.raises(StopIteration):
-        recover(store, lambda held: next(prices))
+        recover(store, lambda held: next(prices), NOW)
 
     assert other.counts() == (2, 0)
-    assert recover(store, lambda held: None) == 2
+    assert recover(store, lambda held: None, NOW) == 2
     assert {found.cost_nano for found in other.reports.every_event()} == {None}
+
+
+def test_what_a_provider_goes_on_with_stays_open_until_it_expires(store: Path, other: Other) -> None:
+    batch = hold(request_id="tk1", detached=True, expires_at=NOW + 1000, held_nano=50, held_tokens=None)
+    write(store, [], [batch, hold()])
+
+    assert recover(store, lambda held: None, NOW) == 1
+    assert detached(store) == [batch]
+    assert other.counts() == (1, 1)
+
+    assert recover(store, lambda held: Price(version="v", input=1_000_000), NOW + 1000) == 1
+    assert detached(store) == []
+    assert [found.cost_nano for found in other.reports.every_event() if found.request_id == "tk1"] == [100]
+
+
+def test_of_what_a_provider_goes_on_with_only_what_is_not_spent_is_held(store: Path) -> None:
+    batch = hold(request_id="tk1", detached=True, held_nano=10_000, held_tokens=20)
+    small = hold(request_id="tk2", detached=True, held_nano=1, held_tokens=None)
+    ended = [event(request_id=name) for name in ("tk1-0", "tk1-17", "tk10-1", "tk2-1", "tk", "tk1.5")]
+    write(store, ended, [batch, small])
+
+    found = detached(store)
+
+    assert [(each.request_id, each.held_nano, each.held_tokens) for each in found] == [
+        ("tk1", 10_000 - 2 * 3150, 0),
+        ("tk2", 0, None),
+    ]

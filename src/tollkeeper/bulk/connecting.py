@@ -88,7 +88,7 @@ async def in_process(config: Path | None, home: Path, key: str, job: str) -> Asy
 
 def batching(app: App, engine: Engine, running: Batching, kind: str, every: float) -> Charging:
     """Sets up who runs `running`'s batches: the accounts of the app. Returns who pays, before anything is asked."""
-    charging = Charging(engine.key, app.budgets, app.prices, app, time.time)
+    charging = Charging(engine.key, app.budgets, app.prices, app.ledger, app, time.time)
     calls = functools.partial(HttpCalls, app.client, every=every, uniform=random.uniform)
     running.connect(
         charging,

@@ -43,4 +43,4 @@ class Pricing:
         price = next((t.price for t in targets if t.account is account and t.model == hold.model), None)
         if price is None and account is not None:
             price = self._prices(Target(account, hold.model), None, None, hold.started_at)
-        return price
+        return price.halved() if price is not None and hold.detached else price  # a batch

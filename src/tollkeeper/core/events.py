@@ -42,6 +42,9 @@ class Hold(Struct, frozen=True, kw_only=True, array_like=True):
     held_tokens: int | None = None
     idempotency: str | None = None
     """The beginning of the hash of its Idempotency-Key: after a crash it tells which request a retry repeats."""
+    detached: bool = False
+    """Whether the provider goes on with it when we have crashed, as with a batch: it stays open until it expires. Events
+    whose ids are this one's, a hyphen and more are what it has come to so far."""
 
 
 class Event(Struct, frozen=True, kw_only=True):

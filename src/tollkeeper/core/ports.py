@@ -194,6 +194,10 @@ class Budgets(Protocol):
         """Whether any budget holds for this key's calls."""
         ...
 
+    def let_go(self, request_id: str) -> bool:
+        """What an earlier process set aside for that, and left to a provider, is not held any more; whether it was."""
+        ...
+
     async def reserve(self, call: Call, target: Target, at_ms: int) -> Reservation | None:
         """Sets aside what an attempt at `target`, begun at `at_ms` (Unix ms), can cost at most.
 

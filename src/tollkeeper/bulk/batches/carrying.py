@@ -127,13 +127,18 @@ class Carrying:
         """(index, body) of the part's rows."""
         return await self.away(lambda: list(self._parts.bodies(part)))
 
+    async def end(self, part: Part) -> None:
+        """All its rows have ended, or are in another part by now; or the provider has none of them."""
+        await self.away(lambda: self._parts.end(part))
+        self.charging.end(part)
+
     def close(self) -> None:
         """Returns when nothing is at work in the files any more."""
         self._thread.shutdown(wait=True)
 
     async def _see_through(self, part: Part, target: Target, service: Service) -> None:
         try:
-            batch = part.batch or await self._submitted(part, service)
+            batch = part.batch or await self._submitted(part, target, service)
             part = replace(part, state="submitted", batch=batch)
             await self.away(lambda: self._parts.note(part))
             while not (standing := await service.look(batch)).over:
@@ -156,14 +161,14 @@ class Carrying:
                         self._rows.finish(row, error=Failure("invalid_request_error", 400, standing.code, why))
                 self._leave(Left(part, rows, {}, 1))
             else:
-                await self.away(lambda: self._parts.end(part))
+                await self.end(part)
                 self._stop(f"{standing.code or 'batch_failed'}: {standing.failed}")
         except UpstreamError as error:
             self._stop(f"{error.code}: {error.message}")
         finally:
             self.under_way -= part.rows
 
-    async def _submitted(self, part: Part, service: Service) -> str:
+    async def _submitted(self, part: Part, target: Target, service: Service) -> str:
         """The id of the part's batch, which is begun unless it may have been."""
         unclear = part.state == "submitting"
         while True:
@@ -173,12 +178,15 @@ class Carrying:
                     return found
             file = await self.away(lambda: self._rendered(part, service))
             try:
+                rows = await self.away(lambda: self._parts.rows(part))
+                await self.charging.dispatch(part, target, rows, file.stat().st_size)
                 await self.away(lambda: self._parts.note(replace(part, state="submitting")))
                 return await service.begin(part, file)
             except Unclear:
                 unclear = True
             except UpstreamError as error:
                 if error.status not in RATE:
+                    self.charging.end(part)
                     raise
             finally:
                 file.unlink(missing_ok=True)

@@ -2,9 +2,11 @@
 
 The price is genai-prices' for batches; where it knows none, or the config sets the model's price, half of the plain one.
 A row's event has an id of its part and its place: results that are read twice are charged once.
+Before a part goes to the provider, what its rows hold is on disk as one hold of the part's own. It outlives this process: a
+gate that serves the home next keeps it, and a job that goes on holds for its rows again in its place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,11 +16,11 @@ from tollkeeper.core import receipt
 from tollkeeper.core.account import Target
 from tollkeeper.core.call import Call, Presence
 from tollkeeper.core.errors import CallerError, model_not_found
-from tollkeeper.core.events import Event, Outcome, Quality
+from tollkeeper.core.events import Event, Hold, Outcome, Quality
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.keys import Key
 from tollkeeper.core.money import Price
-from tollkeeper.core.ports import Budgets, Reservation
+from tollkeeper.core.ports import Budgets, Ledger, Reservation
 from tollkeeper.core.usage import NOTHING
 from tollkeeper.dialects.openai_paths import endpoint
 from tollkeeper.wire import json_text
@@ -26,6 +28,9 @@ from tollkeeper.wire import json_text
 TIER = "batch"
 """The service tier by which genai-prices is asked for batch prices (metering/prices.py)."""
 _LONGEST_RAW = 4096
+_KEPT_MS = 30 * 86_400_000
+"""How long providers keep results (https://platform.openai.com/docs/api-reference/batch, 30 days; Anthropic 29): then
+nobody can hear any more what a part has cost."""
 PriceOf = Callable[[Target, str | None, str | None, int], Price | None]
 
 
@@ -38,14 +43,17 @@ class Books(Protocol):
 class Charging:
     """For one key and one kind of batch API."""
 
-    def __init__(self, key: Key, budgets: Budgets, price_of: PriceOf, books: Books, now: Clock) -> None:
+    def __init__(self, key: Key, budgets: Budgets, price_of: PriceOf, ledger: Ledger, books: Books, now: Clock) -> None:
         self.key = key
         """Whose rows these are; may be replaced before the first one."""
         self._budgets = budgets
         self._price_of = price_of
+        self._ledger = ledger
         self._books = books
         self._now = now
         self._held: dict[int, Reservation] = {}
+        self._on_disk: set[str] = set()
+        """Tokens of the parts whose holds are in the ledger."""
 
     async def reserve(self, index: int, path: str, model: str, target: Target, body: bytes) -> bytes:
         """Sets aside what the row can cost at most; its body, with a limit to its output where that needs one.
@@ -88,6 +96,47 @@ class Charging:
         reservation = self._held.pop(index, None)
         if reservation is not None:
             reservation.release()
+
+    def take_up(self, part: Part) -> None:
+        """An earlier run has sent the part, or was about to: what that set aside is set aside row by row from here on."""
+        if self._budgets.let_go(part.token):
+            self._on_disk.add(part.token)
+
+    async def dispatch(self, part: Part, target: Target, rows: Iterable[int], input_bound: int) -> None:
+        """Returns when what the part's rows hold is on disk. Raises GateError when it cannot be written."""
+        if part.token in self._on_disk:
+            return
+        found = endpoint(part.path, "POST").dialect
+        held = [self._held[index] for index in rows if index in self._held]
+        began = part.planned_at * 1000
+        await self._ledger.hold(
+            Hold(
+                request_id=part.token,
+                attempt=1,
+                started_at=began,
+                expires_at=began + _KEPT_MS,
+                key_id=self.key.id,
+                owner=self.key.owner,
+                team=self.key.team,
+                operation=found.operation,
+                dialect=found.name,
+                model_asked=part.model,
+                provider=target.account.name,
+                model=target.model,
+                streamed=False,
+                input_bound=input_bound,
+                held_nano=_sum(each.held_nano for each in held),
+                held_tokens=_sum(each.held_tokens for each in held),
+                detached=True,
+            )
+        )
+        self._on_disk.add(part.token)
+
+    def end(self, part: Part) -> None:
+        """Nothing more can come of the part, or it was surely not begun."""
+        if part.token in self._on_disk:
+            self._on_disk.discard(part.token)
+            self._ledger.release(part.token, 1)
 
     def settle(self, part: Part, target: Target, index: int, result: Result) -> int | None:
         """The row was run: writes its event; what it cost in nano-USD, None where nobody knows."""
@@ -139,6 +188,12 @@ class Charging:
 
     def _price(self, target: Target, model: str | None, at_ms: int) -> Price | None:
         return batch_price(self._price_of, target, model, at_ms)
+
+
+def _sum(amounts: Iterable[int | None]) -> int | None:
+    """None where no budget of that unit was asked."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None
 
 
 def batch_price(price_of: PriceOf, target: Target, model: str | None, at_ms: int) -> Price | None:

@@ -2,12 +2,11 @@
 
 Rule 1: only rows without a result are asked for again.
 Rule 2: to stop is to look no more: batches go on at the provider, and a resume takes what they bring.
-Rule 3: what rows may cost is set aside before they are sent, and again before anything else when a job goes on.
+Rule 3: what rows may cost is set aside, on disk too, before they are sent; when a job goes on, again before anything else.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -152,6 +151,8 @@ class Batching:
         unfinished = await carrying.away(self._parts.unfinished)
         held = True
         for part in unfinished:
+            self._charging.take_up(part)
+        for part in unfinished:
             way = self._way(part.path, part.model)
             for index, body in await carrying.bodies(part):
                 try:
@@ -205,7 +206,7 @@ class Batching:
             await self._send_all()
             await self._journal.settled()
             if self.stopped is None:
-                await carrying.away(partial(self._parts.end, part))
+                await carrying.end(part)
 
     async def _add(self, path: str, model: str, row: Row, body: bytes) -> None:
         """Puts a row into a part to come; sends the part first where it is full."""

@@ -2,7 +2,9 @@
 
 Rule 1: a purse is of one budget's one window. A window that ends takes nothing with it: what it held is settled in it.
 Rule 2: what was spent is the sum of the ledger's events that began in the window, whoever reserved for them or did not.
-Rule 3: nothing is awaited between looking into purses and taking from them, so that no lock is needed.
+Rule 3: what a provider goes on with, whatever becomes of us, is held in every purse that it falls under until its end is
+        known.
+Rule 4: nothing is awaited between looking into purses and taking from them, so that no lock is needed.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 
 from tollkeeper.core.budget import FOREVER, Budget, Scope, Slice, Spent
 from tollkeeper.core.errors import GateError
-from tollkeeper.core.events import Event
+from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.ports import Balances
 from tollkeeper.core.windows import bounds
 
@@ -46,6 +48,8 @@ class Book:
         self._purses: dict[tuple[str, int], Purse] = {}
         self._current: dict[str, Purse] = {}
         self._crowded = _MANY
+        self.detached: dict[str, Hold] = {}
+        """By request."""
         self._posted: dict[Scope, dict[str | None, list[Purse]]] = {"all": {}, "team": {}, "owner": {}, "key": {}}
 
     def purse(self, budget_id: str, budget: Budget, at_ms: int) -> Purse:
@@ -59,8 +63,24 @@ class Book:
             if len(self._purses) >= self._crowded:
                 self._forget()
             purse = self._purses[budget_id, start] = Purse(budget_id, budget, start, end)
+            purse.held = sum(_held(purse, hold) for hold in self.detached.values())
         self._current[budget_id] = purse
         return purse
+
+    def keep(self, hold: Hold) -> None:
+        """A provider goes on with this."""
+        self.detached[hold.request_id] = hold
+        for purse in self._purses.values():
+            purse.held += _held(purse, hold)
+
+    def let_go(self, request_id: str) -> bool:
+        """Its end is known, or others hold for it; whether it was held here."""
+        hold = self.detached.pop(request_id, None)
+        if hold is None:
+            return False
+        for purse in self._purses.values():
+            purse.held -= _held(purse, hold)
+        return True
 
     async def open(self, purses: Sequence[Purse]) -> None:
         """Finds out what was spent. Raises GateError where that cannot be."""
@@ -101,6 +121,8 @@ class Book:
 
     def post(self, event: Event) -> None:
         """An attempt has cost this much: spent in the windows in which it began."""
+        if self.detached:
+            self.let_go(event.request_id)
         if not self._purses:
             return
         posted = self._posted
@@ -125,6 +147,13 @@ class Book:
                 del self._purses[budget_id, start]
                 self._end(purse)
         self._crowded = max(_MANY, 2 * len(self._purses))
+
+
+def _held(purse: Purse, hold: Hold) -> int:
+    of = {"all": None, "team": hold.team, "owner": hold.owner, "key": hold.key_id}[purse.slice.scope]
+    if of != purse.slice.of or not purse.start <= hold.started_at < purse.end:
+        return 0
+    return (hold.held_nano if purse.unit == "usd" else hold.held_tokens) or 0
 
 
 def _in_unit(purse: Purse, found: Spent) -> int:

@@ -8,14 +8,14 @@ Rule 3: what cannot be held for, because nobody knows its price, is refused. Unk
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from tollkeeper.core.account import Target
 from tollkeeper.core.budget import Bounds, Budget
 from tollkeeper.core.call import Call, Upload
-from tollkeeper.core.events import Event
+from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.keys import Key
 from tollkeeper.core.money import Price
 from tollkeeper.core.ports import Balances, Reservation
@@ -82,6 +82,18 @@ class Budgets:
         self._book.post(event)
         if self._background.charging:
             self._background.charged(event.request_id)
+
+    def keep(self, holds: Iterable[Hold]) -> None:
+        """Providers go on with these, which an earlier process has set aside."""
+        for hold in holds:
+            self._book.keep(hold)
+
+    def expired(self, at_ms: int) -> list[Hold]:
+        """Of these, what no end will be heard of any more; held until its event is posted."""
+        return [hold for hold in self._book.detached.values() if hold.expires_at <= at_ms]
+
+    def let_go(self, request_id: str) -> bool:
+        return self._book.let_go(request_id)
 
     def concern(self, key: Key) -> bool:
         if not self._shared:

@@ -5,12 +5,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from tollkeeper.core.budget import Slice, Spent
 from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.stores.sqlite import database
+from tollkeeper.stores.sqlite.holds import open_holds
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.reports import raised
 from tollkeeper.stores.sqlite.sums import EVER, Span, sums_query
@@ -82,7 +81,7 @@ def spent_and_held(home: Path, slices: Sequence[Slice]) -> list[tuple[Spent, Spe
     try:
         reader.execute("PRAGMA query_only = ON")
         reader.execute("BEGIN")
-        holds = [msgspec.json.decode(detail, type=Hold) for (detail,) in reader.execute("SELECT detail FROM holds")]
+        holds = open_holds(reader)
         return [(summed(reader, each), _held(holds, each)) for each in slices]
     except sqlite3.Error as error:
         raise raised(error) from None

@@ -10,6 +10,7 @@ from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.money import Price
 from tollkeeper.core.usage import Usage
 from tollkeeper.stores.sqlite import database
+from tollkeeper.stores.sqlite.holds import open_holds
 from tollkeeper.stores.sqlite.rows import put
 
 _encode = msgspec.json.encode
@@ -19,19 +20,28 @@ PriceOf = Callable[[Hold], Price | None]
 """What the provider asks for the model that was held for; None where that is not known."""
 
 
-def recover(home: Path, price_of: PriceOf) -> int:
+def recover(home: Path, price_of: PriceOf, now_ms: int) -> int:
     """Turns every hold that a crash left open into a `recovered` event; returns how many. Running it again changes nothing.
 
     What the provider did with such an attempt is unknown. It is recorded with the input that was sent, bounded by its
-    bytes, and no output.
+    bytes, and no output. A detached hold stays open until it has expired.
     """
     connection = database.connect(home)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        rows = connection.execute("SELECT detail FROM holds ORDER BY request_id, attempt").fetchall()
-        put(connection, [], [recovered(msgspec.json.decode(detail, type=Hold), price_of) for (detail,) in rows])
+        left = [hold for hold in open_holds(connection) if not hold.detached or hold.expires_at <= now_ms]
+        put(connection, [], [recovered(hold, price_of) for hold in left])
         connection.execute("COMMIT")
-        return len(rows)
+        return len(left)
+    finally:
+        connection.close()
+
+
+def detached(home: Path) -> list[Hold]:
+    """What providers go on with, after `recover`."""
+    connection = database.connect(home)
+    try:
+        return open_holds(connection)
     finally:
         connection.close()
 
