@@ -19,6 +19,7 @@ from typing import Any
 from bench.processes import cpu_seconds, first_line, running
 from bench.servers import REPOSITORY
 from tollkeeper import plugins
+from tollkeeper.core.patterns import Patterns
 from tollkeeper.routes.exchange import Exchange, Request
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.registry import Registry
@@ -65,7 +66,7 @@ def value(number: int) -> dict[str, Any]:
 
 def find_micros(count: int) -> float:
     """Microseconds of CPU to find a route among `count`, exact paths and prefixes in turn."""
-    table = Table(Registry(plugins, None), random.Random(1), time.monotonic, {})
+    table = Table(Registry(plugins, None), random.Random(1), time.monotonic, {}, Patterns())
     for number in range(count):
         table.put("routes", str(number), value(number))
     exchanges = [exchange(number * 7919 % count, number) for number in range(FINDS)]

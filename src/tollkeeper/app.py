@@ -51,7 +51,6 @@ from tollkeeper.policies.idempotency import Idempotency
 from tollkeeper.policies.limits import Limits
 from tollkeeper.policies.rights import Rights
 from tollkeeper.routes.assembly import Routes
-from tollkeeper.routes.plugin import Room
 from tollkeeper.routes.proposals import Proposals
 from tollkeeper.routes.registry import Registry
 from tollkeeper.sharing.receipts import Receipts
@@ -350,7 +349,7 @@ class App:
         folder = None if options.plugins is None else loaded.folder / options.plugins
         routes = Routes(
             store=self.revisions,
-            registry=Registry(plugins, folder),
+            registry=Registry(plugins, folder, options),
             hops=self.nodes,
             outbound=self.nodes,
             resolve=self.nodes.resolve,
@@ -359,7 +358,7 @@ class App:
             handle=self.flow.handle,
             parameters=options.path_parameters,
             most_proxies=options.most_proxies,
-            room=Room(options.counters, options.cache_bytes),
+            room=options,
             environment=environment,
             home=self.home,
             random=Random(),

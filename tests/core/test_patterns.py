@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tollkeeper.core.errors import CallerError
-from tollkeeper.core.patterns import REST_SECONDS, BadPattern, compiled
+from tollkeeper.core.patterns import BadPattern, PatternBounds, Patterns, compiled
 
 SLOW = r"(a|aa)+$"
 
@@ -61,12 +61,12 @@ def test_a_comparison_that_would_take_too_long_is_given_up(pattern: str, text: s
 
 def test_a_pattern_that_took_too_long_rests_from_long_texts_and_is_tried_again_later() -> None:
     clock = Clock()
-    pattern = compiled(SLOW, monotonic=clock)
+    pattern = Patterns(PatternBounds(rest=3), clock).compiled(SLOW)
     with pytest.raises(CallerError):
         pattern.search("a" * 60 + "!")
     with pytest.raises(CallerError):
         pattern.search("b" * 59)  # would be decided at once
     assert pattern.search("b" * 25) is None
     assert pattern.search("aaa") is not None
-    clock.now += REST_SECONDS
+    clock.now += 3
     assert pattern.search("b" * 59) is None

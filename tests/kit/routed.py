@@ -9,7 +9,17 @@ from urllib.parse import parse_qs, urlsplit
 from kit.gate import GateProcess, request
 from kit.scripted import Connection, Request, ScriptedUpstream
 
-CONFIG = '[routing]\nallow_nodes = ["127.0.0.0/8"]\n[retry]\nretries = 1\n'
+CONFIG = """
+[routing]
+allow_nodes = ["127.0.0.0/8"]
+[routing.cache_zones.small]
+bytes = 6000
+[routing.cache_zones.brief]
+ttl = 1
+strategy = "disk"
+[retry]
+retries = 1
+"""
 Answered = tuple[int, dict[str, str], bytes]
 
 

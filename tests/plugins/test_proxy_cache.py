@@ -3,6 +3,7 @@
 from typing import Any
 
 from kit.routed import Answered, Site
+from kit.waiting import until
 
 CONF: dict[str, Any] = {
     "cache_strategy": "memory",
@@ -89,6 +90,34 @@ def test_zone_and_strategy_belong_together(site: Site) -> None:
     )
     assert site.refused({"proxy-cache": {"cache_zone": "nowhere"}}) == words + "cache_zone nowhere not found"
     assert "unsupported" in site.refused({"proxy-cache": {"cache_key": ["$request_method"]}})
+
+
+def test_a_zone_has_the_size_that_is_configured(site: Site) -> None:
+    path = site.route({"proxy-cache": {**CONF, "cache_zone": "small"}}) + "/"
+    body = "?answer-body=" + "x" * 1500
+    seen = [state(site.ask(path + each + body))[1] for each in "aaba"]
+    assert seen == ["MISS", "HIT", "MISS", "HIT"]
+    assert [state(site.ask(path + each + body))[1] for each in "cdb"] == ["MISS", "MISS", "MISS"]
+
+
+def test_a_zone_has_the_time_that_is_configured_where_the_plugin_says_none(site: Site) -> None:
+    conf = {"cache_zone": "brief", "cache_key": ["$uri"]}
+    brief, long = site.route({"proxy-cache": conf}), site.route({"proxy-cache": {**conf, "cache_ttl": 300}})
+    assert [state(site.ask(path))[1] for path in (brief, long)] == ["MISS", "MISS"]
+    assert until(lambda: state(site.ask(brief))[1] == "EXPIRED")
+    assert state(site.ask(long))[1] == "HIT"
+
+
+def test_a_head_is_answered_out_of_what_was_kept_of_a_get_and_never_the_other_way(site: Site) -> None:
+    path = site.route({"proxy-cache": CONF})
+    assert state(site.ask(path + "/head", "HEAD"))[1] == "MISS"
+    assert state(site.ask(path + "/head", "HEAD"))[1] == "HIT"
+    assert state(site.ask(path + "/head"))[1] == "MISS"
+    length = site.ask(path)[1]["content-length"]
+
+    status, headers, body = site.ask(path, "HEAD")
+    assert (status, headers["apisix-cache-status"], headers["content-length"], body) == (200, "HIT", length, b"")
+    assert [each.method for each in site.upstream.requests if each.path == path] == ["GET"]
 
 
 def test_what_the_gate_itself_answers_is_not_kept_for_whoever_asks_next(site: Site) -> None:

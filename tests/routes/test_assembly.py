@@ -12,6 +12,7 @@ from kit.scripted import Connection, Request, ScriptedUpstream
 CONFIG = """
 [routing]
 allow_nodes = ["127.0.0.0/8"]
+patterns = {{ seconds = 1e-6, characters = 1000000000 }}
 
 [consumers.jack]
 plugins = {{ key-auth = {{ key = "auth-one" }} }}
@@ -28,6 +29,20 @@ upstream = {{ nodes = {{ "127.0.0.1:{port}" = 1 }} }}
 [routes.mocked]
 uri = "/mocked"
 plugins.mocking = {{ response_example = "hello $arg_name", content_type = "text/plain", response_status = 201 }}
+
+[routes.compared]
+uri = "/compared"
+vars = [["arg_q", "~~", "^(a|aa)+$"]]
+plugins.mocking = {{ response_example = "x" }}
+
+[routes.blocked]
+uri = "/blocked"
+plugins.uri-blocker = {{ block_rules = ["q=(a|aa)+$"] }}
+plugins.mocking = {{ response_example = "x", _meta.priority = 1 }}
+
+[routes.validated]
+uri = "/validated"
+plugins.request-validation = {{ header_schema = {{ properties = {{ x-q = {{ pattern = "^(a|aa)+$" }} }} }} }}
 """
 
 
@@ -94,6 +109,16 @@ def test_mocking_answers_in_place_of_an_upstream(routed: GateProcess) -> None:
     status, headers, body = request("GET", f"{routed.url}/mocked?name=ada", {})
 
     assert (status, headers["content-type"], body) == (201, "text/plain", b"hello ada")
+
+
+@pytest.mark.parametrize("path", ["/compared", "/blocked", "/validated"])
+def test_patterns_have_the_time_that_is_configured(routed: GateProcess, path: str) -> None:
+    """Within the usual 50 ms each of them would be decided."""
+    hard = "a" * 22 + "!"
+
+    status, _, body = request("GET", f"{routed.url}{path}?q={hard}", {"x-q": hard})
+
+    assert (status, b'"code":"pattern_undecided"' in body) == (400, True)
 
 
 def test_what_no_route_is_for_is_not_found_unless_it_is_the_gates_own(routed: GateProcess) -> None:

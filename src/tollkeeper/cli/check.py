@@ -90,7 +90,7 @@ def _resources(loaded: configuration.Loaded, options: Common) -> dict[str, dict[
     if stored:
         store = SqliteRevisions(home, create=False)
         click.get_current_context().call_on_close(store.close)
-    registry = Registry(plugins, None if routing.plugins is None else loaded.folder / routing.plugins)
+    registry = Registry(plugins, None if routing.plugins is None else loaded.folder / routing.plugins, routing)
     checker = Checker(registry, Allowed(routing.allow_nodes))
     administration = Administration(store, checker, time.time, lambda *_: None, lambda *_: None)
     administration.reload()

@@ -37,7 +37,7 @@ def _administration(options: Common) -> Administration:
     routing, folder = configuration.routing_of(options.config)
     store = SqliteRevisions(options.home_folder(), keep=routing.keep_revisions)
     click.get_current_context().call_on_close(store.close)
-    registry = Registry(plugins, None if routing.plugins is None else folder / routing.plugins)
+    registry = Registry(plugins, None if routing.plugins is None else folder / routing.plugins, routing)
     checker = Checker(registry, Allowed(routing.allow_nodes))
     found = Administration(store, checker, time.time, lambda *_: None, lambda *_: None)
     found.reload()

@@ -4,10 +4,11 @@ import ipaddress
 from decimal import Decimal
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, field
 
 from tollkeeper.core.limits import Positive
 from tollkeeper.routes.proposals import Bounds
+from tollkeeper.routes.room import Room
 
 RESOURCES = (
     *("routes", "services", "upstreams", "consumers", "credentials", "consumer_groups"),
@@ -16,10 +17,10 @@ RESOURCES = (
 """Tables that are passed on as they are: [routes.NAME] is the route with the id NAME."""
 
 
-class RoutingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RoutingOptions(Room, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[routing]"""
 
-    allow_nodes: list[str] = []
+    allow_nodes: list[str] = field(default_factory=list)
     """Networks that nodes may be in beside all public addresses."""
     path_parameters: bool = False
     """Whether `:name` in a route's path stands for one segment, as with APISIX's radixtree_uri_with_parameter."""
@@ -32,10 +33,6 @@ class RoutingOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Bytes of a body that plugins may read as a whole; 413."""
     most_proxies: Positive = 32
     """By x-forwarded-for; a request that came through so many is not sent on."""
-    counters: Positive = 100_000
-    """Keys that each limit counts at one time; the one used longest ago is forgotten first."""
-    cache_bytes: Positive = 128 * 1024 * 1024
-    """Of the answers in each zone of proxy-cache."""
 
     def __post_init__(self) -> None:
         for network in self.allow_nodes:

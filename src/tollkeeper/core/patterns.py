@@ -10,20 +10,29 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, AnyStr, Generic
 
+from msgspec import Struct
+
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.ids import Clock
+from tollkeeper.core.limits import Positive, Seconds
 
 if TYPE_CHECKING:
     import regex
 
-LEAST_SECONDS = 0.05
-"""What a comparison may take, and more for a long text: a body of megabytes is looked through in its time."""
-SECONDS_A_CHARACTER = 50e-9
 SHORT = 20
 """Characters of a text with which no pattern can take long."""
-REST_SECONDS = 10.0
-"""For so long a pattern that took too long is not tried again with texts of half that length or more: nobody may have the
-gate spend its time over and over."""
+
+
+class PatternBounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[routing.patterns]"""
+
+    seconds: Seconds = 0.05
+    """Of CPU that a comparison may take."""
+    characters: Positive = 20_000_000
+    """Of a text for which it may take a second more: a body of megabytes is looked through in its time."""
+    rest: Seconds = 10.0
+    """Seconds for which a pattern that took too long is not tried again with texts of half that length or more: nobody may
+    have the gate spend its time over and over."""
 
 
 class BadPattern(ValueError):
@@ -33,10 +42,15 @@ class BadPattern(ValueError):
 class Pattern(Generic[AnyStr]):
     """One pattern. Its methods raise CallerError (pattern_undecided) where a comparison takes too long."""
 
-    __slots__ = ("_compiled", "_monotonic", "_rests_until", "_slow_from")
+    __slots__ = ("_bounds", "_compiled", "_monotonic", "_rests_until", "_slow_from", "text")
 
-    def __init__(self, compiled: "regex.Pattern[AnyStr]", monotonic: Clock) -> None:
+    def __init__(
+        self, text: AnyStr, compiled: "regex.Pattern[AnyStr]", bounds: PatternBounds, monotonic: Clock
+    ) -> None:
+        self.text: AnyStr = text
+        """As it was written."""
         self._compiled = compiled
+        self._bounds = bounds
         self._monotonic = monotonic
         self._slow_from = 0
         """Of texts as long as this it is not tried until `_rests_until`."""
@@ -58,21 +72,32 @@ class Pattern(Generic[AnyStr]):
         if self._rests_until and len(text) >= self._slow_from and self._monotonic() < self._rests_until:
             raise _undecided()
         try:
-            return run(LEAST_SECONDS + len(text) * SECONDS_A_CHARACTER)
+            return run(self._bounds.seconds + len(text) / self._bounds.characters)
         except TimeoutError:
             self._slow_from = len(text) // 2  # or it would be tried with ever shorter texts, one after the other
-            self._rests_until = self._monotonic() + REST_SECONDS
+            self._rests_until = self._monotonic() + self._bounds.rest
             raise _undecided() from None
 
 
-def compiled(pattern: AnyStr, flags: int = 0, monotonic: Clock = time.monotonic) -> Pattern[AnyStr]:
-    """`flags` are re's: IGNORECASE, MULTILINE, DOTALL, VERBOSE. Raises BadPattern."""
-    import regex
+class Patterns:
+    """Compiles patterns that have bounds of their own."""
 
-    try:
-        return Pattern(regex.compile(pattern, flags), monotonic)
-    except (regex.error, RecursionError, OverflowError) as error:
-        raise BadPattern(str(error)) from None
+    def __init__(self, bounds: PatternBounds | None = None, monotonic: Clock = time.monotonic) -> None:
+        self._bounds = PatternBounds() if bounds is None else bounds
+        self._monotonic = monotonic
+
+    def compiled(self, pattern: AnyStr, flags: int = 0) -> Pattern[AnyStr]:
+        """`flags` are re's: IGNORECASE, MULTILINE, DOTALL, VERBOSE. Raises BadPattern."""
+        import regex
+
+        try:
+            return Pattern(pattern, regex.compile(pattern, flags), self._bounds, self._monotonic)
+        except (regex.error, RecursionError, OverflowError) as error:
+            raise BadPattern(str(error)) from None
+
+
+compiled = Patterns().compiled
+"""Within the bounds that hold where nothing else is said: to see whether it is a pattern, and for operators' own texts."""
 
 
 def _undecided() -> CallerError:

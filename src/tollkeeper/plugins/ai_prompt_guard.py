@@ -39,8 +39,8 @@ class AiPromptGuard(Plugin):
                     raise ValueError(f"invalid {name.removesuffix('s')}: {pattern}: {error}") from None
 
     def prepare(self) -> None:
-        self._allowed = [patterns.compiled(each) for each in self.conf["allow_patterns"]]
-        self._denied = [patterns.compiled(each) for each in self.conf["deny_patterns"]]
+        self._allowed = [self.gate.patterns.compiled(each) for each in self.conf["allow_patterns"]]
+        self._denied = [self.gate.patterns.compiled(each) for each in self.conf["deny_patterns"]]
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
         try:

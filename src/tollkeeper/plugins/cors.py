@@ -68,8 +68,10 @@ class Cors(Plugin):
                     raise ValueError(f"invalid regular expression {each!r}: {error}") from None
 
     def prepare(self) -> None:
-        self._patterns = [patterns.compiled(each) for each in self.conf.get("allow_origins_by_regex", ())]
-        self._timing = [patterns.compiled(each) for each in self.conf.get("timing_allow_origins_by_regex", ())]
+        self._patterns = [self.gate.patterns.compiled(each) for each in self.conf.get("allow_origins_by_regex", ())]
+        self._timing = [
+            self.gate.patterns.compiled(each) for each in self.conf.get("timing_allow_origins_by_regex", ())
+        ]
 
     def rewrite(self, exchange: Exchange) -> Response | None:
         headers = exchange.request.headers

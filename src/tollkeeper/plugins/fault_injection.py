@@ -61,7 +61,8 @@ class FaultInjection(Plugin):
 
     def prepare(self) -> None:
         self._rules = {
-            name: [compiled(rules) for rules in self.conf.get(name, {}).get("vars", ())] for name in ("abort", "delay")
+            name: [compiled(rules, self.gate.patterns) for rules in self.conf.get(name, {}).get("vars", ())]
+            for name in ("abort", "delay")
         }
 
     async def rewrite(self, exchange: Exchange) -> Response | None:

@@ -44,7 +44,7 @@ class FileLogger(Logger):
                 raise ValueError(f"failed to validate the 'match' expression: {error}") from None
 
     def prepare(self) -> None:
-        self._match = [compiled(rules) for rules in self.conf.get("match", ())]
+        self._match = [compiled(rules, self.gate.patterns) for rules in self.conf.get("match", ())]
         self.batched(size=1000, quiet=_QUIET, longest=1.0)
 
     def wanted(self, exchange: Exchange) -> bool:

@@ -9,9 +9,9 @@ from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.room import CacheZone, Room
 from tollkeeper.routes.variables import filled
 
-ZONES = {"memory_cache": "memory", "disk_cache_one": "disk"}
 MOST_VARIANTS = 64
 _OF_AN_ANSWER = 1024
 _STATUS = b"apisix-cache-status"
@@ -120,7 +120,7 @@ class ProxyCache(Plugin):
             "cache_control": {"type": "boolean", "default": False},
             "cache_bypass": _CONDITIONS,
             "no_cache": _CONDITIONS,
-            "cache_ttl": {"type": "integer", "minimum": 1, "default": 300},
+            "cache_ttl": {"type": "integer", "minimum": 1},
             "consumer_isolation": {"type": "boolean", "default": True},
             "cache_set_cookie": {"type": "boolean", "default": False},
             "max_resp_body_size": {"type": "integer", "minimum": 1, "default": 64 * 1024 * 1024},
@@ -131,16 +131,21 @@ class ProxyCache(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         if "$request_method" in conf.get("cache_key", ()):
             raise ValueError("cache_key variable $request_method unsupported")
-        zone, strategy = conf.get("cache_zone", "disk_cache_one"), conf.get("cache_strategy", "disk")
-        if zone not in ZONES:
-            raise ValueError(f"cache_zone {zone} not found")
-        if ZONES[zone] != strategy:
-            raise ValueError(f"invalid or empty cache_zone for cache_strategy: {strategy}")
+
+    @classmethod
+    def check_room(cls, conf: Conf, room: Room) -> None:
+        zone = room.cache_zone(conf["cache_zone"])
+        if zone is None:
+            raise ValueError(f"cache_zone {conf['cache_zone']} not found")
+        if zone.strategy != conf["cache_strategy"]:
+            raise ValueError(f"invalid or empty cache_zone for cache_strategy: {conf['cache_strategy']}")
 
     def prepare(self) -> None:
-        self._zone: Zone = self.gate.shared.setdefault(
-            ("proxy-cache", self.conf["cache_zone"]), Zone(self.gate.room.cache_bytes)
-        )
+        name = self.conf["cache_zone"]
+        # One that is stored, and whose zone is no longer configured, keeps nothing.
+        zone = self.gate.room.cache_zone(name) or CacheZone(bytes=1)
+        self._zone: Zone = self.gate.shared.setdefault(("proxy-cache", name), Zone(zone.bytes))
+        self._ttl = float(self.conf.get("cache_ttl", zone.ttl))
 
     def access(self, exchange: Exchange) -> Response | None:
         request, conf = exchange.request, self.conf
@@ -151,29 +156,30 @@ class ProxyCache(Plugin):
         if purging:
             found = [self._zone.purge(f"{method} {key}") for method in ("GET", "HEAD", "POST")]
             return Response(200 if any(found) else 404)
-        key = f"{request.method} {key}"
         keeps = not _any("no_cache", conf, exchange)
         # RFC 9111, 3.5: what answers a credential is its owner's, unless the key tells owners apart.
         if request.headers.get(b"authorization") is not None and not self._isolated(exchange):
             keeps = False
-        noted = _Noted(key, b"MISS", Headers(list(request.headers.items)), keeps)
+        noted = _Noted(f"{request.method} {key}", b"MISS", Headers(list(request.headers.items)), keeps)
         exchange.notes[self] = noted
         asked = _directives(request.headers) if conf["cache_control"] else {}
         if _any("cache_bypass", conf, exchange) or "no-cache" in asked or "no-store" in asked:
             noted.state = b"BYPASS"
             noted.keeps = noted.keeps and "no-store" not in asked and not _any("cache_bypass", conf, exchange)
             return None
-        answer = self._zone.find(key, request.headers)
-        age = 0.0 if answer is None else self.gate.monotonic() - answer.at
-        if answer is not None and age < answer.ttl and age <= asked.get("max-age", age):
-            noted.state, noted.keeps = b"HIT", False
-            headers = Headers([*answer.headers, (b"age", b"%d" % age)])
-            return Response(answer.status, b"" if request.method == "HEAD" else answer.body, headers)
-        if "only-if-cached" in asked:
-            noted.keeps = False
-            return Response(504)
-        if answer is not None:
+        # RFC 9110, 9.3.2: the answer to a HEAD is that to a GET without its body.
+        for method in ("GET", "HEAD") if request.method == "HEAD" else (request.method,):
+            answer = self._zone.find(f"{method} {key}", request.headers)
+            if answer is None:
+                continue
+            age = self.gate.monotonic() - answer.at
+            if age < answer.ttl and age <= asked.get("max-age", age):
+                noted.state, noted.keeps = b"HIT", False
+                return _again(answer, age, request.method, method)
             noted.state = b"EXPIRED" if age >= answer.ttl else b"STALE"
+        if "only-if-cached" in asked:
+            noted.state, noted.keeps = b"MISS", False
+            return Response(504)
         return None
 
     def header_filter(self, exchange: Exchange) -> None:
@@ -216,7 +222,7 @@ class ProxyCache(Plugin):
             or b"*" in vary
         ):
             return
-        ttl = float(conf["cache_ttl"])
+        ttl = self._ttl
         if conf["cache_control"] or conf["cache_strategy"] == "disk":
             ttl = said.get("s-maxage", said.get("max-age", ttl))
         if ttl <= 0:
@@ -234,6 +240,16 @@ class ProxyCache(Plugin):
         # Each part with its length: no two requests come to one key by their parts running together.
         route = "" if exchange.route is None else exchange.route.id
         return "".join(f"{len(part)}:{part}" for part in (route, owner, *parts))
+
+
+def _again(answer: _Answer, age: float, method: str, kept: str) -> Response:
+    """What is given to a `method`, out of what answered a `kept`."""
+    headers = Headers([*answer.headers, (b"age", b"%d" % age)])
+    if method == "HEAD":
+        if kept == "GET":
+            headers.set(b"content-length", b"%d" % len(answer.body))
+        return Response(answer.status, b"", headers)
+    return Response(answer.status, answer.body, headers)
 
 
 def _any(name: str, conf: Conf, exchange: Exchange) -> bool:

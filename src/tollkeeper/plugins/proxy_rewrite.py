@@ -81,7 +81,7 @@ class ProxyRewrite(Plugin):
 
     def prepare(self) -> None:
         rules = self.conf.get("regex_uri", [])
-        self._patterns = [(patterns.compiled(rules[at]), rules[at + 1]) for at in range(0, len(rules), 2)]
+        self._patterns = [(self.gate.patterns.compiled(rules[at]), rules[at + 1]) for at in range(0, len(rules), 2)]
         changes = grouped(self.conf.get("headers", {}))
         self._add = _encoded(changes.get("add", {}))
         self._set = _encoded(changes.get("set", {}))

@@ -47,7 +47,7 @@ class Redirect(Plugin):
 
     def prepare(self) -> None:
         pair = self.conf.get("regex_uri")
-        self._pattern = None if pair is None else patterns.compiled(pair[0])
+        self._pattern = None if pair is None else self.gate.patterns.compiled(pair[0])
         self._replacement = "" if pair is None else pair[1]
 
     def rewrite(self, exchange: Exchange) -> Response | None:

@@ -33,16 +33,21 @@ class RequestValidation(Plugin):
             if name in conf:
                 json_schema.check_schema(conf[name], name)
 
+    def prepare(self) -> None:
+        self._headers, self._body = (
+            json_schema.prepared(self.conf.get(name), self.gate.patterns) for name in ("header_schema", "body_schema")
+        )
+
     async def rewrite(self, exchange: Exchange) -> Response | None:
-        conf, request = self.conf, exchange.request
-        if "header_schema" in conf:
+        request = exchange.request
+        if self._headers is not None:
             headers = {
                 name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in request.headers.items
             }
-            words = json_schema.wrong(headers, conf["header_schema"])
+            words = json_schema.wrong(headers, self._headers)
             if words is not None:
                 return self._refused(words)
-        if "body_schema" in conf:
+        if self._body is not None:
             body = await request.read()
             if not body:
                 return self._refused("body is empty")
@@ -56,7 +61,7 @@ class RequestValidation(Plugin):
                     value = msgspec.json.decode(body)
                 except msgspec.DecodeError as error:
                     return self._refused(f"failed to decode the req body: {error}")
-            words = json_schema.wrong(value, conf["body_schema"])
+            words = json_schema.wrong(value, self._body)
             if words is not None:
                 return self._refused(words)
         return None

@@ -102,10 +102,10 @@ class ResponseRewrite(Plugin):
 
     def prepare(self) -> None:
         conf = self.conf
-        self._holds = compiled(conf["vars"]) if conf.get("vars") else None
+        self._holds = compiled(conf["vars"], self.gate.patterns) if conf.get("vars") else None
         self._filters = [
             (
-                patterns.compiled(
+                self.gate.patterns.compiled(
                     each["regex"].encode(), sum(_FLAGS.get(option, 0) for option in set(each["options"]))
                 ),
                 each["replace"],

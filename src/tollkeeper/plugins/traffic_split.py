@@ -62,7 +62,7 @@ class TrafficSplit(Plugin):
     def prepare(self) -> None:
         self._rules = [
             (
-                [compiled(match.get("vars", [])) for match in rule.get("match", ())],
+                [compiled(match.get("vars", []), self.gate.patterns) for match in rule.get("match", ())],
                 _Turns(rule.get("weighted_upstreams") or [{"weight": 1}]),
             )
             for rule in self.conf.get("rules", ())

@@ -37,8 +37,8 @@ class UaRestriction(Plugin):
                 raise ValueError(f"invalid regular expression {each!r}: {error}") from None
 
     def prepare(self) -> None:
-        self._allowed = [patterns.compiled(each) for each in self.conf.get("allowlist", ())]
-        self._denied = [patterns.compiled(each) for each in self.conf.get("denylist", ())]
+        self._allowed = [self.gate.patterns.compiled(each) for each in self.conf.get("allowlist", ())]
+        self._denied = [self.gate.patterns.compiled(each) for each in self.conf.get("denylist", ())]
 
     def access(self, exchange: Exchange) -> Response | None:
         agents = exchange.request.headers.all(b"user-agent")

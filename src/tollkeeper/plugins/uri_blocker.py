@@ -40,7 +40,7 @@ class UriBlocker(Plugin):
 
     def prepare(self) -> None:
         flags = re.IGNORECASE if self.conf["case_insensitive"] else 0
-        self._rules = [patterns.compiled(each, flags) for each in self.conf["block_rules"]]
+        self._rules = [self.gate.patterns.compiled(each, flags) for each in self.conf["block_rules"]]
 
     def rewrite(self, exchange: Exchange) -> Response | None:
         asked = exchange.request.arrived

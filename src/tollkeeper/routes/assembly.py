@@ -9,15 +9,17 @@ from typing import Any
 from tollkeeper.core.errors import CallerError, ConfigError
 from tollkeeper.core.hops import Hops
 from tollkeeper.core.ids import Clock
+from tollkeeper.core.patterns import Patterns
 from tollkeeper.core.ports import Handler, Keys, Outbound
 from tollkeeper.core.revisions import Revisions
 from tollkeeper.routes.administration import Actor, Administration, Desired
 from tollkeeper.routes.checking import Checker
 from tollkeeper.routes.drafts import Draft
 from tollkeeper.routes.pipeline import Pipeline
-from tollkeeper.routes.plugin import Room, Surroundings
+from tollkeeper.routes.plugin import Surroundings
 from tollkeeper.routes.proxying import Proxy
 from tollkeeper.routes.registry import Registry
+from tollkeeper.routes.room import Room
 from tollkeeper.routes.table import Table
 from tollkeeper.routes.traffic import Traffic
 from tollkeeper.routes.upstreams import Upstream
@@ -53,13 +55,15 @@ class Routes:
         """What requests to routes with the plugin prometheus came to."""
         self.shared: dict[object, Any] = {Traffic: self.traffic}
         """What plugins have in common; see `Surroundings.shared`."""
-        self.table = Table(registry, random, monotonic, environment, parameters=parameters)
+        patterns = Patterns(room.patterns, monotonic)
+        self.table = Table(registry, random, monotonic, environment, patterns, parameters=parameters)
         self.checks = Checks(hops, say)
         self.pipeline = Pipeline(self.table, Proxy(hops, self.checks, monotonic, most_proxies), self._trouble)
         self.administration = Administration(store, Checker(registry, allowed), now, self.table.put, self.table.remove)
         self._say = say
         self.table.gate = Surroundings(
             room=room,
+            patterns=patterns,
             now=now,
             monotonic=monotonic,
             random=random,

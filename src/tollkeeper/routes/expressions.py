@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tollkeeper.core import patterns
-from tollkeeper.core.patterns import BadPattern
+from tollkeeper.core.patterns import BadPattern, Patterns
 
 if TYPE_CHECKING:
     from tollkeeper.routes.exchange import Exchange
 
 Predicate = Callable[["Exchange"], bool]
+_USUAL = Patterns()
 _LOGICAL = {"AND": (all, False), "OR": (any, False), "!AND": (all, True), "!OR": (any, True)}
 
 
@@ -19,15 +19,18 @@ class BadExpression(ValueError):
     """What is wrong with a rule."""
 
 
-def compiled(rules: Any) -> Predicate:
-    """One predicate out of a list of rules, all of which must hold. Raises BadExpression."""
+def compiled(rules: Any, patterns: Patterns = _USUAL) -> Predicate:
+    """One predicate out of a list of rules, all of which must hold. Raises BadExpression.
+
+    Whoever runs it says by which `patterns` those in it are compiled; who only looks whether it can be need not.
+    """
     if not isinstance(rules, list):
         raise BadExpression("rule should be wrapped inside brackets")
     if not rules:
         return lambda exchange: True
     if isinstance(rules[0], str) and rules[0].upper() in _LOGICAL:
-        return _logical(rules)
-    return _joined([_rule(rule) for rule in rules], all, False)
+        return _logical(rules, patterns)
+    return _joined([_rule(rule, patterns) for rule in rules], all, False)
 
 
 def body_needed(rules: Any) -> bool:
@@ -37,11 +40,11 @@ def body_needed(rules: Any) -> bool:
     return isinstance(rules, str) and rules.startswith(("post_arg", "graphql_"))
 
 
-def _logical(rules: Sequence[Any]) -> Predicate:
+def _logical(rules: Sequence[Any], patterns: Patterns) -> Predicate:
     how, negated = _LOGICAL[rules[0].upper()]
     if len(rules) < 3:
         raise BadExpression("rules too short")
-    return _joined([_rule(rule) for rule in rules[1:]], how, negated)
+    return _joined([_rule(rule, patterns) for rule in rules[1:]], how, negated)
 
 
 def _joined(predicates: Sequence[Predicate], how: Callable[[Any], bool], negated: bool) -> Predicate:
@@ -50,13 +53,13 @@ def _joined(predicates: Sequence[Predicate], how: Callable[[Any], bool], negated
     return lambda exchange: how(predicate(exchange) for predicate in predicates) is not negated
 
 
-def _rule(rule: Any) -> Predicate:
+def _rule(rule: Any, patterns: Patterns) -> Predicate:
     if not isinstance(rule, list):
         raise BadExpression("rule should be wrapped inside brackets")
     if rule and isinstance(rule[0], str) and rule[0].upper() in _LOGICAL:
-        return _logical(rule)
+        return _logical(rule, patterns)
     if rule and isinstance(rule[0], list):
-        return _joined([_rule(each) for each in rule], all, False)
+        return _joined([_rule(each, patterns) for each in rule], all, False)
     if not rule or not isinstance(rule[0], str):
         raise BadExpression("the variable's name must be a string")
     if len(rule) == 2:
@@ -67,10 +70,13 @@ def _rule(rule: Any) -> Predicate:
     if len(rule) not in (3, 4):
         raise BadExpression("rule should be [variable, operator, value]")
     name, operator, wanted = rule[0], rule[-2], rule[-1]
-    make = _OPERATORS.get(operator.lower()) if isinstance(operator, str) else None
-    if make is None:
+    how = operator.lower() if isinstance(operator, str) else ""
+    if how in _MATCHING:
+        holds = _matches(wanted, _MATCHING[how], patterns)
+    elif how in _OPERATORS:
+        holds = _OPERATORS[how](wanted)
+    else:
         raise BadExpression(f"invalid operator '{operator}'")
-    holds = make(wanted)
     return lambda exchange: holds(exchange.var(name)) is not negated
 
 
@@ -111,15 +117,12 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Callable[[s
     return make
 
 
-def _matches(flags: int) -> Callable[[Any], Callable[[str | None], bool]]:
-    def make(wanted: Any) -> Callable[[str | None], bool]:
-        try:
-            pattern = patterns.compiled(str(wanted), flags)
-        except BadPattern as error:
-            raise BadExpression(f"invalid regex '{wanted}': {error}") from None
-        return lambda found: found is not None and pattern.search(found) is not None
-
-    return make
+def _matches(wanted: Any, flags: int, patterns: Patterns) -> Callable[[str | None], bool]:
+    try:
+        pattern = patterns.compiled(str(wanted), flags)
+    except BadPattern as error:
+        raise BadExpression(f"invalid regex '{wanted}': {error}") from None
+    return lambda found: found is not None and pattern.search(found) is not None
 
 
 def _in(wanted: Any) -> Callable[[str | None], bool]:
@@ -156,6 +159,7 @@ def addresses(given: Sequence[str]) -> Callable[[str], bool]:
     return holds
 
 
+_MATCHING = {"~~": 0, "~*": re.IGNORECASE}
 _OPERATORS: dict[str, Callable[[Any], Callable[[str | None], bool]]] = {
     "==": _equal,
     "~=": _unequal,
@@ -163,8 +167,6 @@ _OPERATORS: dict[str, Callable[[Any], Callable[[str | None], bool]]] = {
     ">=": _ordered(lambda found, bound: bool(found >= bound)),
     "<": _ordered(lambda found, bound: bool(found < bound)),
     "<=": _ordered(lambda found, bound: bool(found <= bound)),
-    "~~": _matches(0),
-    "~*": _matches(re.IGNORECASE),
     "in": _in,
     "has": _has,
     "ipmatch": _ip_match,

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tollkeeper.core import patterns
-from tollkeeper.core.patterns import BadPattern, Pattern
+from tollkeeper.core.patterns import BadPattern, Pattern, Patterns
 
 Schema = Mapping[str, Any]
 _Check = Callable[[Any, Any, Schema], str | None]
@@ -57,9 +57,31 @@ def check_schema(schema: Any, place: str) -> None:
     for name in ("oneOf", "anyOf", "allOf", "items"):
         for each in schema[name] if isinstance(schema.get(name), list) else ():
             check_schema(each, f"{place}.{name}")
-    for name in ("not", "if", "then", "else", "items", "additionalProperties"):
+    for name in _WITH_A_SCHEMA:
         if name in schema and not isinstance(schema[name], list):
             check_schema(schema[name], f"{place}.{name}")
+
+
+def prepared(schema: Any, compiler: Patterns) -> Any:
+    """A copy of a checked schema whose patterns are compiled by `compiler`, within whose bounds they then run."""
+    if not isinstance(schema, Mapping):
+        return schema
+    made = {keyword: _prepared(keyword, inner, compiler) for keyword, inner in schema.items()}
+    if isinstance(made.get("pattern"), str):
+        made["pattern"] = compiler.compiled(_dialect(made["pattern"]))
+    if "patternProperties" in made:
+        made["patternProperties"] = {
+            compiler.compiled(_dialect(name)): inner for name, inner in made["patternProperties"].items()
+        }
+    return made
+
+
+def _prepared(keyword: str, inner: Any, compiler: Patterns) -> Any:
+    if keyword in ("properties", "patternProperties", "dependencies") and isinstance(inner, Mapping):
+        return {name: prepared(each, compiler) for name, each in inner.items()}
+    if isinstance(inner, list) and keyword in ("oneOf", "anyOf", "allOf", "items"):
+        return [prepared(each, compiler) for each in inner]
+    return prepared(inner, compiler) if keyword in _WITH_A_SCHEMA else inner
 
 
 def with_defaults(value: Any, schema: Schema | bool) -> Any:
@@ -158,7 +180,7 @@ def _pattern_properties(value: Any, patterns: Any, _: Schema) -> str | None:
                 if _compiled(pattern).search(name):
                     words = wrong(each, inner)
                     if words is not None:
-                        return f'failed to validate {name} (matching "{pattern}"): {words}'
+                        return f'failed to validate {name} (matching "{_written(pattern)}"): {words}'
     return None
 
 
@@ -251,7 +273,7 @@ def _max_length(value: Any, most: Any, _: Schema) -> str | None:
 
 def _pattern(value: Any, pattern: Any, _: Schema) -> str | None:
     if isinstance(value, str) and not _compiled(pattern).search(value):
-        return f'failed to match pattern "{pattern}" with "{value}"'
+        return f'failed to match pattern "{_written(pattern)}" with "{value}"'
     return None
 
 
@@ -303,14 +325,26 @@ def _if(value: Any, condition: Any, schema: Schema) -> str | None:
     return None
 
 
+def _compiled(pattern: str | Pattern[str]) -> Pattern[str]:
+    return pattern if isinstance(pattern, Pattern) else _known(pattern)
+
+
 @lru_cache(512)
-def _compiled(pattern: str) -> Pattern[str]:
+def _known(pattern: str) -> Pattern[str]:
+    return patterns.compiled(_dialect(pattern))
+
+
+def _dialect(pattern: str) -> str:
     """Lua's PCRE takes a dash anywhere between brackets; Python where it cannot be a range only.
 
     The end is the end, as JSON Schema has it (ECMA 262): Python's $ lets a line feed stand after it.
     """
     dashed = pattern.replace("9-.", r"9\-.").replace("Z0-9-_", r"Z0-9\-_")
-    return patterns.compiled(_END.sub(r"\\Z", dashed))
+    return _END.sub(r"\\Z", dashed)
+
+
+def _written(pattern: str | Pattern[str]) -> str:
+    return pattern if isinstance(pattern, str) else pattern.text
 
 
 _NOTHING = object()
@@ -346,6 +380,7 @@ _CHECKS: dict[str, _Check] = {
     "not": _not,
     "if": _if,
 }
+_WITH_A_SCHEMA = ("not", "if", "then", "else", "items", "additionalProperties")
 _EXACTLY: dict[str, type] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
 _OBJECT, _ARRAY, _NUMBER, _SCHEMA = (dict,), (list,), (int, float), (dict, bool)
 _TAKES: dict[str, tuple[type, ...]] = {

@@ -45,9 +45,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tollkeeper.core.ids import Clock
+from tollkeeper.core.patterns import Patterns
 from tollkeeper.core.ports import Handler, Keys, Outbound
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.room import Room
 
 if TYPE_CHECKING:
     from tollkeeper.routes.consumers import Consumer
@@ -58,20 +60,12 @@ Outcome = Response | None | Awaitable[Response | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """How much plugins may keep in memory."""
-
-    counters: int
-    """Keys that each limit counts at one time."""
-    cache_bytes: int
-    """Bytes of answers in each zone of proxy-cache."""
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a plugin may use of the gate around it."""
 
     room: Room
+    patterns: Patterns
+    """Compiles what will be compared with what strangers send."""
     now: Clock
     """Unix seconds."""
     monotonic: Clock
@@ -137,6 +131,10 @@ class Plugin:
 
         `conf` has the schema's defaults filled in; `others` are this plugin's other configurations, as they were written.
         """
+
+    @classmethod
+    def check_room(cls, conf: Conf, room: Room) -> None:
+        """Raises ValueError where the gate has no room for it: a zone of a cache that is not configured."""
 
     def shown_key(self, key: bytes) -> tuple[bytes, bytes] | None:
         """The header by which a caller who has a key of the gate shows it to this plugin, if that is a way to pass it."""

@@ -14,6 +14,7 @@ from tollkeeper.routes import json_schema
 from tollkeeper.routes.expressions import BadExpression, compiled
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.room import Room
 
 Others = Callable[[str], Iterable[Conf]]
 """Of a plugin: every other configuration of it that is stored."""
@@ -38,7 +39,9 @@ class Invalid(ValueError):
 class Registry:
     """Finds plugins by the name that configurations use."""
 
-    def __init__(self, package: ModuleType, folder: Path | None = None) -> None:
+    def __init__(self, package: ModuleType, folder: Path | None = None, room: Room | None = None) -> None:
+        """`folder` has plugins of one's own; `room` is what the gate leaves to all of them."""
+        self._room = Room() if room is None else room
         self._sources: dict[str, str | Path] = {}
         for found in pkgutil.iter_modules(package.__path__):
             self._sources[_named(found.name)] = f"{package.__name__}.{found.name}"
@@ -73,8 +76,9 @@ class Registry:
             if words is not None:
                 raise Invalid(f"failed to check the configuration of plugin {name} err: {words}")
 
-    @staticmethod
-    def _wrong(plugin: type[Plugin], conf: Any, others: Callable[[], Iterable[Conf]], consumer: bool) -> str | None:
+    def _wrong(
+        self, plugin: type[Plugin], conf: Any, others: Callable[[], Iterable[Conf]], consumer: bool
+    ) -> str | None:
         if not isinstance(conf, dict):
             return "invalid configuration type, expected a table"
         meta = conf.get("_meta", {})
@@ -90,8 +94,10 @@ class Registry:
         for_consumer = consumer and plugin.consumer_schema is not None
         words = json_schema.wrong(plain, plugin.consumer_schema if for_consumer else plugin.schema)  # type: ignore[arg-type]
         if words is None and not for_consumer:
+            filled = json_schema.with_defaults(plain, plugin.schema)
             try:
-                plugin.check(json_schema.with_defaults(plain, plugin.schema), others())
+                plugin.check(filled, others())
+                plugin.check_room(filled, self._room)
             except ValueError as error:
                 return str(error)
         return words

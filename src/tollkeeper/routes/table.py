@@ -12,6 +12,7 @@ from typing import Any
 
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import GateError
+from tollkeeper.core.patterns import Patterns
 from tollkeeper.routes import expressions
 from tollkeeper.routes.chains import NOTHING, Chain, Member, Step
 from tollkeeper.routes.consumers import Consumer
@@ -52,7 +53,7 @@ class Route:
         "websocket",
     )
 
-    def __init__(self, id: str, value: Value, service: Value, number: int) -> None:
+    def __init__(self, id: str, value: Value, service: Value, number: int, patterns: Patterns) -> None:
         self.id: str = id
         self.value = value
         self.number = number
@@ -69,7 +70,7 @@ class Route:
         addresses = value.get("remote_addrs") or ([address] if address else None)
         self._addresses = expressions.addresses(addresses) if addresses else None
         rules = value.get("vars")
-        self._vars = expressions.compiled(rules) if rules else None
+        self._vars = expressions.compiled(rules, patterns) if rules else None
         self.reads_body = bool(rules) and expressions.body_needed(rules)
         self.websocket = bool(value.get("enable_websocket", service.get("enable_websocket", False)))
         self.timeouts: Patience | None = timeouts_of(value["timeout"]) if "timeout" in value else None
@@ -111,6 +112,7 @@ class Table:
         random: Random,
         monotonic: Callable[[], float],
         environment: Mapping[str, str],
+        patterns: Patterns,
         *,
         parameters: bool = False,
     ) -> None:
@@ -120,6 +122,7 @@ class Table:
         """Set once, before the first request."""
         self._registry = registry
         self._random = random
+        self._patterns = patterns
         self._monotonic = monotonic
         self._environment = environment
         self._router = Router(parameters=parameters)
@@ -176,7 +179,7 @@ class Table:
         service = self.resources.get("services", {}).get(str(value.get("service_id")), {})
         if before is None:
             self._count += 1
-        route = Route(id, value, service, self._count if before is None else before)
+        route = Route(id, value, service, self._count if before is None else before, self._patterns)
         self._routes[id] = route
         self._reading += route.reads_body
         if route.service_id is not None:
@@ -379,7 +382,7 @@ class Table:
                 if owner[0] == "consumers" and plugin_class.kind == "auth":
                     continue
                 rules = meta.get("filter")
-                filter = expressions.compiled(rules) if rules else None
+                filter = expressions.compiled(rules, self._patterns) if rules else None
                 plugin = self._plugin(owner, name, plugin_class, conf)
                 members.append(Member(plugin, meta.get("priority"), filter, meta.get("error_response")))
         return members
