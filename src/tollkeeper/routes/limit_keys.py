@@ -35,8 +35,6 @@ REJECTION: Schema = {
     "rejected_code": {"type": "integer", "minimum": 200, "maximum": 599, "default": 503},
     "rejected_msg": {"type": "string", "minLength": 1},
 }
-POLICY: Schema = {"type": "string", "enum": ["local"], "default": "local"}
-"""Counters are this process's own."""
 
 
 def key_reader(conf: Conf) -> Callable[[Exchange], str]:
