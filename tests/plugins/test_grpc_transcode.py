@@ -1,6 +1,7 @@
 """grpc-transcode against a real gRPC server."""
 
 import json
+import threading
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
@@ -21,6 +22,7 @@ message Said { string words = 1; int64 total = 2; Level level = 3; repeated Part
 message Part { string tag = 1; uint64 size = 2; }
 service Greeter {
   rpc Greet (Asked) returns (Said);
+  rpc Babble (Asked) returns (Said);
   rpc Watch (Asked) returns (stream Said);
 }
 """
@@ -30,6 +32,7 @@ class Greeter(grpc.GenericRpcHandler):
     """Serves the proto above without generated code."""
 
     def __init__(self) -> None:
+        self.awake = threading.Event()
         pool = descriptor_pool.DescriptorPool()
         for file in grpc_calls._files(PROTO).file:
             pool.Add(file)
@@ -39,15 +42,27 @@ class Greeter(grpc.GenericRpcHandler):
         )
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        if handler_call_details.method != "/conference.Greeter/Greet":
+        write = {
+            "/conference.Greeter/Greet": lambda message: message.SerializeToString(),
+            "/conference.Greeter/Babble": lambda message: b"\xff\xff",
+        }.get(handler_call_details.method)
+        if write is None:
             return None
-        return grpc.unary_unary_rpc_method_handler(
-            self.greet, self.asked.FromString, lambda message: message.SerializeToString()
-        )
+        return grpc.unary_unary_rpc_method_handler(self.greet, self.asked.FromString, write)
 
     def greet(self, asked: Any, context: grpc.ServicerContext) -> Any:
         if asked.name == "nobody":
             context.abort(grpc.StatusCode.NOT_FOUND, "there is nobody")
+        if asked.name == "unsaid":
+            context.abort(grpc.StatusCode.NOT_FOUND, "100% ☃\n\0")
+        if asked.name == "who":
+            context.send_initial_metadata((("x-from", "greeter"),))
+            return self.said(words=json.dumps(dict(context.invocation_metadata())))
+        if asked.name == "large":
+            return self.said(words="x" * asked.count)
+        if asked.name == "asleep":
+            context.add_callback(self.awake.set)
+            assert self.awake.wait(30)
         if asked.name == "slow":
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "too late")
         words = f"hello {asked.name}"
@@ -67,10 +82,11 @@ def node() -> Iterator[str]:
     server.stop(None)
 
 
-def route(site: Site, node: str, **more: Any) -> str:
+def route(site: Site, *nodes: str, upstream: dict[str, Any] | None = None, **more: Any) -> str:
     site.put("protos/greeter", {"content": PROTO})
     conf = {"proto_id": "greeter", "service": "conference.Greeter", "method": "Greet", **more}
-    return site.route({"grpc-transcode": conf}, upstream={"nodes": {node: 1}, "type": "roundrobin", "scheme": "grpc"})
+    of = {"nodes": dict.fromkeys(nodes, 1), "type": "roundrobin", "scheme": "grpc", **(upstream or {})}
+    return site.route({"grpc-transcode": conf}, upstream=of)
 
 
 def test_fields_come_from_the_query(site: Site, node: str) -> None:
@@ -100,7 +116,8 @@ def test_a_servers_refusal_has_its_http_status(site: Site, node: str) -> None:
 def test_a_body_that_does_not_fit_is_the_callers_mistake(site: Site, node: str) -> None:
     path = route(site, node)
     assert site.ask(path, "POST", {"count": "many"})[0] == 400
-    assert site.ask(path, "POST", b"{")[0] == 400
+    for body in (b"{", b'{"name":"\xff"}', b"[" * 100_000, b'{"name":' * 300 + b"1" + b"}" * 300):
+        assert site.ask(path, "POST", body)[0] == 400, body[:20]
 
 
 def test_a_proto_or_method_that_is_not_there_is_said(site: Site, node: str) -> None:
@@ -116,3 +133,39 @@ def test_a_proto_or_method_that_is_not_there_is_said(site: Site, node: str) -> N
 
 def test_a_node_that_is_away_is_a_503(site: Site) -> None:
     assert site.ask(route(site, "127.0.0.1:1"))[0] == 503
+
+
+def test_of_a_repeated_field_each_argument_counts_and_of_others_the_last(site: Site, node: str) -> None:
+    told = site.told(route(site, node) + "?name=Bob&name=Ada&tags=a&tags=bb")
+    assert (told["words"], [part["tag"] for part in told["parts"]]) == ("hello Ada", ["a", "bb"])
+    assert [part["tag"] for part in site.told(route(site, node) + "?tags=one")["parts"]] == ["one"]
+
+
+def test_headers_go_both_ways_but_for_those_of_the_connection(site: Site, node: str) -> None:
+    sent = {"x_trace": "t1", "te": "trailers", "grpc_timeout": "1S", "x_consumer_username": "root"}
+    status, headers, body = site.ask(route(site, node) + "?name=who", **sent)
+    told = json.loads(json.loads(body)["words"])
+    assert (status, headers["x-from"]) == (200, "greeter")
+    assert (told["x-trace"], told["x-forwarded-for"]) == ("t1", "127.0.0.1")
+    assert {"te", "grpc-timeout", "host", "x-consumer-username"} & set(told) == set()
+
+
+def test_what_a_server_says_is_told_encoded(site: Site, node: str) -> None:
+    status, headers, _ = site.ask(route(site, node) + "?name=unsaid")
+    assert (status, headers["grpc-message"]) == (404, "100%25 %E2%98%83%0A%00")
+
+
+def test_an_answer_that_cannot_be_read_is_a_502(site: Site, node: str) -> None:
+    status, _, body = site.ask(route(site, node, method="Babble"))
+    assert (status, b"the answer is no conference.Said" in body) == (502, True)
+    assert len(site.told(route(site, node) + "?name=large&count=5000000")["words"]) == 5_000_000
+
+
+def test_a_server_that_takes_longer_than_the_route_has_is_a_504(site: Site, node: str) -> None:
+    path = route(site, node, upstream={"timeout": {"connect": 30, "send": 30, "read": 0.3}})
+    assert site.ask(path + "?name=asleep")[0] == 504
+
+
+def test_another_node_is_asked_where_one_is_away(site: Site, node: str) -> None:
+    path = route(site, "127.0.0.1:1", node)
+    assert [site.ask(path)[0] for _ in range(4)] == [200] * 4

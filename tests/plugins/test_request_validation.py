@@ -1,5 +1,7 @@
 """request-validation at the gate's door."""
 
+import pytest
+
 from kit.routed import Site
 
 BODY = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
@@ -22,3 +24,30 @@ def test_what_is_wrong_is_said(site: Site) -> None:
 
 def test_a_schema_that_cannot_be_used_is_refused(site: Site) -> None:
     assert "invalid schema" in site.refused({"request-validation": {"body_schema": {"properties": {"a": 1}}}})
+
+
+@pytest.mark.parametrize(
+    "plugins",
+    [
+        {"request-validation": {"body_schema": {"type": "object"}}},
+        {"degraphql": {"query": "query($a: String) { a(a: $a) }", "variables": ["a"]}},
+        {"body-transformer": {"request": {"input_format": "json", "template": "x"}}},
+        {"ai-prompt-guard": {"deny_patterns": ["x"]}},
+        {"ai-prompt-decorator": {"prepend": [{"role": "system", "content": "x"}]}},
+    ],
+    ids=lambda plugins: next(iter(plugins)),
+)
+def test_a_body_that_no_parser_reads_is_the_callers_mistake_whichever_plugin_reads_it(
+    site: Site, plugins: dict[str, object]
+) -> None:
+    path = site.route(plugins)
+    for body in (b'{"a":"\xff"}', b"[" * 100_000):
+        assert site.ask(path, "POST", body, content_type="application/json")[0] == 400
+
+
+def test_a_body_that_no_parser_reads_has_no_variables(site: Site) -> None:
+    mocked = {"mocking": {"response_example": "x"}}
+    site.route(mocked, uri="/unread", vars=["OR", ["post_arg.a", "==", "1"], ["graphql_name", "==", "x"]])
+    for body in (b'{"a":"\xff"}', b"[" * 100_000, b'{"a":2}', b'{"query":5}'):
+        assert site.ask("/unread", "POST", body, content_type="application/json")[0] == 404
+    assert site.ask("/unread", "POST", b'{"a":1}', content_type="application/json")[0] == 200

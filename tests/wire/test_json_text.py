@@ -98,3 +98,10 @@ def test_ten_thousand_levels_are_refused_not_crashed_on(nest: bytes) -> None:
         text = b'{"a":' + spacing + nest * 10_000 + b"1" + closing * 10_000 + b"}"
         with pytest.raises(json_text.BadJson, match="deeply"):
             json_text.members(text)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'"\xff"', b"[" * 100_000, b"nul"])
+def test_what_is_no_json_at_all_is_refused_in_words(text: bytes) -> None:
+    with pytest.raises(json_text.BadJson):
+        json_text.value(text)
+    assert json_text.value(b'[1, {"a": null}]') == [1, {"a": None}]

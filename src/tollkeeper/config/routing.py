@@ -29,8 +29,6 @@ class RoutingOptions(Room, frozen=True, kw_only=True, forbid_unknown_fields=True
     keep_revisions: Annotated[int, Meta(ge=1)] = 1000
     """How many revisions can be looked at and undone."""
     proposals: Bounds = Bounds()
-    read_body: Positive = 64 * 1024 * 1024
-    """Bytes of a body that plugins may read as a whole; 413."""
     most_proxies: Positive = 32
     """By x-forwarded-for; a request that came through so many is not sent on."""
 

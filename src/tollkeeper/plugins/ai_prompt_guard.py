@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-import msgspec
-
 from tollkeeper.core import patterns
 from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.wire import json_text
 
 _PATTERNS: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}, "default": []}
 
@@ -44,9 +43,9 @@ class AiPromptGuard(Plugin):
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
         try:
-            given = msgspec.json.decode(await exchange.request.read())
+            given = json_text.value(await exchange.request.read())
             texts = list(self._texts(given))
-        except (msgspec.DecodeError, ValueError) as error:
+        except ValueError as error:
             if self.conf["fail_mode"] == "open":
                 return None
             return Response.json(400, {"message": f"could not read the prompt: {error}"})

@@ -17,6 +17,8 @@ from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.wire import json_text
+from tollkeeper.wire.json_text import BadJson
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     undefined=ChainableUndefined, autoescape=True, keep_trailing_newline=True, trim_blocks=True
@@ -152,8 +154,8 @@ def _decoded(format: str | None, body: bytes, kind: bytes, exchange: Exchange) -
         return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
     if format == "json":
         try:
-            return msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
+            return json_text.value(body)
+        except BadJson as error:
             raise _Undecodable(str(error)) from None
     if format == "xml":
         try:
@@ -161,9 +163,11 @@ def _decoded(format: str | None, body: bytes, kind: bytes, exchange: Exchange) -
             if "<!DOCTYPE" in text:
                 raise _Undecodable("a document type is not taken")  # no entities, so none that grow
             root = fromstring(text)
+            return {_local(root): _tree(root)}
         except (ParseError, UnicodeDecodeError) as error:
             raise _Undecodable(str(error)) from None
-        return {_local(root): _tree(root)}
+        except RecursionError:
+            raise _Undecodable("it is nested too deeply") from None
     if format == "multipart":
         return _parts(body, kind)
     return None

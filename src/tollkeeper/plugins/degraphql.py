@@ -9,6 +9,8 @@ import msgspec
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.wire import json_text
+from tollkeeper.wire.json_text import BadJson
 
 _DECLARED = re.compile(r"\$(\w+)\s*:\s*(\w+)")
 
@@ -47,8 +49,8 @@ class Degraphql(Plugin):
         variables: dict[str, Any] = {}
         if names and request.method == "POST":
             try:
-                given = msgspec.json.decode(await request.read() or b"{}")
-            except msgspec.DecodeError as error:
+                given = json_text.value(await request.read() or b"{}")
+            except BadJson as error:
                 return Response.json(400, {"message": f"invalid request body: {error}"})
             if not isinstance(given, dict):
                 return Response.json(400, {"message": "invalid request body: an object is expected"})

@@ -3,16 +3,24 @@
 import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 
+from tollkeeper.routes.authentication import withhold
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.proxying import forwarded
+from tollkeeper.wire import json_text
+from tollkeeper.wire.json_text import BadJson
 
 if TYPE_CHECKING:
-    from tollkeeper.routes.grpc_calls import Method
+    from google.protobuf.message import Message
+
+    from tollkeeper.routes.grpc_calls import Answer, Method
+    from tollkeeper.routes.nodes import Node
+    from tollkeeper.routes.upstreams import Upstream
 
 _ID: Schema = {
     "anyOf": [
@@ -44,6 +52,10 @@ _STATUS = {
     16: 401,
 }
 """https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto"""
+
+_PLAIN = "".join(chr(each) for each in range(0x20, 0x7F) if each != ord("%"))
+"""What a grpc-message has unencoded (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)."""
+_NO_NODE = "the route has no upstream with a node"
 
 
 class GrpcTranscode(Plugin):
@@ -77,58 +89,97 @@ class GrpcTranscode(Plugin):
 
     def prepare(self) -> None:
         self._found: tuple[Any, Method] | None = None
+        self._compiling = asyncio.Lock()
 
     async def access(self, exchange: Exchange) -> Response | None:
         request = exchange.request
-        values: dict[str, Any] = dict(parse_qsl(request.query, keep_blank_values=True))
+        texts = parse_qsl(request.query, keep_blank_values=True)
+        values: Any = {}
         if request.method not in ("GET", "HEAD"):
             body = await request.read()
             kind = request.headers.get(b"content-type") or b""
             if body and b"x-www-form-urlencoded" in kind:
-                values |= dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+                posted = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+                names = {name for name, _ in posted}
+                texts = [*(pair for pair in texts if pair[0] not in names), *posted]
             elif body:
                 try:
-                    given = msgspec.json.decode(body)
-                except msgspec.DecodeError as error:
+                    values = json_text.value(body)
+                except BadJson as error:
                     return Response.json(400, {"message": f"invalid request body: {error}"})
-                if not isinstance(given, dict):
+                if not isinstance(values, dict):
                     return Response.json(400, {"message": "invalid request body: an object is expected"})
-                values |= given
-        exchange.notes[self] = values
+        exchange.notes[self] = (texts, values)
         exchange.serve = self._call
         return None
 
     async def _call(self, exchange: Exchange) -> Response:
-        from tollkeeper.routes.grpc_calls import BadFields, BadProto, Channels, call
+        from tollkeeper.routes.grpc_calls import BadAnswer, BadFields, BadProto
 
         try:
             method = await self._method()
-            message = method.request(exchange.notes[self])
+            message = method.request(*exchange.notes[self])
         except BadProto as error:
             return Response.json(503, {"message": f"failed to load the proto: {error}"})
         except BadFields as error:
             return Response.json(400, {"message": str(error)})
         upstream = exchange.upstream or exchange.own_upstream
-        node = None if upstream is None else upstream.choose(exchange, [])
-        if upstream is None or node is None:
-            return Response.json(503, {"message": "the route has no upstream with a node"})
-        exchange.node = node.name
-        exchange.tries += 1
-        seconds = self.conf["deadline"] / 1000 or None
-        hop = upstream.hop_to(node, b"")
-        address = (await self.gate.resolve(hop.host, hop.port))[0]
-        channels: Channels = self.gate.shared.setdefault(Channels, Channels())
-        answered = await call(channels, hop, address, method, message, seconds)
+        if upstream is None:
+            return Response.json(503, {"message": _NO_NODE})
+        try:
+            answered = await self._answered(exchange, upstream, method, message)
+            if answered is None:
+                return Response.json(503, {"message": _NO_NODE})
+            return self._told(answered, method)
+        except BadAnswer as error:
+            return Response.json(502, {"message": str(error)})
+
+    async def _answered(
+        self, exchange: Exchange, upstream: "Upstream", method: "Method", message: "Message"
+    ) -> "Answer | None":
+        """Of the first node that is there; None where the upstream has none. Raises BadAnswer and UpstreamError."""
+        from tollkeeper.routes.grpc_calls import Channels, call
+
+        if upstream.checks is not None:
+            self.gate.watch(upstream)
+        withhold(exchange)
+        channels: Channels = self.gate.shared.setdefault(Channels, Channels(self.gate.room.read_body))
+        timeouts = (exchange.route.timeouts if exchange.route is not None else None) or upstream.timeouts
+        seconds = min(timeouts.first_byte, self.conf["deadline"] / 1000 or timeouts.first_byte)
+        headers = forwarded(exchange.request)
+        answered: Answer | None = None
+        tried: list[Node] = []
+        while len(tried) <= upstream.retries:
+            node = upstream.choose(exchange, tried)
+            if node is None:
+                break
+            tried.append(node)
+            exchange.node = node.name
+            exchange.tries += 1
+            hop = upstream.hop_to(node, b"")
+            address = (await self.gate.resolve(hop.host, hop.port))[0]
+            node.active += 1
+            try:
+                answered = await call(channels, hop, address, method, message, headers, seconds)
+            finally:
+                node.active -= 1
+            if not answered.unreached:
+                break
+        return answered
+
+    def _told(self, answered: "Answer", method: "Method") -> Response:
+        """As HTTP has it. Raises BadAnswer."""
         answer = Response.json(_STATUS.get(answered.status, 599), b"")
-        answer.headers.add(b"grpc-status", b"%d" % answered.status)
-        if answered.status or answered.body is None:
-            text = answered.message.encode("latin-1", "replace").replace(b"\n", b" ").replace(b"\r", b" ")
-            answer.headers.add(b"grpc-message", text)
-            if self.conf["show_status_in_body"]:
-                told = {"code": answered.status, "message": answered.message, "details": answered.details}
-                answer.body = msgspec.json.encode({"error": told})
+        for name, value in answered.headers:
+            answer.headers.add(name, value)
+        answer.headers.set(b"grpc-status", b"%d" % answered.status)
+        if not answered.status:
+            answer.body = msgspec.json.encode(method.shown(answered.body, frozenset(self.conf.get("pb_option", ()))))
             return answer
-        answer.body = msgspec.json.encode(method.shown(answered.body, frozenset(self.conf.get("pb_option", ()))))
+        answer.headers.add(b"grpc-message", quote(answered.message, safe=_PLAIN).encode())
+        if self.conf["show_status_in_body"]:
+            told = {"code": answered.status, "message": answered.message, "details": answered.details}
+            answer.body = msgspec.json.encode({"error": told})
         return answer
 
     async def _method(self) -> "Method":
@@ -139,7 +190,8 @@ class GrpcTranscode(Plugin):
         if proto is None:
             raise BadProto(f"failed to fetch proto by id {self.conf['proto_id']}")
         content = proto.get("content", "")
-        if self._found is None or self._found[0] != content:
-            made = await asyncio.to_thread(Method, content, self.conf["service"], self.conf["method"])
-            self._found = (content, made)
-        return self._found[1]
+        async with self._compiling:
+            if self._found is None or self._found[0] != content:
+                made = await asyncio.to_thread(Method, content, self.conf["service"], self.conf["method"])
+                self._found = (content, made)
+            return self._found[1]

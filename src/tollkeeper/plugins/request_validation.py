@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
-import msgspec
-
 from tollkeeper.routes import json_schema
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.wire import json_text
+from tollkeeper.wire.json_text import BadJson
 
 
 class RequestValidation(Plugin):
@@ -58,8 +58,8 @@ class RequestValidation(Plugin):
                 value = {name: each[0] if len(each) == 1 else each for name, each in pairs.items()}
             else:
                 try:
-                    value = msgspec.json.decode(body)
-                except msgspec.DecodeError as error:
+                    value = json_text.value(body)
+                except BadJson as error:
                     return self._refused(f"failed to decode the req body: {error}")
             words = json_schema.wrong(value, self._body)
             if words is not None:

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import msgspec
-
 from tollkeeper.core import signed_tokens
 from tollkeeper.core.errors import TollkeeperError, UpstreamError
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.ports import Outbound
 from tollkeeper.routes.asking import ask
 from tollkeeper.routes.json_schema import Schema
+from tollkeeper.wire import json_text
+from tollkeeper.wire.json_text import BadJson
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -69,8 +69,8 @@ class GoogleTokens:
         kind = (b"content-type", b"application/x-www-form-urlencoded")
         try:
             status, _, found = await ask(self._outbound, "POST", url, [kind], body, seconds=10.0)
-            given = msgspec.json.decode(found)
-        except (TollkeeperError, msgspec.DecodeError):
+            given = json_text.value(found)
+        except (TollkeeperError, BadJson):
             status, given = 0, None
         token = given.get("access_token") if status == 200 and isinstance(given, dict) else None
         if not isinstance(token, str):
@@ -84,8 +84,8 @@ class GoogleTokens:
 def _account(text: str) -> dict[str, str]:
     """Raises ValueError where it lacks something."""
     try:
-        account = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        account = json_text.value(text.encode())
+    except ValueError:
         account = None
     if not isinstance(account, dict) or not all(
         isinstance(account.get(each), str) for each in ("client_email", "private_key")

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-import msgspec
 from jwt.api_jwk import PyJWK
 
 from tollkeeper.core import signed_tokens
@@ -14,6 +13,8 @@ from tollkeeper.core.ids import Clock
 from tollkeeper.core.ports import Outbound
 from tollkeeper.core.signed_tokens import BadToken, KeySet
 from tollkeeper.routes.asking import ask
+from tollkeeper.wire import json_text
+from tollkeeper.wire.json_text import BadJson
 
 _AFTER_FAILURE = 1.0
 """Seconds for which what could not be fetched is not asked for again: a flood of tokens must not become one of requests."""
@@ -82,8 +83,8 @@ class Issuer:
         except TollkeeperError as error:
             raise _unavailable(f"{urlsplit(url).hostname}: {error.message}") from None
         try:
-            value = msgspec.json.decode(found)
-        except (msgspec.DecodeError, RecursionError):
+            value = json_text.value(found)
+        except BadJson:
             value = None
         return status, value if isinstance(value, dict) else None
 

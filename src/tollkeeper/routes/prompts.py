@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import msgspec
-
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
+from tollkeeper.wire import json_text
+from tollkeeper.wire.json_text import BadJson
 
 MESSAGES: Schema = {
     "type": "array",
@@ -23,8 +23,8 @@ MESSAGES: Schema = {
 async def asked(exchange: Exchange) -> dict[str, Any] | Response:
     """The request's JSON object, or the refusal of what is none."""
     try:
-        given = msgspec.json.decode(await exchange.request.read())
-    except (msgspec.DecodeError, RecursionError) as error:
+        given = json_text.value(await exchange.request.read())
+    except BadJson as error:
         return Response.json(400, {"message": f"could not parse JSON request body: {error}"})
     if not isinstance(given, dict):
         return Response.json(400, {"message": "the JSON request body must be an object"})

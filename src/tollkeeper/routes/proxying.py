@@ -222,21 +222,26 @@ def encoded(path_text: str, query_text: str) -> bytes:
 
 
 def _headers(request: Request, body: bytes | AsyncIterator[bytes], most_proxies: int) -> list[tuple[bytes, bytes]]:
-    given = request.headers
-    headers = [header for header in given.items if header[0] not in _THIS_HOP]
-    client, told = _told_of(request.client, request.scheme, request.server[1])
-    headers += told
-    headers.append((b"x-forwarded-host", given.get(b"host") or b""))
-    way = b", ".join((*given.all(b"x-forwarded-for"), client))
-    if way.count(b",") >= most_proxies:
+    headers = forwarded(request)
+    if headers[-1][1].count(b",") >= most_proxies:
         raise CallerError(
             f"This request has come through {most_proxies} proxies or more: it seems to go round in circles.",
             status=508,
             code="loop_detected",
         )
-    headers.append((b"x-forwarded-for", way))
     if request.length is not None and not isinstance(body, bytes):
         headers.append((b"content-length", b"%d" % request.length))
+    return headers
+
+
+def forwarded(request: Request) -> list[tuple[bytes, bytes]]:
+    """The client's headers but those of its connection, and whose they are; at last, the way that they have come."""
+    given = request.headers
+    headers = [header for header in given.items if header[0] not in _THIS_HOP]
+    client, told = _told_of(request.client, request.scheme, request.server[1])
+    headers += told
+    headers.append((b"x-forwarded-host", given.get(b"host") or b""))
+    headers.append((b"x-forwarded-for", b", ".join((*given.all(b"x-forwarded-for"), client))))
     return headers
 
 

@@ -25,6 +25,8 @@ class CacheZone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Room(Struct, frozen=True, kw_only=True):
     """What [routing] says of it."""
 
+    read_body: Positive = 64 * 1024 * 1024
+    """Bytes of a body that plugins may read as a whole; 413."""
     counters: Positive = 100_000
     """Keys that each limit counts at one time; the one used longest ago is forgotten first."""
     cache_bytes: Positive = 128 * 1024 * 1024

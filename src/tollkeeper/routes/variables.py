@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-import msgspec
-
 from tollkeeper.routes.headers import text
+from tollkeeper.wire import json_text
+from tollkeeper.wire.json_text import BadJson
 
 if TYPE_CHECKING:
     from tollkeeper.routes.exchange import Exchange
@@ -78,8 +78,8 @@ def _posted(exchange: "Exchange", name: str) -> str | None:
     if name.startswith("arg."):
         value: object
         try:
-            value = msgspec.json.decode(body)
-        except msgspec.DecodeError:
+            value = json_text.value(body)
+        except BadJson:
             return None
         for part in name[4:].split("."):
             value = value.get(part) if isinstance(value, dict) else None
@@ -96,9 +96,10 @@ def _graphql(exchange: "Exchange", name: str) -> str | None:
     query = _argument(exchange, "query") or ""
     if body:
         try:
-            found = msgspec.json.decode(body)
-            query = found.get("query", "") if isinstance(found, dict) else ""
-        except msgspec.DecodeError:
+            found = json_text.value(body)
+            asked = found.get("query") if isinstance(found, dict) else None
+            query = asked if isinstance(asked, str) else ""
+        except BadJson:
             query = body.decode("utf-8", "replace")
     match = re.match(r"\s*(query|mutation|subscription)?\s*(\w+)?[^{]*\{\s*(\w+)", query)
     if match is None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -12,6 +13,7 @@ Members = dict[str, msgspec.Raw]
 _TRIES = 16
 """Places that are looked at: each costs a reading of the text, and a text may repeat a name a million times."""
 
+_decode = msgspec.json.Decoder().decode
 _decode_members = msgspec.json.Decoder(Members).decode
 
 
@@ -41,6 +43,18 @@ def members(text: bytes) -> Members:
     if not _accounts_for(text, found):
         _refuse_duplicates(text)
     return found
+
+
+def value(text: bytes) -> Any:
+    """Whatever JSON it is, as msgspec reads it. Raises BadJson."""
+    try:
+        return _decode(text)
+    except RecursionError:
+        raise BadJson("it is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise BadJson("it is not valid UTF-8") from None
+    except msgspec.DecodeError as error:
+        raise BadJson(str(error)) from None
 
 
 def _plain_words(text: bytes, reason: str) -> str:
