@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_rows_that_were_not_run_stand_in_their_place(tmp_path: Path) -> None:
 def test_csv_has_the_inputs_columns_and_the_answers(tmp_path: Path) -> None:
     given = rows({"id": "1", "output": "mine"}, {"id": "2", "output": "x"})
     details = iter([(0, line(0, 'a "quoted"\nline')), (1, line(1, {"n": 1}, {"code": "bad"}))])
-    export.write(tmp_path / "o.csv", "csv", export.joined(given, details))
+    export.write(tmp_path / "o.csv", "csv", export.joined(given, details), ["id", "output"])
     with (tmp_path / "o.csv").open(newline="") as stream:
         found = list(csv.DictReader(stream))
     assert found[0]["output"] == "mine"
@@ -51,9 +52,51 @@ def test_csv_has_the_inputs_columns_and_the_answers(tmp_path: Path) -> None:
     assert (found[0]["input_tokens"], found[0]["output_tokens"], found[0]["cost_usd"]) == ("3", "2", "0.1")
 
 
+def test_rows_with_columns_of_their_own_lose_none_and_a_broken_first_row_takes_none_along(tmp_path: Path) -> None:
+    given = rows(None, {"a": "1"}, "text", {"b": 2, "output": "x", "output_": "y"})
+    names = export.columns(given, alike=False)
+    assert names == ["a", "prompt", "b", "output", "output_"]
+    details = [(index, line(index)) for index in range(4)]
+
+    export.write(tmp_path / "o.csv", "csv", export.joined(given, iter(details)), names)
+    with (tmp_path / "o.csv").open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [[row[name] for name in (*names, "output__")] for row in found] == [
+        ["", "", "", "", "", "fine"],
+        ["1", "", "", "", "", "fine"],
+        ["", "text", "", "", "", "fine"],
+        ["", "", "2", "x", "y", "fine"],
+    ]
+
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    export.write(tmp_path / "o.parquet", "parquet", export.joined(given, iter(details)), names)
+    table = parquet.read_table(tmp_path / "o.parquet").to_pylist()
+    assert [[row[name] for name in (*names, "output__")] for row in table] == [
+        [None, None, None, None, None, "fine"],
+        ["1", None, None, None, None, "fine"],
+        [None, "text", None, None, None, "fine"],
+        [None, None, 2, "x", "y", "fine"],
+    ]
+
+
+def test_where_rows_are_alike_the_first_with_values_has_all_columns() -> None:
+    def given() -> Iterator[Record]:
+        yield Record(0, 1, None)
+        yield Record(1, 2, {"a": "1", "b": "2"})
+        raise AssertionError("no more is read")
+
+    assert export.columns(given(), alike=True) == ["a", "b"]
+
+
 def test_formulas_are_escaped_when_asked(tmp_path: Path) -> None:
     for escape, expected in ((False, "=cmd()"), (True, "'=cmd()")):
-        export.write(tmp_path / "o.csv", "csv", export.joined(rows("p"), iter([(0, line(0, "=cmd()"))])), escape=escape)
+        export.write(
+            tmp_path / "o.csv",
+            "csv",
+            export.joined(rows("p"), iter([(0, line(0, "=cmd()"))])),
+            ["prompt"],
+            escape=escape,
+        )
         with (tmp_path / "o.csv").open(newline="") as stream:
             assert next(csv.DictReader(stream))["output"] == expected
 
@@ -64,7 +107,7 @@ def test_parquet_keeps_types_and_holds_what_begins_as_null(tmp_path: Path) -> No
 
     given = rows(*({"n": number, "tags": ["a"], "late": None if number < 1500 else "here"} for number in range(1600)))
     details = iter([(index, line(index, None if index < 1200 else "x")) for index in range(1600)])
-    assert export.write(tmp_path / "o.parquet", "parquet", export.joined(given, details)) == 1600
+    assert export.write(tmp_path / "o.parquet", "parquet", export.joined(given, details), ["n", "tags", "late"]) == 1600
     found = parquet.read_table(tmp_path / "o.parquet").to_pylist()
     assert found[7]["n"] == 7
     assert found[7]["tags"] == ["a"]

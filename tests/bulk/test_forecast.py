@@ -45,3 +45,18 @@ def test_real_answers_come_first_and_the_users_rate_bounds_the_time() -> None:
     assert told.cost_usd == ("0.00003", "0.00003")
     assert told.seconds == Range(50, 50)
     assert _told(Shape(model="m"), answered, rpm=600).seconds == Range(100, 100)
+
+
+def test_a_small_job_takes_as_long_as_one_answer() -> None:
+    found = Chosen([Record(0, 1, "a"), Record(1, 2, "b")], Shape(model="m"), random.Random(1))
+    told = forecast(
+        found,
+        [Answered(10, 20, 30, 0.5)],
+        count=lambda model, text: 1,
+        price_of=lambda model: None,
+        concurrency=100,
+        rpm=None,
+        tpm=None,
+        draw=random.Random(1),
+    )
+    assert told.seconds == Range(0.5, 0.5)

@@ -231,9 +231,42 @@ def test_an_input_may_grow_and_failed_rows_may_be_asked_again(tmp_path: Path) ->
             stream.write('"prompt 4"\n')
         fail = False
         before = len(upstream.requests)
-        assert folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--retry-failed")[0] == 0
+        code, out, _ = folder.run("in.jsonl", "-o", "out.jsonl", "--model", "m", "--retry-failed")
+        assert code == 0
         assert [row["output"] for row in folder.rows()] == [f"re: prompt {number}" for number in range(5)]
         assert len(upstream.requests) - before == 2
+        assert [row["attempts"] for row in folder.rows()] == [1, 2, 1, 1, 1]
+        assert "6 calls" in out
+
+
+def test_what_a_row_cost_before_it_is_asked_again_stays_its_cost_and_the_jobs(tmp_path: Path) -> None:
+    said = ""
+
+    def script(request: Request, connection: Connection) -> bool | None:
+        return json_answer(200, chat_answer(said))(request, connection)
+
+    with ScriptedUpstream(script) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        folder.prompts(1)
+        (tmp_path / "schema.json").write_text('{"type": "object"}')
+        job = ("in.jsonl", "-o", "out.jsonl", "--model", "m", "--schema", "schema.json", "--json")
+        for tries, answer in ((3, "no"), (6, "neither"), (7, "{}")):
+            said = answer
+            code, out, err = folder.run(*job, *(("--retry-failed",) if tries > 3 else ()))
+            assert code == (0 if answer == "{}" else 8), err
+            [row] = folder.rows()
+            cost = f"{15 * tries / 1_000_000:f}"
+            assert (row["attempts"], row["cost_usd"]) == (tries, cost.rstrip("0"))
+            assert (json.loads(out)["attempts"], json.loads(out)["cost_usd"]) == (tries, cost.rstrip("0"))
+        assert folder.command("usage", "--by", "key")[0]["cost_usd"] == cost.rstrip("0")
+
+
+def test_the_output_cannot_be_the_input_and_nobody_is_told_to_delete_that(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, "http://127.0.0.1:1/v1")
+    folder.prompts(1)
+    code, _, err = folder.run("in.jsonl", "-o", "in.jsonl", "--model", "m")
+    assert (code, "cannot be the input" in err, "delete" in err) == (1, True, False)
+    assert folder.rows("in.jsonl") == ["prompt 0"]
 
 
 @pytest.mark.row(85)

@@ -1,6 +1,6 @@
 """JSON Schemas of requests and answers: written short or in full, checked, and errors told in the caller's words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def checked(compiled: Callable[[Any], Any], value: Any) -> Any:
         raise mistakes.by_schema(error) from None
 
 
-def strict(schema: Schema) -> bool:
+def strict(schema: Mapping[str, Any]) -> bool:
     """Whether OpenAI's strict mode takes it: every object closed and every property required, all the way down.
 
     https://platform.openai.com/docs/guides/structured-outputs#supported-schemas
@@ -109,7 +109,9 @@ def strict(schema: Schema) -> bool:
         properties = schema.get("properties", {})
         if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties):
             return False
-    inner = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ())]
+    definitions = schema.get("$defs")
+    inner = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
+    inner += definitions.values() if isinstance(definitions, dict) else ()
     if isinstance(schema.get("items"), dict):
         inner.append(schema["items"])
     return all(strict(each) for each in inner if isinstance(each, dict))

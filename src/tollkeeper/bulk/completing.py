@@ -97,6 +97,10 @@ class _Handed:
     def backlog(self) -> int:
         return len(self._ready)
 
+    def earlier(self, index: int) -> tuple[int, int | None] | None:
+        """No prompt was asked before."""
+        return None
+
     def put(self, row: Finished, written: Callable[[], None]) -> None:
         room = len(self._ready) < self._ahead
         self._ready.append((row, None if room else written))

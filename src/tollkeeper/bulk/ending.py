@@ -23,6 +23,7 @@ class Ends(Protocol):
 
     @property
     def backlog(self) -> int: ...
+    def earlier(self, index: int) -> tuple[int, int | None] | None: ...
     def put(self, row: Finished, written: Callable[[], None]) -> None: ...
     async def settled(self) -> None: ...
 
@@ -75,6 +76,10 @@ class Ending:
             most = self._most_errors
             if most is not None and counts.failed > most:
                 self._stop(f"more than {most} rows failed")
+        before = self._journal.earlier(request.index)
+        if before is not None:
+            attempts += before[0]
+            cost_nano = before[1] if cost_nano is None else cost_nano + (before[1] or 0)
         finished = Finished(
             index=request.index,
             failed=error is not None,

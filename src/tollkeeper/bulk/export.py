@@ -7,7 +7,7 @@ Rule 2: the file appears under its name only when it is complete and on disk; wh
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,9 +49,23 @@ def joined(records: Iterable[Record], details: Iterator[tuple[int, bytes]]) -> R
             yield record, missing_line(record.index)
 
 
-def write(path: Path, kind: str, rows: Rows, *, escape: bool = False) -> int:
-    """Writes the file and returns how many rows it has. `escape` keeps spreadsheets from running a CSV's cells as formulas.
+def columns(records: Iterable[Record], *, alike: bool) -> list[str]:
+    """The input's columns, in the order in which they come up; where rows are `alike`, those of the first with values."""
+    names: dict[str, None] = {}
+    for record in records:
+        if isinstance(record.value, dict):
+            names.update(dict.fromkeys(record.value))
+        elif isinstance(record.value, str):
+            names["prompt"] = None
+        if alike and names:
+            break
+    return list(names)
 
+
+def write(path: Path, kind: str, rows: Rows, names: Sequence[str] = (), *, escape: bool = False) -> int:
+    """Writes the file and returns how many rows it has; in CSV and Parquet, `names` are the input's columns.
+
+    `escape` keeps spreadsheets from running a CSV's cells as formulas.
     Raises GateError where it cannot be written, CallerError where the extra for its kind is missing.
     """
     temporary = path.with_name(
@@ -59,7 +73,7 @@ def write(path: Path, kind: str, rows: Rows, *, escape: bool = False) -> int:
     )  # one name: what a crash left is overwritten; one job runs at a time
     try:
         with temporary.open("wb") as stream:
-            count = _WRITERS[kind](stream, rows, escape)
+            count = _WRITERS[kind](stream, rows, names, escape)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -80,7 +94,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _json_lines(stream: BinaryIO, rows: Rows, escape: bool) -> int:
+def _json_lines(stream: BinaryIO, rows: Rows, names: Sequence[str], escape: bool) -> int:
     count = 0
     for _, line in rows:
         stream.write(line + b"\n")
@@ -88,37 +102,32 @@ def _json_lines(stream: BinaryIO, rows: Rows, escape: bool) -> int:
     return count
 
 
-def _csv(stream: BinaryIO, rows: Rows, escape: bool) -> int:
+def _csv(stream: BinaryIO, rows: Rows, names: Sequence[str], escape: bool) -> int:
     text = io.TextIOWrapper(stream, "utf-8", newline="", write_through=True)
     writer = csv.writer(text)
+    writer.writerow([*names, *_added(names)])
     count = 0
-    names: list[str] | None = None
     for record, line in rows:
-        given = record.value if isinstance(record.value, dict) else {}
-        if names is None:
-            names = list(given) if given else (["prompt"] if isinstance(record.value, str) else [])
-            writer.writerow([*names, *_added(names)])
-        if isinstance(record.value, str):
-            given = {"prompt": record.value}
-        cells = [_cell(given.get(name)) for name in names] + [_cell(value) for value in _answer(line).values()]
+        cells = [_cell(value) for value in (*_given(record, names), *_answer(line).values())]
         writer.writerow([f"'{cell}" if escape and cell.startswith(_DANGEROUS) else cell for cell in cells])
         count += 1
-    if names is None:
-        writer.writerow(_added([]))
     text.flush()
     text.detach()
     return count
 
 
-def _parquet(stream: BinaryIO, rows: Rows, escape: bool) -> int:
+def _parquet(stream: BinaryIO, rows: Rows, names: Sequence[str], escape: bool) -> int:
     try:
         import pyarrow
         from pyarrow.parquet import ParquetWriter
     except ImportError:
         raise CallerError("Parquet needs the extra: pip install 'tollkeeper[parquet]'.", code="extra_missing") from None
     count, writer, schema = 0, None, None
+    every = [*names, *_added(names)]
     for batch in _batches(rows):
-        rows_of = [_flat(record, line) for record, line in batch]
+        rows_of = [
+            dict(zip(every, (*_given(record, names), *_answer(line).values()), strict=True)) for record, line in batch
+        ]
         if writer is None:
             schema = pyarrow.Table.from_pylist(rows_of).schema
             for number, field in enumerate(schema):
@@ -139,7 +148,7 @@ def _parquet(stream: BinaryIO, rows: Rows, escape: bool) -> int:
             ) from None
         count += len(batch)
     if writer is None:
-        schema = pyarrow.schema([(name, pyarrow.string()) for name in _added([])])
+        schema = pyarrow.schema([(name, pyarrow.string()) for name in every])
         writer = ParquetWriter(stream, schema)
     writer.close()
     return count
@@ -156,10 +165,11 @@ def _batches(rows: Rows) -> Iterator[list[tuple[Record, bytes]]]:
         yield batch
 
 
-def _flat(record: Record, line: bytes) -> dict[str, Any]:
-    given = record.value if isinstance(record.value, dict) else {"prompt": record.value}
-    answer = _answer(line)
-    return {**given, **dict(zip(_added(list(given)), answer.values(), strict=True))}
+def _given(record: Record, names: Sequence[str]) -> list[Any]:
+    """The input's own values of the columns; None where the row has none."""
+    value = record.value
+    given = {"prompt": value} if isinstance(value, str) else value if isinstance(value, dict) else {}
+    return [given.get(name) for name in names]
 
 
 def _answer(line: bytes) -> dict[str, Any]:
@@ -180,9 +190,14 @@ _ADDED = ("output", "error", "input_tokens", "output_tokens", "cost_usd", "attem
 assert set(FIELDS) >= {"output", "error", "cost_usd", "attempts"}
 
 
-def _added(names: list[str]) -> list[str]:
-    """The added columns' names, with an underscore where the input has such a column already."""
-    return [f"{name}_" if name in names else name for name in _ADDED]
+def _added(names: Sequence[str]) -> list[str]:
+    """The added columns' names, with as many underscores as it takes where the input has such a column already."""
+    added = []
+    for name in _ADDED:
+        while name in names:
+            name += "_"
+        added.append(name)
+    return added
 
 
 def _tokens(usage: dict[str, Any], *names: str) -> int | None:
@@ -197,7 +212,7 @@ def _cell(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else _encode(value).decode()
 
 
-_WRITERS: dict[str, Callable[[BinaryIO, Rows, bool], int]] = {
+_WRITERS: dict[str, Callable[[BinaryIO, Rows, Sequence[str], bool], int]] = {
     "jsonl": _json_lines,
     "csv": _csv,
     "parquet": _parquet,

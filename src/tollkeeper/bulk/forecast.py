@@ -113,7 +113,8 @@ def forecast(
     if timed and (spans or rpm or tpm):
         work = _range(spans, asked, draw) if spans else Range(0.0, 0.0)
         least = max(asked / rpm * 60 if rpm else 0.0, tokens.p50 / tpm * 60 if tpm else 0.0)
-        seconds = Range(max(work.p50 / concurrency, least), max(work.p90 / concurrency, least))
+        one = _range(spans, min(1, asked), draw) if spans else work
+        seconds = Range(max(work.p50 / concurrency, one.p50, least), max(work.p90 / concurrency, one.p90, least))
     return Forecast(
         rows=found.rows,
         broken=found.broken,

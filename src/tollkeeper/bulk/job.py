@@ -193,9 +193,13 @@ class Job:
                 return  # it is for reading along; what must be written is the journal
 
     def _export(self) -> int:
-        wanted = reading.none if self.kind == "jsonl" else reading.every  # its lines have no columns of the input
-        rows = export.joined(self.records(wanted), self.journal.details())
-        return export.write(self.plan.output, self.kind, rows, escape=self.plan.escape)
+        plan, journal = self.plan, self.journal
+        if self.kind == "jsonl":  # its lines have no columns of the input
+            return export.write(plan.output, self.kind, export.joined(self.records(reading.none), journal.details()))
+        alike = plan.input is not None and reading.alike(plan.input, plan.input_format)
+        names = export.columns(self.records(), alike=alike)
+        rows = export.joined(self.records(), journal.details())
+        return export.write(plan.output, self.kind, rows, names, escape=plan.escape)
 
     def _admit(self) -> None:
         """Whether this is a new job, or the one that the journal knows. Raises CallerError."""
@@ -296,11 +300,11 @@ class Job:
 
 
 def _refuse_surprises(plan: Plan) -> None:
+    if plan.input is not None and plan.input.resolve() == plan.output.resolve():
+        raise CallerError("The output cannot be the input.", status=409, code="output_exists")
     if plan.output.exists() and not plan.journal.exists():
         raise CallerError(
             f"{plan.output} is there already; choose another name or delete it.", status=409, code="output_exists"
         )
-    if plan.input is not None and plan.input.resolve() == plan.output.resolve():
-        raise CallerError("The output cannot be the input.", status=409, code="output_exists")
     if not plan.output.parent.is_dir():
         raise CallerError(f"There is no folder {plan.output.parent}.", status=503, code="output_unwritable")

@@ -45,6 +45,18 @@ CREATE TABLE rows (
 ) STRICT;
 PRAGMA user_version = {VERSION};
 """
+_EARLIER = """
+CREATE TABLE IF NOT EXISTS earlier (
+    idx       INTEGER PRIMARY KEY,
+    attempts  INTEGER NOT NULL,
+    cost_nano INTEGER
+) STRICT
+"""
+_TOTALS = "SELECT count(*), coalesce(sum(failed), 0), coalesce(sum(attempts), 0), coalesce(sum(cost_nano), 0) FROM rows"
+_NOT_YET = """
+SELECT coalesce(sum(attempts), 0), coalesce(sum(cost_nano), 0) FROM earlier WHERE idx NOT IN (SELECT idx FROM rows)
+"""
+"""What rows have taken that failed and have not ended again."""
 
 
 class Finished(Struct, frozen=True, kw_only=True):
@@ -86,6 +98,7 @@ class Journal:
             self._database.close()
             os.close(self._lock)
             raise GateError(f"{path}-wal: {error.strerror}.", code="journal_unavailable") from None
+        self._earlier = self._reading() if self._has_earlier() else None
         self._syncer: Syncer = syncer(asyncio.get_running_loop(), self._thread, self._log)
         self._in_log = os.fstat(self._log).st_size
         """Bytes since pages were moved: at first what a killed run has left, then rows."""
@@ -142,15 +155,30 @@ class Journal:
         return found
 
     def forget_failed(self) -> int:
-        """Rows that failed are to be asked again; returns how many."""
+        """Rows that failed are to be asked again; returns how many. `earlier` knows what they have taken so far."""
         with self._transaction():
-            return self._database.execute("DELETE FROM rows WHERE failed").rowcount
+            self._database.execute(_EARLIER)
+            self._database.execute(
+                "INSERT OR REPLACE INTO earlier SELECT idx, attempts, cost_nano FROM rows WHERE failed"
+            )
+            forgotten = self._database.execute("DELETE FROM rows WHERE failed").rowcount
+        self._earlier = self._earlier or self._reading()
+        return forgotten
+
+    def earlier(self, index: int) -> tuple[int, int | None] | None:
+        """Tries that a row took before it was to be asked again, and what they cost in nano-USD; None where it was not."""
+        if self._earlier is None:
+            return None
+        query = "SELECT attempts, cost_nano FROM earlier WHERE idx = ?"
+        found: tuple[int, int | None] | None = self._earlier.execute(query, (index,)).fetchone()
+        return found
 
     def totals(self) -> Totals:
-        row = self._database.execute(
-            "SELECT count(*), coalesce(sum(failed), 0), coalesce(sum(attempts), 0), coalesce(sum(cost_nano), 0) FROM rows"
-        ).fetchone()
-        return Totals(*row)
+        rows, failed, attempts, cost = self._database.execute(_TOTALS).fetchone()
+        if self._earlier is not None:
+            [(more_attempts, more_cost)] = self._database.execute(_NOT_YET)
+            attempts, cost = attempts + more_attempts, cost + more_cost
+        return Totals(rows, failed, attempts, cost)
 
     def details(self, first: int = 0) -> Generator[tuple[int, bytes]]:
         """(row, detail) from `first` on, in order."""
@@ -172,12 +200,18 @@ class Journal:
         self._closed = True
         self._thread.shutdown(wait=True)
         self._syncer.close()
+        if self._earlier is not None:
+            self._earlier.close()
         os.close(self._log)
         self._database.close()
         if discard:
             for path in (self.path, _lock_of(self.path)):  # the lock last, while it is held
                 path.unlink(missing_ok=True)
         os.close(self._lock)
+
+    def _has_earlier(self) -> bool:
+        found = self._database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'earlier'")
+        return found.fetchone() is not None
 
     def _reading(self) -> sqlite3.Connection:
         """A connection of its own: what is being written meanwhile is not seen half."""

@@ -58,12 +58,17 @@ def records(path: Path | None, kind: str | None = None, wanted: Wanted = every) 
         yield from READERS[found](stream, wanted)
 
 
+def alike(path: Path, kind: str | None = None) -> bool:
+    """Whether all rows of the file have the same columns: those of JSON lines may each have others."""
+    return (kind or _SUFFIXES.get(path.suffix.lower())) != "jsonl"
+
+
 def count(path: Path, kind: str | None = None) -> int:
     """How many rows there are, for showing: quick, and of JSON lines not exact where blank ones have spaces in them.
 
     Raises CallerError as `records` does.
     """
-    if (kind or _SUFFIXES.get(path.suffix.lower())) != "jsonl":
+    if alike(path, kind):
         return sum(1 for _ in records(path, kind, none))
     lines, last = 0, b"\n"
     with path.open("rb") as stream:
@@ -78,7 +83,7 @@ def may_name(path: Path, kind: str | None, column: str) -> bool:
 
     Raises CallerError as `records` does.
     """
-    if (kind or _SUFFIXES.get(path.suffix.lower())) != "jsonl":
+    if alike(path, kind):
         first = next((record for record in records(path, kind) if isinstance(record.value, dict)), None)
         return first is not None and isinstance(first.value, dict) and column in first.value
     sought, last = msgspec.json.encode(column), b""

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import force_setattr
 
+from tollkeeper.apis import schemas
 from tollkeeper.bulk.records import Record
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.template import Template
@@ -213,5 +214,5 @@ def _format(schema: Mapping[str, Any] | None) -> dict[str, Any]:
     """The member that asks for answers that follow it."""
     if schema is None:
         return {}
-    named = {"name": "answer", "schema": schema, "strict": True}
+    named = {"name": "answer", "schema": schema, "strict": schemas.strict(schema)}
     return {"response_format": {"type": "json_schema", "json_schema": named}}

@@ -20,6 +20,7 @@ import fastjsonschema
 import msgspec
 import uvloop
 
+from tollkeeper.apis import schemas
 from tollkeeper.bulk import answers, connecting, progress, report
 from tollkeeper.bulk.batches.kinds import KINDS
 from tollkeeper.bulk.batches.running import Batching
@@ -275,8 +276,8 @@ def _schema(text: str | None) -> tuple[dict[str, Any] | None, answers.Check | No
         return None, None
     try:
         schema = msgspec.json.decode(text, type=dict[str, Any])
-        compiled = fastjsonschema.compile(schema)
-    except (msgspec.DecodeError, fastjsonschema.JsonSchemaDefinitionException) as error:
+        compiled = schemas.check(schema)
+    except (msgspec.DecodeError, schemas.BadSchema) as error:
         raise CallerError(f"The schema is not valid: {error}.", code="invalid_schema") from None
 
     def check(value: Any) -> None:
