@@ -128,6 +128,23 @@ def test_a_stream_that_ends_without_a_last_word_ends_in_an_error_and_is_counted(
 
 
 @pytest.mark.row(28)
+@pytest.mark.parametrize("torn", [EVENTS[1][:-2], EVENTS[1][:-1], b"dat", b": a comment", b"\n"])
+def test_an_error_event_is_one_of_its_own_whatever_the_stream_ended_on(
+    gate: GateProcess, upstream: ScriptedUpstream, key: str, torn: bytes
+) -> None:
+    upstream.script = event_stream(EVENTS[0] + torn)
+    with RawClient(gate.port) as client:
+        client.post("/v1/chat/completions", key, STREAM)
+        body, ended = body_of(client.read_all())
+
+    assert not ended
+    assert body.startswith(EVENTS[0] + torn)
+    *_, error, nothing = body.split(b"\n\n")
+    assert nothing == b""
+    assert json.loads(error.lstrip(b"\n").removeprefix(b"data: "))["error"]["code"] == "upstream_cut"
+
+
+@pytest.mark.row(28)
 def test_an_error_event_in_the_midst_passes_and_what_came_before_is_counted(
     gate: GateProcess, upstream: ScriptedUpstream, key: str
 ) -> None:

@@ -35,6 +35,7 @@ class EventStream:
         self._longest = longest
         self._early = 0
         self._unread = False
+        self._torn = False
         self.seen = 0
         """Events with data so far."""
         self.garbled = False
@@ -46,7 +47,7 @@ class EventStream:
     @property
     def at_boundary(self) -> bool:
         """Whether what was forwarded so far ends between two events."""
-        return self._early == 0 and not self._unread
+        return self._early == 0 and not self._unread and not self._torn
 
     def feed(self, chunk: bytes) -> bytes:
         """What the client gets for these bytes. Sets `garbled` and stops before the first event that is not one."""
@@ -93,9 +94,9 @@ class EventStream:
         rest = self._scanner.take()
         if self.garbled:
             return b""
-        if not rest.strip():
-            return rest[self._early :]
-        return self._read(rest)
+        last = self._read(rest) if rest.strip() else rest[self._early :]
+        self._torn = bool(last)
+        return last
 
     def break_off(self) -> bytes:
         """What must precede an error event so that it is not glued to an event begun and never finished."""
