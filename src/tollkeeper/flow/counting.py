@@ -22,7 +22,9 @@ _FRAMED = frozenset(("chat", "generate_content", "count_tokens"))
 class Counting:
     """One thread that counts. Whatever is still being counted at a crash is an open hold, so nothing is lost.
 
-    What waits for it is kept, since it must be counted; `check` keeps calls away while there is too much of it.
+    What waits for it is kept, since it must be counted; `check` keeps calls away while there is too much of it. A key may
+    have as much waiting as is left free: so one alone takes half of the room, and whoever comes next finds some. (Dynamic
+    thresholds, https://doi.org/10.1109/90.664262.)
     """
 
     def __init__(self, count: CountTokens, most: int) -> None:
@@ -30,13 +32,15 @@ class Counting:
         """Bytes of requests and answers that may wait before no more calls are taken."""
         self.waiting = 0
         """Bytes that do."""
+        self._of: dict[str, int] = {}
+        """The same by key; of those alone that have any."""
         self._count = count
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="counting")
         self._pending: set[asyncio.Future[Usage]] = set()
 
-    def check(self) -> None:
-        """Raises GateError where so much waits that nothing should be added to it."""
-        if self.waiting >= self.most:
+    def check(self, key_id: str) -> None:
+        """Raises GateError where so much waits that nothing of this key should be added to it."""
+        if self.waiting and self._of.get(key_id, 0) >= self.most - self.waiting:
             raise GateError(
                 "More waits to have its tokens counted than the gate can keep up with. Try again in a moment.",
                 code="counting_behind",
@@ -51,22 +55,28 @@ class Counting:
             tokens = self._prompt(call, model)
             return Usage(input_tokens=tokens, output_tokens=self._count(model, delivered) if delivered else 0)
 
-        size = _size(call) + len(delivered)
-        self.waiting += size
+        size, key_id = _size(call) + len(delivered), call.key.id
+        self._wait(key_id, size)
         counting = asyncio.get_running_loop().run_in_executor(self._thread, count)
         self._pending.add(counting)
 
         def counted(done: asyncio.Future[Usage]) -> None:
             self._pending.discard(done)
-            self.waiting -= size
+            self._wait(key_id, -size)
             failed = done.cancelled() or done.exception() is not None
             attempt.settle(outcome, error_code, None if failed else done.result())
 
         counting.add_done_callback(counted)
 
+    def _wait(self, key_id: str, size: int) -> None:
+        self.waiting += size
+        of_key = self._of.pop(key_id, 0) + size
+        if of_key:
+            self._of[key_id] = of_key
+
     async def prompt(self, call: Call, model: str | None) -> int:
         """The tokens of a call's input. Raises GateError as `check` does."""
-        self.check()
+        self.check(call.key.id)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._prompt, call, model)
 
     def _prompt(self, call: Call, model: str | None) -> int:

@@ -66,7 +66,7 @@ class Sending:
         call, target = attempt.call, attempt.target
         try:
             if call.metered:
-                self._counting.check()  # whether the answer will report its usage is not known yet
+                self._counting.check(call.key.id)  # whether the answer will report its usage is not known yet
             passed = passage(call, target, self._now()) if needed(call, target) else None
             way: Outbound = call.line or self._outbound
             if call.ways is not None:
