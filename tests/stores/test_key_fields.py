@@ -74,6 +74,7 @@ def test_another_process_sees_a_change(home: Path, store: KeyStore) -> None:
         ("team", "\x00"),
         ("models", ["a", " "]),
         ("models", ["m"] * 1001),
+        ("models", ["*-mini"]),
         ("expires_at", int(NOW * 1000)),
         ("expires_at", 253_402_300_800_000),
         ("budgets", ["5 USD/month", "lots"]),

@@ -35,6 +35,8 @@ def checked(key_id: str, given: Mapping[str, Any], now_ms: int) -> dict[str, Any
             raise _invalid("models", f"'models' must be {_MOST_MODELS} names at most.")
         for model in models:
             _check_word("models", model)
+            if "*" in model[:-1]:
+                raise _invalid("models", f"'{model}': only the end of a name may be left open, as in 'gpt-*'.")
     expires_at = given.get("expires_at")
     if expires_at is not None and not now_ms < expires_at <= _LAST:
         raise _invalid("expires_at", "'expires_at' must lie in the future, in Unix milliseconds.")
