@@ -44,6 +44,8 @@ def test_what_nobody_took_is_remembered_by_path_without_positions() -> None:
         ("objects", "{}"),
         ("objects", "[1]"),
         ("list_of_strings", "[1]"),
+        ("text_or_objects", "1"),
+        ("text_or_objects", "[1]"),
         ("needed", "null"),
     ],
 )
@@ -56,7 +58,9 @@ def test_a_wrong_type_is_refused_with_its_place(method: str, value: str) -> None
 
 
 def test_null_counts_as_absent_and_whole_floats_as_integers() -> None:
-    fields = Fields.of_body(b'{"a":null,"b":2.0,"c":3,"d":"one"}')
+    fields = Fields.of_body(b'{"a":null,"b":2.0,"c":3,"d":"one","e":null,"f":"words","g":[{}]}')
 
     assert (fields.string("a"), "a" in fields) == (None, False)
     assert (fields.integer("b"), fields.number("c"), fields.list_of_strings("d")) == (2, 3.0, ["one"])
+    assert (fields.text_or_objects("e"), fields.text_or_objects("f")) == (("", []), ("words", []))
+    assert fields.text_or_objects("g")[1][0].where == "g[0]"

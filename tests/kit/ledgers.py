@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from tollkeeper.core.events import Event
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.reports import Reports
 
@@ -22,6 +23,10 @@ class Other:
         """Open holds and events, seen in one moment."""
         [found] = self.connection.execute("SELECT (SELECT count(*) FROM holds), (SELECT count(*) FROM events)")
         return int(found[0]), int(found[1])
+
+    def every_event(self) -> list[Event]:
+        """All events, oldest first."""
+        return self.reports.events(limit=1_000_000)[::-1]
 
     def refuse(self, table: str) -> None:
         """From now on nothing can be written to `table`."""

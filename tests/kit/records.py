@@ -77,7 +77,8 @@ def event(**changes: Any) -> Event:
 
 def ending(held: Hold, **changes: Any) -> Event:
     """The event that ends `held`."""
-    return event(request_id=held.request_id, attempt=held.attempt, started_at=held.started_at, **changes)
+    shared = {field: getattr(held, field) for field in Hold.__struct_fields__ if field in Event.__struct_fields__}
+    return event(**shared | changes)
 
 
 def write(home: Path, events: Iterable[Event], holds: Iterable[Hold] = ()) -> None:

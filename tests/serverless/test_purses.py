@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
+from kit.records import hold
 from tollkeeper.core.budget import FOREVER, parse, parse_all
-from tollkeeper.core.events import Hold
 from tollkeeper.core.keys import Key
 from tollkeeper.policies.budgets import BudgetRules
 from tollkeeper.serverless.purses import Purses, refused
@@ -19,24 +19,7 @@ KEY = Key(
     budgets=parse_all(["5 USD/day", "100 tokens soft"], "key", "key_1"),
 )
 RULES = BudgetRules(teams={"red": parse_all(["7 USD"], "team", "red")})
-HOLD = Hold(
-    request_id="01a",
-    attempt=1,
-    started_at=86_400_000 + 5,
-    expires_at=0,
-    key_id="key_1",
-    owner=None,
-    team="red",
-    operation="chat",
-    dialect="openai_chat",
-    model_asked="m",
-    provider="up",
-    model="m",
-    streamed=False,
-    input_bound=10,
-    held_nano=400,
-    held_tokens=40,
-)
+HOLD = hold(started_at=86_400_000 + 5, team="red", held_nano=400, held_tokens=40)
 
 
 def test_a_record_falls_into_the_window_in_which_it_began_of_every_budget_that_holds_for_it() -> None:

@@ -164,7 +164,7 @@ given = event(owner=None, trace=None, cost_nano=None, streamed=True)
 writer = database.connect(Path(sys.argv[1]))
 rows.put(writer, [], [given])
 writer.close()
-[found] = Reports(Path(sys.argv[1])).every_event()
+[found] = Reports(Path(sys.argv[1])).events()
 assert found == given, found
 assert sqlite3.adapters == before
 """

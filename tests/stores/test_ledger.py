@@ -121,7 +121,7 @@ def test_a_thousand_at_once_are_all_there(store: Path, other: Other, troubles: l
 
     asyncio.run(go())
     assert other.counts() == (0, 1000)
-    assert {found.request_id for found in other.reports.every_event()} == {one.request_id for one in holds}
+    assert {found.request_id for found in other.every_event()} == {one.request_id for one in holds}
     assert other.reports.totals() == (1000, 12_000, 3_150_000)
 
 
@@ -150,7 +150,7 @@ def test_usage_that_may_be_told_again_is_charged_once(store: Path, other: Other,
             ledger.settle(event(usage=usage, cost_nano=100), "resp_1", look=True)
 
     asyncio.run(go())
-    charged = [(found.provider, found.cost_nano, found.usage.input_tokens) for found in other.reports.every_event()]
+    charged = [(found.provider, found.cost_nano, found.usage.input_tokens) for found in other.every_event()]
     assert charged == [("up", 100, 10), ("up", 0, 0), ("up", 0, 0), ("down", 100, 10), ("up", 0, 0)]
 
 
@@ -168,7 +168,7 @@ def test_what_no_column_can_hold_is_written_as_near_as_can_be_and_stops_nobody(
                 await ledger.hold(hold())
 
     asyncio.run(go())
-    written = {found.request_id: found for found in other.reports.every_event()}
+    written = {found.request_id: found for found in other.every_event()}
     assert written[absurd.request_id].usage.input_tokens == 2**53
     assert {written[absurd.request_id].cost_nano, written[plain.request_id].cost_nano} == {2**53}
     assert written[garbled.request_id].model_used == "gpt-?"

@@ -85,7 +85,7 @@ def test_ends_are_kept_while_the_store_cannot_be_written_and_written_by_themselv
             assert await until(30, lambda: ledger.healthy and other.counts() == (0, 40))
 
     asyncio.run(go())
-    assert sorted(other.reports.every_event(), key=lambda found: found.request_id) == ends
+    assert sorted(other.every_event(), key=lambda found: found.request_id) == ends
     assert troubles == ["the disk is full", ""]
 
 

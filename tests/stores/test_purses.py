@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from kit.dynamodb import moto, new_place, opened
+from kit.records import ending, hold
 from tollkeeper.core.budget import FOREVER, Slice, Spent, parse
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.events import Event, Hold
@@ -23,20 +24,12 @@ from tollkeeper.stores.sqlite.balances import SqliteBalances
 from tollkeeper.stores.sqlite.keys import KeyStore
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 
-HOLD = Hold(
+HOLD = hold(
     request_id="01a",
-    attempt=1,
     started_at=1_000,
     expires_at=2_000,
-    key_id="key_1",
     owner="ada",
     team="red",
-    operation="chat",
-    dialect="openai_chat",
-    model_asked="m",
-    provider="up",
-    model="m",
-    streamed=False,
     input_bound=10,
     held_nano=400,
     held_tokens=40,
@@ -46,23 +39,8 @@ Ledger = SqliteLedger | DynamoLedger
 Opened = Callable[[], Any]
 
 
-def event_of(hold: Hold, nano: int = 300, tokens: int = 30) -> Event:
-    shared = {name: getattr(hold, name) for name in Hold.__struct_fields__ if name in Event.__struct_fields__}
-    return Event(
-        **shared,
-        model_used="m",
-        outcome="ok",
-        status=200,
-        error_code=None,
-        quality="reported",
-        usage=Usage(input_tokens=tokens),
-        cost_nano=nano,
-        price_version="p",
-        usage_raw=None,
-        first_byte_ms=1.0,
-        duration_ms=2.0,
-        overhead_ms=0.5,
-    )
+def event_of(held: Hold, nano: int = 300, tokens: int = 30) -> Event:
+    return ending(held, usage=Usage(input_tokens=tokens), cost_nano=nano)
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +143,9 @@ def test_sums_are_of_those_that_fall_into_the_slice(store: Opened) -> None:
     ]
 
     async def write(ledger: Ledger, balances: Balances) -> None:
-        for hold in (HOLD, *others):
-            await ledger.hold(hold)
-            ledger.settle(event_of(hold))
+        for held in (HOLD, *others):
+            await ledger.hold(held)
+            ledger.settle(event_of(held))
 
     async def read(ledger: Ledger, balances: Balances) -> None:
         found = await balances.spent(slices, lambda: None)
@@ -184,9 +162,9 @@ def test_what_is_named_is_charged_once_and_a_mere_look_only_if_nobody_did(store:
         ledger.settle(event_of(HOLD), "resp_1")
 
     async def look(ledger: Ledger, balances: Balances) -> None:
-        for hold, id in zip(looks, ("resp_1", "resp_2"), strict=True):
-            await ledger.hold(hold)
-            ledger.settle(event_of(hold), id, look=True)
+        for held, id in zip(looks, ("resp_1", "resp_2"), strict=True):
+            await ledger.hold(held)
+            ledger.settle(event_of(held), id, look=True)
 
     async def read(ledger: Ledger, balances: Balances) -> None:
         assert await balances.spent([ALWAYS], lambda: None) == [Spent(600, 60)]
@@ -266,8 +244,8 @@ def test_a_purse_begins_with_what_was_spent_before_there_was_a_budget(place: Pla
 
 
 def test_what_a_dead_gate_held_is_recovered_once_its_time_is_over(place: Place) -> None:
-    def recovered(hold: Hold) -> Event:
-        return replace(event_of(hold, nano=100), quality="recovered", outcome="unknown")
+    def recovered(held: Hold) -> Event:
+        return replace(event_of(held, nano=100), quality="recovered", outcome="unknown")
 
     async def gates() -> None:
         async with opened(place) as table:

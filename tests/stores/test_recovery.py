@@ -43,7 +43,7 @@ def test_a_recovery_that_breaks_off_changes_nothing(store: Path, other: Other) -
 
     assert other.counts() == (2, 0)
     assert recover(store, lambda held: None, NOW) == 2
-    assert {found.cost_nano for found in other.reports.every_event()} == {None}
+    assert {found.cost_nano for found in other.every_event()} == {None}
 
 
 def test_what_a_provider_goes_on_with_stays_open_until_it_expires(store: Path, other: Other) -> None:
@@ -56,7 +56,7 @@ def test_what_a_provider_goes_on_with_stays_open_until_it_expires(store: Path, o
 
     assert recover(store, lambda held: Price(version="v", input=1_000_000), NOW + 1000) == 1
     assert detached(store) == []
-    assert [found.cost_nano for found in other.reports.every_event() if found.request_id == "tk1"] == [100]
+    assert [found.cost_nano for found in other.every_event() if found.request_id == "tk1"] == [100]
 
 
 def test_of_what_a_provider_goes_on_with_only_what_is_not_spent_is_held(store: Path) -> None:

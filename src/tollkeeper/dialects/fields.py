@@ -94,6 +94,15 @@ class Fields:
             return found
         raise self.refused(name, "must be a string or an array of strings")
 
+    def text_or_objects(self, name: str) -> "tuple[str, list[Fields]]":
+        """What may be a text or an array of objects: one of the two is empty, both are where it is absent."""
+        found = self.take(name)
+        if isinstance(found, str):
+            return found, []
+        if found is None or isinstance(found, list):
+            return "", self.each(name, found or [])
+        raise self.refused(name, "must be a string or an array")
+
     def object(self, name: str) -> "Fields | None":
         found = self._typed(name, dict, "an object")
         return None if found is None else self._inner(found, name, "")

@@ -171,16 +171,12 @@ def _turns(message: Fields) -> list[Turn]:
 
 
 def _blocks(message: Fields) -> list[Block]:
-    found = message.take("content")
-    if found is None:
-        return []
-    if isinstance(found, str):
-        return [Text(found)] if found else []
-    if not isinstance(found, list):
-        raise message.refused("content", "must be a string or an array")
+    text, parts = message.text_or_objects("content")
+    if text:
+        return [Text(text)]
     blocks: list[Block] = []
     call_seal: Seal | None = None
-    for part in message.each("content", found):
+    for part in parts:
         block = _block(part)
         if isinstance(block, Reasoning) and block.id == "call":
             call_seal = block.seal

@@ -220,14 +220,8 @@ def _result(message: Fields, role: str) -> ToolResult:
 
 
 def _content(message: Fields) -> list[Block]:
-    found = message.take("content")
-    if found is None:
-        return []
-    if isinstance(found, str):
-        return [Text(found)] if found else []
-    if not isinstance(found, list):
-        raise message.refused("content", "must be a string or an array")
-    return [_part(part) for part in message.each("content", found)]
+    text, parts = message.text_or_objects("content")
+    return [Text(text)] if text else [_part(part) for part in parts]
 
 
 def _part(part: Fields) -> Block:

@@ -247,14 +247,8 @@ class _Input:
 
 
 def _content(item: Fields, name: str) -> list[Block]:
-    found = item.take(name)
-    if found is None:
-        return []
-    if isinstance(found, str):
-        return [Text(found)] if found else []
-    if not isinstance(found, list):
-        raise item.refused(name, "must be a string or an array")
-    return [_part(part) for part in item.each(name, found)]
+    text, parts = item.text_or_objects(name)
+    return [Text(text)] if text else [_part(part) for part in parts]
 
 
 def _part(part: Fields) -> Block:

@@ -1,6 +1,5 @@
 """Keys on DynamoDB: made, changed and revoked by anybody with rights to the table, known in memory to each gate."""
 
-import base64
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,8 @@ import msgspec
 from tollkeeper.core.errors import CallerError, ConfigError
 from tollkeeper.core.ids import Clock, Randomness
 from tollkeeper.core.keyed_hash import KeyedHash
-from tollkeeper.core.keys import PREFIX, SHOWN, Key
+from tollkeeper.core.keys import SHOWN, Key
+from tollkeeper.stores import issuing
 from tollkeeper.stores.dynamodb.table import BlockingTable, Cancelled, place_of
 from tollkeeper.stores.sqlite import key_fields
 
@@ -43,11 +43,9 @@ class DynamoKeyStore:
         limits: Sequence[str] = (),
     ) -> tuple[Key, str]:
         """A new key and its secret, which is shown this once. Raises CallerError for what a key cannot have."""
-        key_id, secret = "key_" + self._randomness(8).hex(), self._new_secret()
         given = {"name": name, "owner": owner, "team": team, "models": models, "expires_at": expires_at}
-        now_ms = int(self._now() * 1000)
-        fields = key_fields.checked(key_id, {**given, "budgets": budgets, "limits": limits}, now_ms)
-        key = Key(id=key_id, shown=secret[:SHOWN], digest=self.digest(secret.encode()), created_at=now_ms, **fields)
+        given |= {"budgets": budgets, "limits": limits}
+        key, secret = issuing.new_key(given, self.digest, int(self._now() * 1000), self._randomness)
         self._put(key, None)
         return key, secret
 
@@ -78,7 +76,7 @@ class DynamoKeyStore:
     def rotate(self, reference: str) -> tuple[Key, str]:
         """A new secret for the same key; the old one ends at once. Raises CallerError (404, or 409 if it is revoked)."""
         key, seen = self._living(reference)
-        secret = self._new_secret()
+        secret = issuing.new_secret(self._randomness)
         key = msgspec.structs.replace(key, digest=self.digest(secret.encode()), shown=secret[:SHOWN])
         self._put(key, seen)
         return key, secret
@@ -97,26 +95,12 @@ class DynamoKeyStore:
         return sorted(found, key=lambda each: (each[0].created_at, each[0].id))
 
     def _find(self, reference: str) -> tuple[Key, int]:
-        found = [each for each in self._all() if reference in (each[0].id, each[0].name)]
-        for each in found:
-            if each[0].id == reference:
-                return each
-        if not found:
-            raise CallerError(f"There is no key '{reference[:64]}'.", status=404, code="key_not_found")
-        if len(found) > 1:
-            ids = ", ".join(key.id for key, _ in found)
-            raise CallerError(
-                f"{len(found)} keys are named '{reference[:64]}'; say which by its id: {ids}.",
-                status=409,
-                code="key_ambiguous",
-            )
-        return found[0]
+        found = {each[0].id: each for each in self._all() if reference in (each[0].id, each[0].name)}
+        return found[issuing.meant([key for key, _ in found.values()], reference).id]
 
     def _living(self, reference: str) -> tuple[Key, int]:
         key, seen = self._find(reference)
-        if key.revoked_at is not None:
-            raise CallerError(f"The key '{key.name}' is revoked.", status=409, code="key_revoked")
-        return key, seen
+        return issuing.living(key), seen
 
     def _put(self, key: Key, seen: int | None) -> None:
         document = msgspec.json.encode(key).decode()
@@ -129,9 +113,6 @@ class DynamoKeyStore:
                 status=409,
                 code="key_changed",
             ) from None
-
-    def _new_secret(self) -> str:
-        return PREFIX + base64.urlsafe_b64encode(self._randomness(32)).rstrip(b"=").decode()
 
 
 def key_store(environment: Mapping[str, str]) -> DynamoKeyStore:

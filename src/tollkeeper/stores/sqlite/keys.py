@@ -4,7 +4,6 @@ A secret is `tk-` and 256 random bits. Only HMAC-SHA256(pepper, secret) is store
 so that a copy of the store alone lets nobody in and lets nobody test guesses.
 """
 
-import base64
 import hmac
 import os
 import sqlite3
@@ -14,10 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from tollkeeper.core.errors import CallerError, GateError
+from tollkeeper.core.errors import GateError
 from tollkeeper.core.ids import Clock, Randomness
 from tollkeeper.core.keyed_hash import KeyedHash
-from tollkeeper.core.keys import PREFIX, SHOWN, Key
+from tollkeeper.core.keys import SHOWN, Key
+from tollkeeper.stores import issuing
 from tollkeeper.stores.sqlite import database, key_fields
 from tollkeeper.stores.sqlite.key_fields import COLUMNS, key_of
 from tollkeeper.stores.sqlite.sole import make_home
@@ -51,16 +51,9 @@ class KeyStore:
         limits: Sequence[str] = (),
     ) -> tuple[Key, str]:
         """A new key and its secret, which is shown this once. Raises CallerError for what a key cannot have."""
-        key_id, secret = "key_" + self._randomness(8).hex(), self._new_secret()
         given = {"name": name, "owner": owner, "team": team, "models": models, "expires_at": expires_at}
-        now_ms = int(self._now() * 1000)
-        key = Key(
-            id=key_id,
-            shown=secret[:SHOWN],
-            digest=self.digest(secret.encode()),
-            created_at=now_ms,
-            **key_fields.checked(key_id, {**given, "budgets": budgets, "limits": limits}, now_ms),
-        )
+        given |= {"budgets": budgets, "limits": limits}
+        key, secret = issuing.new_key(given, self.digest, int(self._now() * 1000), self._randomness)
         columns = COLUMNS.split(", ")
         self._database.execute(
             f"INSERT INTO keys ({COLUMNS}) VALUES ({', '.join('?' * len(columns))})",
@@ -73,9 +66,7 @@ class KeyStore:
 
         Raises CallerError (404; 409 if it is revoked; 400 for what a key cannot have).
         """
-        key = self.get(reference)
-        if key.revoked_at is not None:
-            raise CallerError(f"The key '{key.name}' is revoked.", status=409, code="key_revoked")
+        key = issuing.living(self.get(reference))
         fields = key_fields.checked(key.id, changes, int(self._now() * 1000))
         if fields:
             self._database.execute(
@@ -91,19 +82,9 @@ class KeyStore:
     def get(self, reference: str) -> Key:
         """The key of that id or, where only one has it, that name. Raises CallerError (404) where there is none."""
         rows = self._database.execute(
-            f"SELECT {COLUMNS} FROM keys WHERE id = ? OR name = ? ORDER BY id = ? DESC",
-            (reference, reference, reference),
-        ).fetchall()
-        if not rows:
-            raise CallerError(f"There is no key '{reference[:64]}'.", status=404, code="key_not_found")
-        if len(rows) > 1 and rows[0][0] != reference:
-            ids = ", ".join(row[0] for row in rows)
-            raise CallerError(
-                f"{len(rows)} keys are named '{reference[:64]}'; say which by its id: {ids}.",
-                status=409,
-                code="key_ambiguous",
-            )
-        return key_of(rows[0])
+            f"SELECT {COLUMNS} FROM keys WHERE id = ? OR name = ? ORDER BY rowid", (reference, reference)
+        )
+        return issuing.meant([key_of(row) for row in rows], reference)
 
     def revoke(self, reference: str) -> Key:
         """Ends a key for good. Raises CallerError (404)."""
@@ -115,10 +96,8 @@ class KeyStore:
 
     def rotate(self, reference: str) -> tuple[Key, str]:
         """A new secret for the same key; the old one ends at once. Raises CallerError (404, or 409 if it is revoked)."""
-        key = self.get(reference)
-        if key.revoked_at is not None:
-            raise CallerError(f"The key '{key.name}' is revoked.", status=409, code="key_revoked")
-        secret = self._new_secret()
+        key = issuing.living(self.get(reference))
+        secret = issuing.new_secret(self._randomness)
         self._database.execute(
             "UPDATE keys SET digest = ?, shown = ? WHERE id = ?", (self.digest(secret.encode()), secret[:SHOWN], key.id)
         )
@@ -131,9 +110,6 @@ class KeyStore:
     def changes(self) -> int:
         """A number that differs once another connection has changed the store."""
         return int(self._database.execute("PRAGMA data_version").fetchone()[0])
-
-    def _new_secret(self) -> str:
-        return PREFIX + base64.urlsafe_b64encode(self._randomness(32)).rstrip(b"=").decode()
 
 
 class Kept(Protocol):

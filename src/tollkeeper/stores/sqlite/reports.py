@@ -2,7 +2,6 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,11 +148,6 @@ class Reports:
         from tollkeeper.stores.sqlite.dossier import dossier  # the one question that needs the writers' modules
 
         return dossier(self._database, request_id)
-
-    def every_event(self) -> Iterator[Event]:
-        """All events, oldest first."""
-        for row in self._database.execute(f"SELECT {EVENT_COLUMNS} FROM events ORDER BY request_id, attempt"):
-            yield event_of(row)
 
     def open_holds(self) -> int:
         """Attempts that were sent and have not ended."""
