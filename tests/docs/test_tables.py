@@ -147,7 +147,7 @@ def test_the_lines_of_the_log_are_explained() -> None:
     said = {
         name
         for path in SOURCE.rglob("*.py")
-        for call in re.findall(r"\blog\.say\(([^,)]+)", path.read_text("utf-8"))
+        for call in re.findall(r"\b_?say\(\s*([^,)]+)", path.read_text("utf-8"))
         for name in re.findall(r'"(\w+)"', call)
     }
 

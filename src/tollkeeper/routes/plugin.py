@@ -73,7 +73,7 @@ class Surroundings:
     home: Path
     """Where relative paths of files begin."""
     say: Callable[..., None]
-    """Writes a line to the gate's log: `say("event", field=value)`."""
+    """Writes a line to the gate's log: `say(EVENT, field=value)`."""
     outbound: Outbound
     """Sends a request to any http:// or https:// URL that nodes may have."""
     keys: Keys
