@@ -22,7 +22,6 @@ from tollkeeper.config.models import cached_models
 from tollkeeper.config.pricing import Pricing
 from tollkeeper.config.watching import FileWatch
 from tollkeeper.core.account import Target
-from tollkeeper.core.budget import Budget, amount_shown
 from tollkeeper.core.call import Call
 from tollkeeper.core.errors import ConfigError, GateError, TollkeeperError
 from tollkeeper.core.events import Event
@@ -34,7 +33,7 @@ from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures
 from tollkeeper.flow.failover import Failover
 from tollkeeper.flow.flow import Flow
-from tollkeeper.flow.health import Change, Health
+from tollkeeper.flow.health import Health
 from tollkeeper.flow.lines import Lines
 from tollkeeper.flow.origins import Bonds
 from tollkeeper.flow.pools import Pools
@@ -69,6 +68,7 @@ from tollkeeper.stores.sqlite.refusals import Refusals
 from tollkeeper.stores.sqlite.revisions import SqliteRevisions
 from tollkeeper.stores.sqlite.typical import typical_output
 from tollkeeper.stores.sqlite.upkeep import Upkeep
+from tollkeeper.telemetry.announcements import Announcements
 from tollkeeper.telemetry.log import Log
 from tollkeeper.telemetry.metrics import Metrics
 from tollkeeper.telemetry.observing import Observing
@@ -106,6 +106,7 @@ class App:
         """Whether published functions are read anew when their files change."""
         self.home = home
         self.log = log
+        announcements = Announcements(log.say)
         self.damage = mend(home, time.time)
         """What was wrong with the store at the start, if anything."""
         self.key_store: AnyKeyStore = KeyStore(home, time.time, os.urandom)
@@ -116,10 +117,10 @@ class App:
         self.prices = Prices()
         self.pricing = Pricing(loaded, self.prices, time.time)
         self.recovered = recovery.recover(home, self.pricing.of_hold, int(time.time() * 1000))
-        self.local = SqliteLedger(home, self._ledger_trouble)
+        self.local = SqliteLedger(home, announcements.ledger)
         self.ledger: AnyLedger = self.local
         self.upkeep = Upkeep(
-            home, self.local, loaded.config.ledger.keep_detail_days, time.time, time.monotonic, self._upkeep_trouble
+            home, self.local, loaded.config.ledger.keep_detail_days, time.time, time.monotonic, announcements.upkeep
         )
         self.refusals = Refusals(loaded.config.ledger, self.local.turn, time.monotonic)
         self.keys = KeyRing(self.key_store, time.time)
@@ -142,10 +143,10 @@ class App:
             self.key_store, self.ledger, self.balances, limiter = share(self)
             self.keys = KeyRing(self.key_store, time.time)
         self.limits = Limits(loaded.limits, limiter, time.monotonic)
-        self.budgets = Budgets(loaded.budgets, self.balances, self.prices, self._budget_spent)
+        self.budgets = Budgets(loaded.budgets, self.balances, self.prices, announcements.budget_spent)
         self.ledger.on_event = self.budgets.post
         self.budgets.keep(recovery.detached(home))
-        self.watchdog = Watchdog(loaded.config.log.blocked, self._blocked, time.monotonic)
+        self.watchdog = Watchdog(loaded.config.log.blocked, announcements.blocked, time.monotonic)
         self.metrics = Metrics(
             {
                 "loop_lag_seconds": lambda: self.watchdog.lag,
@@ -191,7 +192,7 @@ class App:
                 "node+https": guarded,
             }
         )
-        self.target_health = Health(loaded.config.health, random, self._health_changed)
+        self.target_health = Health(loaded.config.health, random, announcements.target)
         self.sending = Sending(
             outbound=outbound,
             ledger=self.ledger,
@@ -452,22 +453,6 @@ class App:
         """An event of work that did not come by the flow. A second one of the same attempt is ignored."""
         self.ledger.settle(event)
         self.observing(event)
-
-    def _budget_spent(self, budget: Budget, spent: int) -> None:
-        amounts = {"amount": amount_shown(budget.amount, budget.unit), "spent": amount_shown(spent, budget.unit)}
-        self.log.say("budget_warning", budget=budget.id, **amounts)
-
-    def _upkeep_trouble(self, trouble: str) -> None:
-        self.log.say("upkeep_trouble" if trouble else "upkeep_recovered", reason=trouble or "done again")
-
-    def _blocked(self, milliseconds: int, where: str) -> None:
-        self.log.say("loop_blocked", ms=milliseconds, at=where or "?")
-
-    def _ledger_trouble(self, trouble: str) -> None:
-        self.log.say("ledger_trouble" if trouble else "ledger_recovered", reason=trouble or "written again")
-
-    def _health_changed(self, what: Change, name: str, details: dict[str, object]) -> None:
-        self.log.say(what, name=name, **details)
 
 
 def open_app(
