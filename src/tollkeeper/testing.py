@@ -77,7 +77,7 @@ class Gate:
     def stream(self, path: str, body: Any) -> list[Any]:
         """The pieces of a streamed answer; an error, where it ends with one, is the last of them."""
         _, answer = self._post(path, {**body, "stream": True})
-        datas = [line.removeprefix("data: ") for line in answer.decode().splitlines() if line.startswith("data: ")]
+        datas = [line.removeprefix("data: ") for line in answer.decode().split("\n") if line.startswith("data: ")]
         return [json.loads(data) for data in datas if data != "[DONE]"]
 
     def _post(self, path: str, body: Any) -> tuple[int, bytes]:

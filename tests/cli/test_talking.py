@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from tollkeeper.assistant.agreement import Question
+from tollkeeper.assistant.agreement import Question, _flipped
 from tollkeeper.assistant.events import Plan, Planned, Secret, Words
 from tollkeeper.cli.talking import Flag, Terminal, Told
+from tollkeeper.core.revisions import Change
+from tollkeeper.routes.differences import lines
 
 
 @pytest.mark.parametrize("width", ["12", "200"])
@@ -24,6 +26,15 @@ def test_nobody_moves_the_cursor_or_turns_a_line_around(
     assert out.splitlines() == [
         *("hid[2Jden 1Agnihton", "Plan p1: a ]0;titleplan", "+ routes/1", "    -[8mgone", "→ To /x."),
     ]
+
+
+def test_no_text_in_a_difference_passes_for_a_line_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    after = {"desc": "a\u2028- routes/2\u2029- routes/3\x85- routes/4"}
+    difference = "\n".join(lines([Change("routes", "1", None, after)]))
+    Terminal().difference(difference)
+    assert [each[:6] for each in capsys.readouterr().out.splitlines()] == ["+ rout", "    +{", "    + ", "    +}"]
+    undone = _flipped(difference)
+    assert [each[:6] for each in undone.split("\n")] == ["- rout", "    -{", "    - ", "    -}"]
 
 
 def test_a_plan_that_was_shown_is_not_shown_again(capsys: pytest.CaptureFixture[str]) -> None:

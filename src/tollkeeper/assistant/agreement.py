@@ -79,14 +79,14 @@ async def _apply(id: str, plans: Mapping[str, Plan], look: Look) -> Question:
         plan = next((Plan.read(told) for told in waiting if told["id"] == id), None)
     if plan is None:
         raise Refused(f"There is no proposal {id[:64]}.")
-    gone = any(line.startswith("- ") for line in plan.difference.splitlines())
+    gone = any(line.startswith("- ") for line in plan.difference.split("\n"))
     return Question(title=f"Apply {plan.id}: {plan.what}", plan=plan, ours=ours, destroys=gone)
 
 
 def _flipped(difference: str) -> str:
     """What comes goes, and what goes comes."""
     lines = []
-    for line in difference.splitlines():
+    for line in difference.split("\n"):
         at = len(line) - len(line.lstrip())
         sign = line[at : at + 1]
         if at in (0, 4) and sign in _FLIPPED:

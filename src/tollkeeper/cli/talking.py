@@ -72,7 +72,7 @@ class Terminal:
 
     def difference(self, text: str) -> None:
         """+ what comes, - what goes."""
-        for each in text.splitlines():
+        for each in text.split("\n") if text else ():
             self._line(each, _STYLES.get(each.lstrip()[:1], ""))
 
     def error(self, words: str) -> None:
@@ -120,7 +120,7 @@ class Asking:
         self._terminal.question(question)
         if question.warned and question.destroys:
             self._terminal.note("Mind: the assistant has read an upstream's answer before it came to this.")
-        agreed = self._terminal.read(f"{plain(question.title)}? [y/N] ").strip().lower() in ("y", "yes")
+        agreed = self._terminal.read(f"{line(question.title)}? [y/N] ").strip().lower() in ("y", "yes")
         self.declined = not agreed
         return agreed
 

@@ -32,4 +32,4 @@ def _changed(before: list[str], after: list[str]) -> list[str]:
 def _text(value: Mapping[str, Any] | None) -> list[str]:
     if value is None:
         return []
-    return msgspec.json.format(msgspec.json.encode(without_times(dict(value)), order="sorted")).decode().splitlines()
+    return msgspec.json.format(msgspec.json.encode(without_times(dict(value)), order="sorted")).decode().split("\n")
