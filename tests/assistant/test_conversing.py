@@ -124,6 +124,8 @@ def test_tokens_are_bounded_where_the_model_reports_none() -> None:
 
 def test_an_answer_that_was_cut_says_so() -> None:
     assert _turn(_assistant(_Scripted(_says("half", reason="length"))))[-1] == Ended("length", 1, 40, 2)
+    assert _turn(_assistant(_Scripted([Start("a", "m"), Finish("end"), END])))[-1].why == "empty"  # type: ignore[attr-defined]
+    assert _turn(_assistant(_Scripted(_uses("look"), [Start("a", "m"), Finish("end"), END])))[-1].why == "done"  # type: ignore[attr-defined]
     assert _turn(_assistant(_Scripted([Start("a", "m"), Finish("filter"), END])))[-1].why == "filter"  # type: ignore[attr-defined]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.apisix import ApisixAdmin
-from kit.assisting import ScriptedModel, applies, calls, proposes, says
+from kit.assisting import ScriptedModel, Shown, applies, calls, proposes, says
 from kit.gate import GateProcess, running_gate
 from kit.pseudo import PseudoTerminal
 from kit.scripted import ScriptedUpstream
@@ -147,6 +147,19 @@ def test_what_a_model_gets_wrong_is_told_to_it_and_changes_nothing(assisted: Ass
     ):
         assert words in result
     assert assisted.routes() == before
+
+
+def test_what_another_admin_changes_before_the_yes_is_not_written_over(assisted: Assisted) -> None:
+    def meanwhile(shown: Shown) -> bytes:
+        assisted.make("theirs", answer="theirs")
+        return applies(shown)
+
+    assisted.model.plays(proposes(_route("theirs", "ours")), meanwhile, says("Somebody was quicker."))
+    done = assisted.once("--yes")
+
+    assert "changed meanwhile" in assisted.model.shown[-1].results()[-1]
+    assert "Revision" not in done.out
+    assert assisted.gate.operator("GET", "/api/resources/routes/theirs")[2].count(b"ours") == 0
 
 
 def test_a_model_that_loops_is_stopped(assisted: Assisted) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tollkeeper.assistant.agreement import Question, _flipped
-from tollkeeper.assistant.events import Plan, Planned, Secret, Words
+from tollkeeper.assistant.events import Plan, Planned, Secret, Used, Words
 from tollkeeper.cli.talking import Flag, Terminal, Told
 from tollkeeper.core.revisions import Change
 from tollkeeper.routes.differences import lines
@@ -42,8 +42,16 @@ def test_a_plan_that_was_shown_is_not_shown_again(capsys: pytest.CaptureFixture[
     terminal.show(Planned(plan))
     terminal.question(Question(title="Apply p1", plan=plan))
     assert capsys.readouterr().out.count("+ routes/1") == 1
+    terminal.show(Words("Plan p1: something else\n"))
+    terminal.question(Question(title="Apply p1", plan=plan))
+    assert capsys.readouterr().out.splitlines()[-1] == "+ routes/1"
     terminal.question(Question(title="Apply p2", plan=Plan("p2", "another", "- routes/2")))
     assert "- routes/2" in capsys.readouterr().out
+
+
+def test_no_name_of_a_tool_fills_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().show(Used("n" * 100_000, "{}"))
+    assert len(capsys.readouterr().out) < 400
 
 
 @pytest.mark.parametrize(

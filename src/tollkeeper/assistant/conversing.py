@@ -91,7 +91,12 @@ class Assistant:
                 if blocks:
                     exchange.append(Turn("assistant", blocks))
                 stop = choice.stop if choice is not None else "end"
-                why: Ending = "length" if stop in ("length", "context") else "filter" if stop == "filter" else "done"
+                # Once it has used tools, a model may be through without a word.
+                why: Ending = "done" if blocks or number > 1 else "empty"
+                if stop in ("length", "context"):
+                    why = "length"
+                elif stop == "filter":
+                    why = "filter"
                 yield Ended(why, number, spent_in, spent_out)
                 return
             results: list[ToolResult] = []

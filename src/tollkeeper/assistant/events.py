@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-Ending = Literal["done", "length", "filter", "rounds", "tokens"]
-"""done: the model was through; length, filter: its answer was cut; rounds, tokens: a bound was reached."""
+Ending = Literal["done", "empty", "length", "filter", "rounds", "tokens"]
+"""done: the model was through; empty: it neither said nor did anything; length, filter: its answer was cut;
+rounds, tokens: a bound was reached."""
 
 
 class Event(Struct, frozen=True):

@@ -20,6 +20,7 @@ from tollkeeper.cli.printing import line, plain
 _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 _LONGEST_NOTE = 160
 _ENDINGS = {
+    "empty": "The model answered nothing.",
     "length": "The answer was cut: it has as many tokens as it may have ([assistant] answer_tokens).",
     "filter": "The provider kept back the rest of the answer.",
     "rounds": "Stopped: the model was asked as often as one message may cause ([assistant] rounds). Say “go on” to go on.",
@@ -41,12 +42,14 @@ class Terminal:
         match event:
             case Words(text):
                 text = plain(text)
+                if text.strip():
+                    self._shown.clear()  # what was said since may look like a plan: the real one is shown again
                 if text:
                     self._out.file.write(text)
                     self._out.file.flush()
                     self._fresh = text.endswith("\n")
             case Used(tool, arguments):
-                self._line(f"· {tool} {_short(arguments)}", "dim")
+                self._line(f"· {_short(tool)} {_short(arguments)}", "dim")
             case Answered(_, text, failed):
                 if failed:
                     self._line(f"  {_short(text)}", "yellow")
@@ -90,7 +93,7 @@ class Terminal:
             return input(prompt)
 
     def question(self, question: Question) -> None:
-        """Shows what a yes would be to, unless it was just shown."""
+        """Shows what a yes would be to, unless it was shown and nothing was said since."""
         if question.plan is not None:
             if question.plan.id not in self._shown:
                 self.plan(question.plan)
