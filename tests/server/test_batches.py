@@ -25,6 +25,8 @@ price = {{ input = 1, output = 2 }}
 concurrency = 4
 """
 
+MEGABYTE = 1024 * 1024
+
 
 def client_of(gate: GateProcess, **fields: Any) -> OpenAI:
     return OpenAI(base_url=f"{gate.url}/v1", api_key=gate.new_key(**fields), max_retries=0)
@@ -199,6 +201,29 @@ price = {{ input = 1, output = 2 }}
         assert not local.requests
         assert ended(client, begun(client, lines(2)).id).status == "completed"
         assert len(local.requests) == 2
+
+
+def test_a_file_is_looked_through_on_disk_wherever_its_pieces_are_cut(tmp_path: Path) -> None:
+    """It is read in pieces of 256 KB: its end lies before, on and after the end of the first one here."""
+    answer = json_answer(200, {"id": "file-of-the-provider", "object": "file"})
+    with ScriptedUpstream(answer) as upstream, running_gate(tmp_path, CONFIG.format(url=upstream.url)) as gate:
+        client = client_of(gate)
+        row = lines(1)
+        for length in range(256 * 1024 - 400, 256 * 1024 - 60, 10):
+            content = row + b" " * (length - len(row))
+            file = client.files.create(file=("in.jsonl", content), purpose="batch")
+            assert client.files.content(file.id).read() == content
+        assert not upstream.requests
+
+        before = _most_resident(gate)
+        client.files.create(file=("in.jsonl", b"x" * 50 * MEGABYTE), purpose="batch")
+        assert _most_resident(gate) - before < 25 * MEGABYTE
+
+
+def _most_resident(gate: GateProcess) -> int:
+    """Bytes of memory that the gate has occupied at most until now."""
+    status = Path(f"/proc/{gate.process.pid}/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def test_what_cannot_be_a_batch_is_refused(tmp_path: Path) -> None:

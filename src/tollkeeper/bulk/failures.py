@@ -24,13 +24,16 @@ class Verdict(Enum):
 
 _AGAIN = frozenset((408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524))
 RATE = frozenset((429, 529))
-_JOB = frozenset((401, 402, 403))
+_JOB = frozenset((401, 402, 403, 404))
+"""A 404 says that there is no such model or address: paths are the same for all rows."""
+PERHAPS_ITS_OWN = frozenset((403, 404))
+"""Statuses among them that may be one row's alone: it names a model of its own, or a provider will not have its text
+(https://openrouter.ai/docs/api-reference/errors: 403, moderation)."""
 _QUOTA = frozenset(("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"))
 HELD = "budget_held"
 """Only calls under way stand in the way (docs/errors.md)."""
 _NOBODY = frozenset(("ledger_unavailable", "upstream_auth_failed", "price_unknown", "budget_exceeded"))
 """Nothing can be charged, so nothing is sent; there is no money left; or the provider refuses the gate's own key."""
-_MODEL = frozenset(("model_not_found", "provider_not_found"))
 
 
 UNREACHED = frozenset(("upstream_unknown_host", "upstream_refused"))
@@ -74,7 +77,7 @@ def verdict(status: int, code: str | None, type: str | None = None) -> Verdict:
         return Verdict.JOB
     if status in RATE:
         return Verdict.RATE
-    if status in _JOB or (status == 404 and code in _MODEL):
+    if status in _JOB:
         return Verdict.JOB
     if status == 0 or status in _AGAIN or status >= 500:
         return Verdict.AGAIN

@@ -17,7 +17,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tollkeeper.bulk import answers
+from tollkeeper.bulk import answers, failures
 from tollkeeper.bulk.concurrency import Concurrency
 from tollkeeper.bulk.ending import Counts, Ending, Ends, unreadable
 from tollkeeper.bulk.failures import HELD, RATE, UNREACHED, Failure, Verdict, bad_answer, failure, verdict
@@ -86,6 +86,7 @@ class _Try:
         "not_before",
         "parked",
         "rated",
+        "refused_at",
         "request",
         "started",
         "tokens_started",
@@ -99,6 +100,8 @@ class _Try:
         self.first_at: float | None = None
         self.not_before = 0.0
         """When the provider said that it may be asked again."""
+        self.refused_at: float | None = None
+        """When it was first refused with what no row should survive, or only this one."""
         self.parked = False
         self.cost: int | None = None
         self.failure: Failure | None = None
@@ -152,6 +155,8 @@ class Running:
         self._exhausted = False
         self._next: _Try | None = None
         self._hopeless = 0
+        self._answered = 0.0
+        """When the latest call began that was answered well; 0: none was."""
         self._reached = False
         """Whether anybody was there in this run."""
         self._recent: deque[bool] = deque(maxlen=_HOPELESS_LOOK)
@@ -368,6 +373,7 @@ class Running:
             self._pace.answered(False, now)
             self.counts.seconds.append(now - sent_at)
             self._hopeless = 0
+            self._answered = max(self._answered, sent_at)
             self._recent.append(False)
             if row.attempts == 1:
                 self.concurrency.succeeded(sent_at, self.under_way)
@@ -379,6 +385,8 @@ class Running:
             self._reached = True
         elif not self._reached:
             found_verdict = Verdict.JOB  # nobody was ever there: no row is to blame
+        if found_verdict is Verdict.JOB and self._only_this(row, answer.status, now):
+            found_verdict = Verdict.ROW
         if said.code == HELD:  # no provider's word: there is room as soon as a call has ended
             self.concurrency.throttled(sent_at, now)
             self._again(row, found_verdict, now, None)
@@ -391,6 +399,18 @@ class Running:
         elif found_verdict is Verdict.AGAIN:
             self.concurrency.failed(sent_at)
         self._again(row, found_verdict, now, answer.rates.retry_after)
+
+    def _only_this(self, row: _Try, status: int, now: float) -> bool:
+        """Whether a refusal is the row's alone: a call that began after it had been refused before was answered.
+
+        Where nothing is left to begin, it is enough of what is not there (404) that others were.
+        """
+        if status not in failures.PERHAPS_ITS_OWN:
+            return False
+        if row.refused_at is None:
+            row.refused_at = now
+        at_the_end = status == 404 and self._exhausted and self._hopeless >= _HOPELESS_IN_A_ROW - 1
+        return self._answered > (0.0 if at_the_end else row.refused_at)
 
     def _again(self, row: _Try, found: Verdict, now: float, retry_after: float | None) -> None:
         """A try has failed: the row waits for its next, or ends."""

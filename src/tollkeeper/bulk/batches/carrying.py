@@ -21,7 +21,7 @@ from tollkeeper.bulk.batches.charging import Charging
 from tollkeeper.bulk.batches.parts import Parts, Row
 from tollkeeper.bulk.batches.service import Part, Renamed, Result, Service, Unclear
 from tollkeeper.bulk.ending import Counts, Ending
-from tollkeeper.bulk.failures import RATE, Failure, Verdict, bad_answer, failure, verdict
+from tollkeeper.bulk.failures import PERHAPS_ITS_OWN, RATE, Failure, Verdict, bad_answer, failure, verdict
 from tollkeeper.bulk.journal import Journal
 from tollkeeper.bulk.shaping import Request
 from tollkeeper.core.account import Target
@@ -261,7 +261,7 @@ class Carrying:
             self._rows.finish(tried, output=found)
             return None
         why = failure(result.status, result.body, result.request_id)
-        if verdict(result.status, why.code, why.type) is not Verdict.ROW:
+        if result.status not in PERHAPS_ITS_OWN and verdict(result.status, why.code, why.type) is not Verdict.ROW:
             return row, why
         self._counts.attempts += 1
         self._counts.errors[why.code or why.type] += 1
