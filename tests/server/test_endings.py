@@ -35,15 +35,21 @@ targets = ["up/m"]
 
 
 def _endless(request: Request, connection: Connection) -> None:
+    """Streams without end; says nothing where no stream is wanted."""
+    if not request.json().get("stream"):
+        connection.wait_for_peer_to_close(30)
+        return
     connection.send(SSE_HEAD)
     while connection.chunk(chat_events(["word"], None)[0]):
         time.sleep(0.05)
 
 
-def test_a_call_that_outlasts_the_shutdown_is_cut_and_still_recorded(tmp_path: Path) -> None:
+def test_calls_that_outlast_the_shutdown_are_cut_and_still_recorded(tmp_path: Path) -> None:
     with ScriptedUpstream(_endless) as upstream, running_gate(tmp_path, CONFIG.format(url=upstream.url)) as gate:
         key = gate.new_key()
-        with RawClient(gate.port) as client:
+        with RawClient(gate.port) as client, RawClient(gate.port) as waiting:
+            waiting.post("/v1/chat/completions", key, {**ASK, "stream": False})
+            assert becomes(lambda: len(upstream.requests) == 1)
             client.post("/v1/chat/completions", key, ASK)
             client.read_until(b"word")
             began = time.monotonic()
@@ -51,9 +57,12 @@ def test_a_call_that_outlasts_the_shutdown_is_cut_and_still_recorded(tmp_path: P
             assert gate.stop() == 0
             assert time.monotonic() - began < 25
             assert not body_of(client.read_all())[1]
-        event = gate.command("events")[0]
-        assert (event["outcome"], event["quality"]) == ("gate_stopped", "unpriced")
-        assert event["output_tokens"] > 3
+            assert waiting.read_all() == b""
+        streamed, silent = sorted(gate.command("events"), key=lambda event: -event["output_tokens"])
+        assert (streamed["outcome"], streamed["quality"]) == ("gate_stopped", "unpriced")
+        assert streamed["output_tokens"] > 3
+        assert (silent["outcome"], silent["quality"]) == ("gate_stopped", "unpriced")
+        assert (silent["input_tokens"], silent["output_tokens"]) == (streamed["input_tokens"], 0)
         assert gate.command("verify")["open_holds"] == 0
 
 

@@ -97,7 +97,7 @@ class Relay:
             raise self._failed(error) from None
         except BaseException:
             self._answer.close()
-            self._end("gate_stopped", "gate_stopped")
+            self._end("gate_stopped", "gate_stopped", _nothing)
             raise
 
     async def _begin(self) -> Reply:
