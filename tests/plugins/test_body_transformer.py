@@ -51,6 +51,11 @@ def test_what_cannot_be_read_or_filled_is_said(site: Site) -> None:
     assert "template parse" in site.refused(request_side("{% for %}"))
 
 
+def test_xml_that_is_nested_too_deeply_is_refused(site: Site) -> None:
+    path = site.route({"body-transformer": {"request": {"input_format": "xml", "template": "x"}}})
+    assert site.ask(path, "POST", b"<a>" * 5000 + b"</a>" * 5000)[0] == 400
+
+
 def test_a_template_reaches_nothing_but_its_values(site: Site) -> None:
     escape = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
     assert site.ask(site.route(request_side(escape, "plain")), "POST", b"")[0] == 503

@@ -34,3 +34,20 @@ def test_a_path_that_is_no_text_does_not_go_unlogged(site: Site) -> None:
     file: Path = site.gate.home / "logs" / "odd.log"
     until(lambda: file.exists() and file.read_text().endswith("\n"))
     assert json.loads(file.read_text())["request"]["uri"] == path + "/\\xff"
+
+
+def test_no_line_has_what_a_caller_shows_to_be_let_in(site: Site) -> None:
+    site.consumer({"key-auth": {"key": "s3cr3t-key"}})
+    auth = {"key-auth": {"header": "x-mine", "query": "mine"}, "jwt-auth": {"query": "pass", "header": "x-pass"}}
+    path = site.route(
+        {"file-logger": {"path": "logs/keyed.log"}, "multi-auth": {"auth_plugins": [{n: c} for n, c in auth.items()]}}
+    )
+    site.ask(path + "?a=1&mine=s3cr3t-key&b=%20")
+    site.ask(path + "?mi%6Ee=s3cr3t-key", x_mine="s3cr3t-other")
+    site.ask(path + "?pass=s3cr3t-token", x_pass="s3cr3t-other")
+    file: Path = site.gate.home / "logs" / "keyed.log"
+    lines = until(lambda: file.exists() and len(found := file.read_text().splitlines()) == 3 and found)
+    assert not any("s3cr3t" in line for line in lines)
+    first, second, _ = (json.loads(line)["request"] for line in lines)
+    assert first["uri"] == path + "?a=1&mine=***&b=%20"
+    assert (second["querystring"], second["headers"]["x-mine"]) == ("mi%6Ee=***", "***")

@@ -49,6 +49,19 @@ def test_the_key_is_hidden_where_it_came_from(keyed: GateProcess) -> None:
     assert request("GET", f"{keyed.url}/hidden?apikey=auth-one&x=1", {})[2] == b"jack  x=1"
 
 
+def test_what_is_not_hidden_stays_as_it_was_sent(keyed: GateProcess) -> None:
+    sent = "a=%FF&b=x%20y+z&&c&api%6Bey=auth-one&d=%c3%a9"
+    status, _, body = request("GET", f"{keyed.url}/hidden?{sent}", {})
+    assert (status, body.strip()) == (200, b"jack  a=%FF&b=x%20y+z&&c&d=%c3%a9")
+
+
+def test_a_key_may_have_letters_of_any_alphabet(site: Site) -> None:
+    name = site.consumer({"key-auth": {"key": "ключ"}})
+    path = site.route({"key-auth": {}})
+    told = site.told(path, apikey="ключ".encode().decode("latin-1"))
+    assert told["headers"]["x-consumer-username"] == name
+
+
 def test_who_has_no_key_is_told_how_to_bring_one(keyed: GateProcess) -> None:
     status, headers, body = request("GET", f"{keyed.url}/keyed", {})
 
@@ -72,7 +85,12 @@ def test_no_upstream_is_shown_a_key_that_spends_money(site: Site) -> None:
     key = site.gate.new_key(name=name)
     path = site.route({"key-auth": {"hide_credentials": False}})
 
-    for told in (site.told(path + "?x=1", apikey=key), site.told(f"{path}?apikey={key}&x=1")):
+    encoded = "".join(f"%{ord(letter):02X}" for letter in key)
+    for told in (
+        site.told(path + "?x=1", apikey=key),
+        site.told(f"{path}?apikey={key}&x=1"),
+        site.told(f"{path}?x=1&apikey={encoded}"),
+    ):
         assert key not in json.dumps(told)
         assert (told["query"], told["headers"]["x-consumer-username"]) == ("x=1", name)
     assert site.told(path, apikey="its own")["headers"]["apikey"] == "its own"

@@ -3,11 +3,10 @@
 import base64
 import binascii
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, urlencode
 
 from tollkeeper.core import signed_tokens
 from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken
-from tollkeeper.routes.authentication import as_consumer, challenge, unauthorised
+from tollkeeper.routes.authentication import as_consumer, challenge, less, unauthorised
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import text, written
@@ -96,6 +95,7 @@ class JwtAuth(Plugin):
         return claims
 
     def _token(self, exchange: Exchange) -> tuple[str | None, str]:
+        exchange.secret_names |= {self.conf["header"].lower(), self.conf["query"]}
         given = exchange.request.headers.get(self.conf["header"].lower().encode("latin-1", "replace"))
         if given is not None:
             scheme, space, rest = given.decode("latin-1").partition(" ")
@@ -110,8 +110,7 @@ class JwtAuth(Plugin):
         if place == "header":
             request.headers.remove(self.conf["header"].lower().encode("latin-1", "replace"))
         elif place == "query":
-            pairs = parse_qsl(request.query, keep_blank_values=True)
-            request.query = urlencode([pair for pair in pairs if pair[0] != self.conf["query"]])
+            request.query = less(request.query, lambda name, value: name == self.conf["query"])
         else:
             cookies = text(request.headers.get(b"cookie") or b"").split(";")
             kept = [each.strip() for each in cookies if each.partition("=")[0].strip() != self.conf["cookie"]]

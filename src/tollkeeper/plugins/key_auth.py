@@ -1,9 +1,8 @@
 """key-auth: who calls is known by a key in a header or in the query."""
 
 from typing import ClassVar
-from urllib.parse import parse_qsl, urlencode
 
-from tollkeeper.routes.authentication import as_consumer, challenge, unauthorised
+from tollkeeper.routes.authentication import as_consumer, challenge, less, unauthorised
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import text, written
 from tollkeeper.routes.json_schema import Schema
@@ -34,6 +33,7 @@ class KeyAuth(Plugin):
     def prepare(self) -> None:
         self._header = self.conf["header"].lower().encode("latin-1", "replace")
         self._query: str = self.conf["query"]
+        self._names = frozenset((self.conf["header"].lower(), self._query))
         self._challenge = challenge("apikey", self.conf["realm"])
 
     def shown_key(self, key: bytes) -> tuple[bytes, bytes] | None:
@@ -43,6 +43,7 @@ class KeyAuth(Plugin):
         request = exchange.request
         given = request.headers.get(self._header)
         in_query = given is None
+        exchange.secret_names |= self._names
         key = text(given) if given is not None else exchange.var("arg_" + self._query)
         if key is None:
             return self._refused(exchange, "Missing API key in request")
@@ -57,8 +58,7 @@ class KeyAuth(Plugin):
             return self._refused(exchange, "Invalid API key in request")
         if self.conf["hide_credentials"]:
             if in_query:
-                rest = [pair for pair in parse_qsl(request.query, keep_blank_values=True) if pair[0] != self._query]
-                request.query = urlencode(rest)
+                request.query = less(request.query, lambda name, value: name == self._query)
             else:
                 request.headers.remove(self._header)
         as_consumer(exchange, consumer)

@@ -1,6 +1,7 @@
 """What the plugins that authenticate have in common: who it is goes upstream, who it is not is told so."""
 
-from urllib.parse import parse_qsl, urlencode
+from collections.abc import Callable
+from urllib.parse import parse_qsl
 
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
@@ -30,9 +31,17 @@ def withhold(exchange: Exchange) -> None:
     exchange.gate_key = None
     request.headers.items = [header for header in request.headers.items if key not in header[1]]
     word = key.decode("latin-1")
-    if word in request.query:
-        rest = [pair for pair in parse_qsl(request.query, keep_blank_values=True) if word not in pair[1]]
-        request.query = urlencode(rest)
+    if word in request.query or "%" in request.query:
+        request.query = less(request.query, lambda name, value: word in value)
+
+
+def less(query: str, unwanted: Callable[[str, str], bool]) -> str:
+    """A query without the arguments (name, value) that are unwanted; the others are as they were sent."""
+    return "&".join(
+        part
+        for part in query.split("&")
+        if not any(unwanted(*pair) for pair in parse_qsl(part, keep_blank_values=True))
+    )
 
 
 def challenge(scheme: str, realm: str, more: str = "") -> bytes:

@@ -174,6 +174,8 @@ class Exchange:
     """The key of the model endpoints that it was let in by: whoever has it can spend money, so no upstream is shown it."""
     key: Key | None = None
     """The same: whom calls of models are charged to."""
+    secret_names: frozenset[str] = frozenset()
+    """Headers, in lower case, and arguments by which callers of this route show who they are: no log has their values."""
     upstream: "Upstream | None" = None
     """Set by a plugin in place of the route's own."""
     serve: "Callable[[Exchange], Awaitable[Response]] | None" = None

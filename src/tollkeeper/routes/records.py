@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -46,14 +47,16 @@ def _all(exchange: Exchange, now: float, monotonic: float) -> dict[str, Any]:
     request, response, route = exchange.request, exchange.response, exchange.route
     seconds = monotonic - exchange.started
     upstream = exchange.upstream_seconds
-    arrived = _readable(request.arrived)
+    path, query = request.came
+    came = _less_secret(query, exchange.secret_names)
+    arrived = _readable(path + ("?" + came if came else ""))
     value: dict[str, Any] = {
         "request": {
             "url": f"{request.scheme}://{request.host}:{request.server[1]}{arrived}",
             "uri": arrived,
             "method": request.method,
-            "headers": _shown(request.headers.items),
-            "querystring": request.query,
+            "headers": _shown(request.headers.items, exchange.secret_names),
+            "querystring": _less_secret(request.query, exchange.secret_names),
             "size": request.length or len(request.whole or b""),
         },
         "response": {
@@ -83,11 +86,22 @@ def _readable(sent: str) -> str:
     return sent.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _shown(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def _less_secret(query: str, names: frozenset[str]) -> str:
+    """A query in which the arguments of these names have no value; the others are as they were sent."""
+    if not names or not query:
+        return query
+    parts = query.split("&")
+    for place, part in enumerate(parts):
+        if any(name in names for name, _ in parse_qsl(part, keep_blank_values=True)):
+            parts[place] = f"{part.partition('=')[0]}={HIDDEN}"
+    return "&".join(parts)
+
+
+def _shown(headers: list[tuple[bytes, bytes]], secret: frozenset[str] = frozenset()) -> dict[str, str]:
     shown: dict[str, str] = {}
     for raw, value in headers:
         name = raw.decode("latin-1")
-        said = HIDDEN if name in _SECRET else _readable(text(value))
+        said = HIDDEN if name in _SECRET or name in secret else _readable(text(value))
         shown[name] = f"{shown[name]}, {said}" if name in shown else said
     return shown
 

@@ -114,7 +114,7 @@ class Checks:
             hop,
             name.encode("latin-1"),
             active.get("http_method", "GET").encode("ascii"),
-            active.get("http_path", "/").encode("ascii"),
+            active.get("http_path", "/").encode("ascii", "replace"),
             headers,
             active.get("http_req_body", "").encode(),
             Patience(connect=seconds, first_byte=seconds, idle=seconds, total=seconds),
