@@ -23,7 +23,7 @@ from tollkeeper.bulk.failures import LONGEST_MESSAGE, Verdict, failure, verdict
         (402, None, Verdict.JOB),
         (403, None, Verdict.JOB),
         (404, "model_not_found", Verdict.JOB),
-        (404, None, Verdict.ROW),
+        (404, None, Verdict.JOB),
         (400, "context_length_exceeded", Verdict.ROW),
         (413, None, Verdict.ROW),
         (422, None, Verdict.ROW),

@@ -153,6 +153,46 @@ def test_a_wrong_key_stops_the_job_and_loses_no_row(tmp_path: Path) -> None:
     assert len(again.rows) == 300
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_refusal_that_only_some_rows_meet_is_their_own(tmp_path: Path, status: int) -> None:
+    async def ask(request: Request, attempt: int) -> Answer:
+        await asyncio.sleep(0.01)
+        return refused(status, "not_yours") if request.index % 40 == 7 else well(request)
+
+    job = Job(tmp_path, ask)
+    assert simulate(job.run(prompts(400)), ThreadlessLoop) is None
+    failed = {index: row["error"]["http_status"] for index, row in job.rows.items() if row["error"] is not None}
+    assert failed == {index: status for index in range(400) if index % 40 == 7}
+    assert len(job.rows) == 400
+
+
+def test_the_last_rows_may_name_models_that_are_not_there(tmp_path: Path) -> None:
+    async def ask(request: Request, attempt: int) -> Answer:
+        await asyncio.sleep(0.01)
+        return refused(404, "model_not_found") if request.index >= 395 else well(request)
+
+    job = Job(tmp_path, ask)
+    assert simulate(job.run(prompts(400)), ThreadlessLoop) is None
+    assert [index for index, row in job.rows.items() if row["error"] is not None] == list(range(395, 400))
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_where_nobody_is_answered_any_more_what_is_refused_stays_unanswered(tmp_path: Path, status: int) -> None:
+    asked = 0
+
+    async def ask(request: Request, attempt: int) -> Answer:
+        nonlocal asked
+        asked += 1
+        answer = well(request) if asked <= 300 else refused(status)
+        await asyncio.sleep(0.01)
+        return answer
+
+    job = Job(tmp_path, ask)
+    assert simulate(job.run(prompts(400)), ThreadlessLoop) is not None
+    assert len(job.rows) == 300
+    assert all(row["error"] is None for row in job.rows.values())
+
+
 def test_a_job_of_which_most_rows_fail_stops(tmp_path: Path) -> None:
     async def ask(request: Request, attempt: int) -> Answer:
         return refused(422, "unprocessable") if request.index % 3 else well(request)

@@ -93,14 +93,17 @@ def test_without_a_terminal_nothing_is_drawn_and_json_is_parseable(tmp_path: Pat
         assert "\x1b" not in out + err
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "nobody.invalid"], ids=["refused", "unknown"])
 @pytest.mark.parametrize("gate", [True, False], ids=["gate", "provider"])
-def test_where_nobody_is_there_to_be_asked_the_job_stops_at_once_and_loses_nothing(tmp_path: Path, gate: bool) -> None:
-    folder = Folder(tmp_path, f"http://127.0.0.1:{free_port()}")
+def test_where_nobody_is_there_to_be_asked_the_job_stops_at_once_and_loses_nothing(
+    tmp_path: Path, gate: bool, host: str
+) -> None:
+    folder = Folder(tmp_path, f"http://{host}:{free_port()}")
     folder.prompts(1000)
-    through = ("--gate", f"http://127.0.0.1:{free_port()}") if gate else ()
+    through = ("--gate", f"http://{host}:{free_port()}") if gate else ()
     code, out, err = folder.run(*JOB, *through, TOLLKEEPER_KEY="tk-any")
     assert code == 5, out + err
-    assert "Stopped: upstream_refused: " in out
+    assert f"Stopped: {'upstream_refused' if host == '127.0.0.1' else 'upstream_unknown_host'}: " in out
     assert "1,000 rows, 0 answered, 0 failed" in out
     with ScriptedUpstream(after(0)) as upstream:
         folder = Folder(tmp_path, upstream.url)
@@ -122,6 +125,31 @@ def test_a_key_that_every_call_is_refused_with_stops_the_job_soon_and_loses_noth
         upstream.script = after(0)
         assert folder.run(*JOB, "--resume")[0] == 0
         assert all(row["error"] is None for row in folder.rows())
+
+
+ANTHROPIC = """
+[providers.up]
+kind = "anthropic"
+base_url = "{url}/v1"
+api_key = "sk-ant"
+[models.m]
+targets = ["up/claude-none"]
+price = {{ input = 1, output = 2 }}
+"""
+
+
+def test_a_model_that_anthropic_does_not_have_stops_the_job_soon_and_loses_nothing(tmp_path: Path) -> None:
+    # https://platform.claude.com/docs/en/api/errors
+    missing = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-none"}}
+    with ScriptedUpstream(json_answer(404, missing)) as upstream:
+        folder = Folder(tmp_path, upstream.url)
+        (tmp_path / "tollkeeper.toml").write_text(ANTHROPIC.format(url=upstream.url.removesuffix("/v1")))
+        folder.prompts(1000)
+        code, out, err = folder.run(*JOB)
+        assert code == 5, out + err
+        assert "model: claude-none" in out
+        assert "1,000 rows, 0 answered, 0 failed" in out
+        assert 20 <= len(upstream.requests) <= 40
 
 
 def test_a_report_of_a_job_shows_what_came_of_it(tmp_path: Path) -> None:
