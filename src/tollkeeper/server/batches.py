@@ -4,11 +4,11 @@ What goes to a provider that has one is passed on as it came. Which it is, is de
 file's lines name; later requests are decided by their ids.
 """
 
-import mmap
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qs
 
 import msgspec
@@ -37,6 +37,8 @@ _JSON = (b"content-type", b"application/json")
 _PIECE = 256 * 1024
 _LINES = 100
 """Among which a file must name a model, to be more than a file."""
+_LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes of a line that is looked into for that."""
 _PROVIDER = b"x-tollkeeper-provider"
 
 
@@ -91,11 +93,11 @@ class Batches:
             with kept.open("wb") as stream:
                 async for chunk in bodies.streamed(request.receive, limit):
                     stream.write(chunk)
-            form = _read(kept, request.named[b"content-type"].decode("latin-1"))
+            form = await asyncio.to_thread(_read, kept, request.named[b"content-type"].decode("latin-1"))
             if form is not None and form.purpose == "batch" and form.model is not None:
                 provider = self._provider_of(form.model)
                 if provider is None:
-                    return _json(_shown(self._taken(kept, form, key)))
+                    return _json(_shown(await self._taken(kept, form, key)))
                 request.headers = [*request.headers, (_PROVIDER, provider.encode())]
                 request.named[_PROVIDER] = provider.encode()
             with kept.open("rb") as stream:
@@ -104,14 +106,9 @@ class Batches:
         finally:
             kept.unlink(missing_ok=True)
 
-    def _taken(self, kept: Path, form: "_Form", key: Key) -> File:
+    async def _taken(self, kept: Path, form: "_Form", key: Key) -> File:
         inner = self._served.new_path()
-        with kept.open("rb") as source, inner.open("wb") as target:
-            source.seek(form.start)
-            left = form.end - form.start
-            while left > 0 and (piece := source.read(min(_PIECE, left))):
-                target.write(piece)
-                left -= len(piece)
+        await asyncio.to_thread(_copy, kept, form.start, form.end, inner)
         return self._served.take(inner, form.filename, "batch", key.id)
 
     def _of_id(self, first: str, id: str, below: str) -> Answerer:
@@ -188,40 +185,76 @@ class _Line(msgspec.Struct):
 
 
 def _read(path: Path, content_type: str) -> _Form | None:
-    """None where it is not a form with a file and a purpose: the provider says what is wrong with it."""
+    """None where it is not a form with a file and a purpose: the provider says what is wrong with it. Blocking."""
     with path.open("rb") as stream:
-        if not path.stat().st_size:
+        form = _Stored(stream, path.stat().st_size)
+        try:
+            parts = {part.name: part for part in multipart.parts(form, multipart.boundary_of(content_type))}
+        except multipart.BadForm:
             return None
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as form:
-            try:
-                parts = {part.name: part for part in multipart.parts(form, multipart.boundary_of(content_type))}
-            except multipart.BadForm:
-                return None
-            file, purpose = parts.get("file"), parts.get("purpose")
-            if file is None or purpose is None or purpose.end - purpose.start > 64:
-                return None
-            return _Form(
-                form[purpose.start : purpose.end].decode("utf-8", "replace"),
-                file.filename or "batch.jsonl",
-                file.start,
-                file.end,
-                _model(form, file.start, file.end),
-            )
+        file, purpose = parts.get("file"), parts.get("purpose")
+        if file is None or purpose is None or purpose.end - purpose.start > 64:
+            return None
+        return _Form(
+            form[purpose.start : purpose.end].decode("utf-8", "replace"),
+            file.filename or "batch.jsonl",
+            file.start,
+            file.end,
+            _model(form, file.start, file.end),
+        )
 
 
-def _model(form: mmap.mmap, start: int, end: int) -> str | None:
+class _Stored:
+    """A file's bytes, looked through piece by piece. A search in a memory map would hold every thread until it ends."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream = stream
+        self._size = size
+
+    def find(self, wanted: bytes, start: int = 0, end: int | None = None, /) -> int:
+        end = self._size if end is None else min(end, self._size)
+        at = max(start, 0)
+        self._stream.seek(at)
+        before = b""
+        while at < end and (piece := self._stream.read(min(_PIECE, end - at))):
+            found = (before + piece).find(wanted)
+            if found >= 0:
+                return at - len(before) + found
+            at += len(piece)
+            before = (before + piece)[1 - len(wanted) :] if len(wanted) > 1 else b""
+        return -1
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        start, end, _ = part.indices(self._size)
+        self._stream.seek(start)
+        return self._stream.read(max(0, end - start))
+
+
+def _model(form: _Stored, start: int, end: int) -> str | None:
     """The first that is named; None where it is not among the first lines."""
     for _ in range(_LINES):
         line_end = form.find(b"\n", start, end)
-        line = form[start : line_end if line_end >= 0 else end]
-        with suppress(msgspec.DecodeError, RecursionError):
-            found = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"), type=_Line).body.model
-            if found is not None:
-                return found
+        last = line_end if line_end >= 0 else end
+        if last - start <= _LONGEST_LINE:
+            with suppress(msgspec.DecodeError, RecursionError):
+                line = form[start:last].removeprefix(b"\xef\xbb\xbf")
+                found = msgspec.json.decode(line, type=_Line).body.model
+                if found is not None:
+                    return found
         if line_end < 0:
             break
         start = line_end + 1
     return None
+
+
+def _copy(source: Path, start: int, end: int, target: Path) -> None:
+    """Blocking."""
+    with source.open("rb") as read, target.open("wb") as written:
+        read.seek(start)
+        left = end - start
+        while left > 0 and (piece := read.read(min(_PIECE, left))):
+            written.write(piece)
+            left -= len(piece)
 
 
 def _replayed(read: Callable[[int], bytes], then: Receive) -> Receive:

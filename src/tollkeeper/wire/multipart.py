@@ -6,8 +6,7 @@ for another. So what parsers read in different ways is refused, not guessed at.
 
 import re
 from collections.abc import Iterator
-from mmap import mmap
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\\]+)"|([^;\s"\\]+))\s*(?:;|$)', re.IGNORECASE)
 _BOUNDARIES = re.compile(r"boundary\s*\*?=", re.IGNORECASE)
@@ -138,7 +137,15 @@ class Part(NamedTuple):
     end: int
 
 
-def parts(form: mmap | bytes, boundary: bytes) -> Iterator[Part]:
+class Searchable(Protocol):
+    """Bytes, in memory or elsewhere."""
+
+    def find(self, wanted: bytes, start: int = ..., end: int = ..., /) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+
+def parts(form: Searchable, boundary: bytes) -> Iterator[Part]:
     """The parts of a form that is there whole. Raises BadForm where it is none."""
     delimiter = b"--" + boundary
     at = form.find(delimiter)
