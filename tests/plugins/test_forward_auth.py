@@ -41,6 +41,17 @@ def test_what_it_lets_pass_reaches_the_upstream_with_what_it_says(site: Site, au
     assert "x-missing" not in headers
 
 
+def test_who_decides_is_not_shown_a_key_that_spends_money(site: Site, authority: ScriptedUpstream) -> None:
+    key = site.gate.new_key(name=site.consumer({"key-auth": {"key": "forwarded"}}))
+    conf = {"uri": f"http://127.0.0.1:{authority.port}/auth", "request_headers": ["Authorization", "apikey"]}
+    path = site.route({"key-auth": {}, "forward-auth": conf})
+
+    assert site.ask(f"{path}?a=1&apikey={key}", authorization="right")[0] == 200
+    assert authority.requests[-1].headers["x-forwarded-uri"] == path + "?a=1"
+    assert site.ask(path, authorization="right", apikey=key)[0] == 200
+    assert "apikey" not in authority.requests[-1].headers
+
+
 def test_what_it_refuses_is_answered_as_it_says(site: Site, authority: ScriptedUpstream) -> None:
     conf = {
         "uri": f"http://127.0.0.1:{authority.port}/auth",

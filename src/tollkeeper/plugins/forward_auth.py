@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.routes.asking import ask
+from tollkeeper.routes.authentication import less_key
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import Headers, check_names, written
 from tollkeeper.routes.json_schema import Schema
@@ -52,11 +53,12 @@ class ForwardAuth(Plugin):
 
     async def access(self, exchange: Exchange) -> Response | None:
         request, conf = exchange.request, self.conf
+        key, (path, query) = exchange.gate_key, request.came
         headers = [
             (b"x-forwarded-proto", request.scheme.encode("ascii")),
             (b"x-forwarded-method", request.method.encode("ascii", "replace")),
             (b"x-forwarded-host", request.headers.get(b"host") or b""),
-            (b"x-forwarded-uri", encoded(*request.came)),
+            (b"x-forwarded-uri", encoded(path, less_key(query, key))),
             (b"x-forwarded-for", request.client.encode("latin-1", "replace")),
         ]
         body = b""
@@ -65,7 +67,7 @@ class ForwardAuth(Plugin):
             headers += [(name, each) for name in (b"content-type",) for each in request.headers.all(name)]
         for name in conf["request_headers"]:
             wanted = name.lower().encode()
-            headers += [(wanted, each) for each in request.headers.all(wanted)]
+            headers += [(wanted, each) for each in request.headers.all(wanted) if key is None or key not in each]
         extra = Headers()
         for name, value in conf.get("extra_headers", {}).items():
             extra.set(name.encode(), written(filled(str(value), exchange)))

@@ -30,9 +30,15 @@ def withhold(exchange: Exchange) -> None:
         return
     exchange.gate_key = None
     request.headers.items = [header for header in request.headers.items if key not in header[1]]
-    word = key.decode("latin-1")
-    if word in request.query or "%" in request.query:
-        request.query = less(request.query, lambda name, value: word in value)
+    request.query = less_key(request.query, key)
+
+
+def less_key(query: str, key: bytes | None) -> str:
+    """A query without the arguments that a key of the gate's is in, however it is written."""
+    word = "" if key is None else key.decode("latin-1")
+    if not word or (word not in query and "%" not in query):
+        return query
+    return less(query, lambda name, value: word in value)
 
 
 def less(query: str, unwanted: Callable[[str, str], bool]) -> str:
