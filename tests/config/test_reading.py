@@ -1,5 +1,7 @@
 """What is wrong with a config is said with its line, its name and what was expected, all of it at once."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,22 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
 
     with pytest.raises(ConfigError, match=r"gate\.toml: cannot be read: "):
         config.load(path, {})
+
+
+def test_a_pipe_is_refused_as_a_gate_would_wait_for_ever_for_what_nobody_writes_into_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    kept_open = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    end = threading.Timer(10, os.close, [kept_open])  # whoever reads it all the same waits no longer than that
+    end.start()
+
+    with pytest.raises(ConfigError, match=r"pipe: cannot be read: .*It is a pipe, not a file"):
+        config.load(pipe, {})
+    (found,) = problems(tmp_path, f"[providers.openai]\napi_key = 'file:{pipe}'\n", {})
+
+    assert found.startswith(f"gate.toml:2: providers.openai.api_key: cannot read {pipe}: ")
+    end.cancel()
+    os.close(kept_open)
 
 
 @pytest.mark.parametrize(

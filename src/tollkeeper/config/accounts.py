@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tollkeeper.config.reading import Problem
+from tollkeeper.config.reading import Problem, text_of
 from tollkeeper.config.tables import Config, ProviderConfig
 from tollkeeper.core.account import Account
 from tollkeeper.core.provider import HERE, Provider
@@ -129,7 +129,7 @@ def secret_of(
             problem(dotted, f"the environment has no {given[4:]}")
     elif given.startswith(_FILE):
         try:
-            secret = Path(given.removeprefix(_FILE)).expanduser().read_text("utf-8").strip()
+            secret = text_of(Path(given.removeprefix(_FILE)).expanduser()).strip()
         except (OSError, UnicodeDecodeError) as error:
             problem(dotted, f"cannot read {given[5:]}: {error}")
     secret = (secret or "").strip()

@@ -1,5 +1,6 @@
 """Text to tables: TOML, types, and where in the file a mistake is."""
 
+import errno
 import math
 import re
 import tomllib
@@ -47,9 +48,19 @@ def read(path: Path | None) -> tuple[Path | None, str]:
     if path is None:
         return None, ""
     try:
-        return path, path.read_text("utf-8")
+        return path, text_of(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
+
+
+def text_of(path: Path) -> str:
+    """A file's text. Raises OSError and UnicodeDecodeError.
+
+    A pipe is none: nobody may ever write into it, and a gate that reads its configuration again would wait for that.
+    """
+    if path.is_fifo():
+        raise OSError(errno.EINVAL, "It is a pipe, not a file", str(path))
+    return path.read_text("utf-8")
 
 
 def parsed(text: str, name: str) -> Config:
