@@ -26,6 +26,7 @@ def test_a_job_stops_before_its_cap_and_goes_on_under_a_higher_one(tmp_path: Pat
         folder.prompts(200)
         code, out, err = folder.run(*JOB, "--max-cost", "0.001")
         assert code == 6, err
+        assert "--max-cost is a budget on top of what the key had spent before" in out
         assert "budget" in out
         asked = len(upstream.requests)
         assert 20 <= asked <= 66

@@ -128,6 +128,10 @@ def run(
         _report(given["report"], plan, outcome, runs)
     _summary(options, plan, outcome)
     spent = outcome.ending == "stopped" and (outcome.why or "").partition(":")[0] in _SPENT
+    if spent and most is not None and gate is None and not options.json:
+        click.echo(
+            "--max-cost is a budget on top of what the key had spent before; --set max_tokens=N has less set aside."
+        )
     raise SystemExit(EXIT_SPENT if spent else _EXITS[outcome.ending])
 
 
