@@ -30,10 +30,12 @@ needs_operators = pytest.mark.skipif(
 )
 needs_mcp1 = pytest.mark.skipif(not MCP1.exists(), reason="scripts/setup-clients has not run: .clients/mcp1 is missing")
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+PATIENCE = 120.0
+"""Seconds that a client has: its imports alone take some, and a machine may stand still meanwhile."""
 
 
 def run(
-    command: list[str], environment: Mapping[str, str], given: str = "", seconds: float = 30
+    command: list[str], environment: Mapping[str, str], given: str = "", seconds: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Runs a client to its end, with nothing in its environment that could lead it elsewhere."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "AZURE_"))}
@@ -49,7 +51,9 @@ def run(
     )
 
 
-def answer_of(command: list[str], job: Mapping[str, Any], environment: Mapping[str, str], seconds: float = 30) -> Any:
+def answer_of(
+    command: list[str], job: Mapping[str, Any], environment: Mapping[str, str], seconds: float = PATIENCE
+) -> Any:
     """What a client's script prints for one job, which it is given on stdin: JSON both ways."""
     done = run(command, environment, json.dumps(job), seconds)
     assert done.returncode == 0, done.stderr
