@@ -29,6 +29,15 @@ def test_keys_are_made_in_the_table_by_the_command(
     assert found == keys.get("ada")
 
 
+def test_what_is_one_lambdas_alone_ends_with_it(environment: dict[str, str]) -> None:
+    running = Running(environment)
+    assert running.app.home.is_dir()
+
+    running.close()
+
+    assert not running.app.home.exists()
+
+
 def test_time_is_what_lambda_says_is_left() -> None:
     class Context:
         @staticmethod

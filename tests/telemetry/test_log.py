@@ -218,6 +218,7 @@ def test_a_gate_whose_log_has_no_reader_any_more_serves_on_and_ends_with_0(tmp_p
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -228,7 +229,7 @@ def test_a_gate_whose_log_has_no_reader_any_more_serves_on_and_ends_with_0(tmp_p
         body = {"model": "demo", "messages": []}
         assert request("POST", about["gate"] + "/v1/chat/completions", headers, body)[0] == 200
     process.terminate()
-    code = process.wait(20)
+    code = process.wait(60)
     process.stdout.close()
 
     assert code == 0

@@ -7,6 +7,7 @@ it is not the region's own. The rest of it (region, credentials) is what every L
 import asyncio
 import os
 import random
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -99,6 +100,7 @@ class Running:
         """For those who are told of their end."""
         self.loop.run_until_complete(self.app.close())
         self.loop.close()
+        shutil.rmtree(self.app.home, ignore_errors=True)
 
 
 @cache
