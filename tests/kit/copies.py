@@ -48,7 +48,7 @@ def run(
         out, error = process.communicate(input, timeout)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate(timeout=timeout)
+        process.communicate(timeout=60)
         raise
     return subprocess.CompletedProcess(process.args, process.wait(), out, error)
 

@@ -2,8 +2,6 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from kit.gate import GateProcess
@@ -65,14 +63,6 @@ def metric(gate: GateProcess, name: str) -> float:
     """A metric's first number, by how its line begins."""
     text = gate.operator("GET", "/metrics")[2].decode()
     return float(next(line for line in text.splitlines() if line.startswith(name)).rpartition(" ")[2])
-
-
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    """Waits until it is; fails after so long."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 class Held:

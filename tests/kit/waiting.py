@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 
-def until(found: Any, seconds: float = 20) -> Any:
+def until(found: Any, seconds: float = 30) -> Any:
     """What `found` gives once it is something."""
     end = time.monotonic() + seconds
     while not (value := found()) and time.monotonic() < end:

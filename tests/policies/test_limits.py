@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from kit.gate import GateProcess, running_gate
-from kit.limited import ASK, CONFIG, ask, code, metric, remaining, until
+from kit.limited import ASK, CONFIG, ask, code, metric, remaining
 from kit.scripted import ScriptedUpstream, chat_answer, chat_events, event_stream, json_answer, usage_of
+from kit.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.gate import GateProcess, running_gate
-from kit.limited import ASK, CONFIG, Asking, Held, ask, code, metric, until
+from kit.limited import ASK, CONFIG, Asking, Held, ask, code, metric
 from kit.raw import RawClient
 from kit.scripted import (
     SSE_HEAD,
@@ -22,6 +22,7 @@ from kit.scripted import (
     json_answer,
     usage_of,
 )
+from kit.waiting import until
 
 
 @pytest.fixture(scope="module")

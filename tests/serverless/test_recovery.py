@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from kit.dynamodb import opened
-from tollkeeper.core.events import Hold
+from kit.records import hold
 from tollkeeper.serverless import recovery
 from tollkeeper.serverless.running import Running
 from tollkeeper.stores.dynamodb.keys import DynamoKeyStore
@@ -19,28 +19,21 @@ def test_a_hold_whose_time_is_over_becomes_an_event_at_the_models_price(
     place: Place, keys: DynamoKeyStore, start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, _ = keys.create("ada")
-    hold = Hold(
+    held = hold(
         request_id="01a",
-        attempt=1,
         started_at=1_000,
         expires_at=2_000,
         key_id=key.id,
-        owner=None,
-        team=None,
-        operation="chat",
-        dialect="openai_chat",
         model_asked="m",
-        provider="up",
         model="m",
-        streamed=False,
         input_bound=10,
     )
 
     async def die() -> None:
         async with opened(place) as table:
             ledger = DynamoLedger(table, lambda record: (), lambda *_: pytest.fail("refused"), lambda trouble: None)
-            await ledger.hold(hold)
-            await ledger.hold(replace(hold, request_id="01b", expires_at=1 << 50))
+            await ledger.hold(held)
+            await ledger.hold(replace(held, request_id="01b", expires_at=1 << 50))
 
     asyncio.run(die())
     gate = start()
