@@ -9,7 +9,7 @@ import pytest
 
 from kit.gate import GateProcess, running_gate
 from kit.raw import RawClient
-from kit.scripted import ScriptedUpstream, chat_answer, json_answer
+from kit.scripted import ScriptedUpstream, chat_answer, chat_events, event_stream, json_answer, usage_of
 from kit.servers import listens
 from kit.vitals import becomes
 
@@ -277,6 +277,34 @@ def test_expect_100_continue_is_answered(gate: GateProcess, key: str) -> None:
         client.read_until(b"100 Continue\r\n\r\n")
         client.send(body)
         client.read_until(b"chat.completion")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_client_of_http_1_0_gets_a_stream_without_chunks_and_is_reset_where_it_breaks_off(
+    gate: GateProcess, upstream: ScriptedUpstream, key: str, whole: bool
+) -> None:
+    events = b"".join(chat_events(["one ", "two "], usage_of(5, 2)))
+    script, upstream.script = upstream.script, event_stream(events if whole else events[: events.index(b"two ")])
+    body = json.dumps({"model": "m", "messages": [], "stream": True, "stream_options": {"include_usage": True}})
+    try:
+        with RawClient(gate.port) as client:
+            head = f"POST /v1/chat/completions HTTP/1.0\r\nauthorization: Bearer {key}\r\n"
+            client.send(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+            received, ended = b"", False
+            try:
+                while data := client.sock.recv(65536):
+                    received += data
+                ended = True
+            except ConnectionResetError:
+                pass
+    finally:
+        upstream.script = script
+
+    answered, _, streamed = received.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in answered.lower()
+    assert ended == whole
+    if whole:
+        assert streamed == events
 
 
 def test_a_gate_that_is_told_to_stop_finishes_its_calls_and_exits_with_0(tmp_path: Path) -> None:

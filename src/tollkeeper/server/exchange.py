@@ -41,6 +41,7 @@ class Exchange:
         "scope",
         "started",
         "task",
+        "until_close",
     )
 
     def __init__(
@@ -60,6 +61,8 @@ class Exchange:
         self.disconnected = False
         self.started = False
         self.complete = False
+        self.until_close = False
+        """Whether nothing but the connection's end says where the body ends: HTTP/1.0 knows no chunks."""
         self.task: asyncio.Task[None] | None = None
         """Answers it. Referred to until it has."""
 
@@ -175,6 +178,8 @@ class Exchange:
             parts += (name, b": ", value, b"\r\n")
         if not self.keep_alive:
             parts.append(b"connection: close\r\n")
+            if self._chunked and self.scope["http_version"] == "1.0":
+                self._chunked, self.until_close = False, True
         if self._chunked:
             parts.append(b"transfer-encoding: chunked\r\n")
         parts.append(b"\r\n")

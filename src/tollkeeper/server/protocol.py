@@ -7,6 +7,7 @@ Deadlines are looked after by one sweep a second over all connections, so a requ
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from itertools import chain
@@ -45,6 +46,8 @@ _FULL = GateError(
 )
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _HASH = ord("#")
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: what is closed is reset."""
 _TEXT = {b"GET": "GET", b"POST": "POST"}
 
 
@@ -335,6 +338,9 @@ class DoorProtocol(asyncio.Protocol):
     def abort(self) -> None:
         """Ends an answer that broke off: what was written is flushed, the body's end is never sent."""
         if self._current is not None:
+            if self._current.until_close:  # its end must not look like one
+                sock = self._transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._current.disconnect()
         self._transport.close()
 
