@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kit.gate import GateProcess, running_gate
 from kit.scripted import ScriptedUpstream, chat_answer, json_answer
+
+# A machine that is busy with others' work is no fault of a property's: none goes by the clock.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 CONFIG = """
 [providers.up]
