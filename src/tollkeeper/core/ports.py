@@ -123,8 +123,9 @@ class Dialect(Protocol):
 class Ledger(Protocol):
     """What may not be forgotten. Only `hold` may be waited for; an end is queued, never awaited."""
 
-    async def hold(self, hold: Hold) -> None:
-        """Returns when the hold is on disk. Raises GateError when it cannot be written."""
+    def hold(self, hold: Hold) -> Awaitable[None]:
+        """Returns when the hold is on disk, or ends, where its caller is cancelled. Raises GateError when it cannot be
+        written."""
         ...
 
     def settle(self, event: Event, once: str | None = None, *, look: bool = False) -> None:
@@ -317,7 +318,7 @@ class Sent(Protocol):
     @property
     def last_byte_at(self) -> float: ...
 
-    async def head(self) -> None:
+    def head(self) -> Awaitable[None]:
         """Waits for the answer's status and headers. Raises UpstreamError."""
         ...
 
@@ -335,6 +336,10 @@ class Sent(Protocol):
         No task is woken for a piece. Raises as `next_chunk`; TimeoutError after `quiet` seconds without bytes, give or
         take a tenth.
         """
+        ...
+
+    def arrived(self) -> bytes | None:
+        """The whole body, where all of it has come already and none of it was taken; None: it is to be read."""
         ...
 
     async def read(self, limit: int) -> tuple[bytes, bool]:

@@ -17,7 +17,7 @@ from tollkeeper.core.ids import Clock
 from tollkeeper.core.ports import Line
 from tollkeeper.flow.attempt import Attempt
 from tollkeeper.flow.choosing import Choice, Member, Pool, choose
-from tollkeeper.flow.health import STALE, Health
+from tollkeeper.flow.health import STALE, Health, TargetHealth
 from tollkeeper.flow.retries import RetryOptions, after_rest, backoff
 from tollkeeper.flow.sending import Sending
 from tollkeeper.flow.verdicts import Verdict, judged, may_repeat
@@ -70,11 +70,17 @@ class Failover:
         elif member.full:
             raise _busy(call)
         attempt = self._attempt(call, member, 1, until, now)
-        member.state.account.budget.earn(self.options.budget)
-        end = await self._made(attempt, member, now)
-        try:
-            if isinstance(end, Reply) and end.status < 400 and attempt.stream_error is None:
+        state = attempt.state = member.state
+        state.account.budget.earn(self.options.budget)
+        attempt.probe = state.begin(now)
+        end: Reply | TollkeeperError
+        try:  # as in `_made`, but without a coroutine of its own: most calls have no other attempt
+            end = await self._sending.send(attempt)
+            if end.status < 400 and attempt.stream_error is None:
                 return end
+        except BaseException as error:
+            end = _unanswered(attempt, state, error)
+        try:
             return await _Rescue(self, call, pool, until).run(attempt, member, end)
         finally:
             del end  # an error refers to the frames that it came through: they must not refer to it
@@ -111,11 +117,7 @@ class Failover:
         try:
             return await self._sending.send(attempt)
         except BaseException as error:
-            if not attempt.dispatched:
-                state.unsent(attempt.probe)
-            if not isinstance(error, TollkeeperError):
-                raise
-            return error
+            return _unanswered(attempt, state, error)
 
 
 class _Rescue:
@@ -273,6 +275,15 @@ class _Rescue:
             raise end from None
         finally:
             del end
+
+
+def _unanswered(attempt: Attempt, state: TargetHealth, error: BaseException) -> TollkeeperError:
+    """How an attempt ended that raised. Raises again what is no TollkeeperError."""
+    if not attempt.dispatched:
+        state.unsent(attempt.probe)
+    if not isinstance(error, TollkeeperError):
+        raise error
+    return error
 
 
 def session_of(call: Call) -> str | None:

@@ -92,7 +92,8 @@ class Relay:
         """Waits for the answer's head and, in a stream, its first event. Raises TollkeeperError, settled."""
         try:
             await self._answer.head()
-            return await self._begin()
+            found = self._begin()
+            return found if isinstance(found, Reply) else await found
         except TollkeeperError as error:
             raise self._failed(error) from None
         except BaseException:
@@ -100,12 +101,12 @@ class Relay:
             self._end("gate_stopped", "gate_stopped", _nothing)
             raise
 
-    async def _begin(self) -> Reply:
+    def _begin(self) -> Reply | Awaitable[Reply]:
         answer, attempt = self._answer, self._attempt
         status = answer.status
         attempt.begun(answer)
         if status >= 400:
-            return await self._refusal()
+            return self._refusal()
         if not 200 <= status < 300:
             raise UpstreamError(
                 f"The provider answered with status {status}, a redirection, which is not followed.",
@@ -118,9 +119,9 @@ class Relay:
                 raise UpstreamError("The provider streams what was to be one answer.", code="upstream_bad_answer")
             if answer_headers.value_of(answer.headers, b"content-encoding").lower() not in (b"", b"identity"):
                 raise UpstreamError("The provider's stream is compressed, unasked.", code="upstream_bad_answer")
-            return await self._stream()
+            return self._stream()
         if is_json and not self._dialect.opaque:
-            return await self._whole()
+            return self._json()
         if self._dialect.json_answer and attempt.call.metered:
             raise UpstreamError(
                 "The provider answered with something other than JSON or an event stream.", code="upstream_bad_answer"
@@ -159,11 +160,18 @@ class Relay:
         self._end("upstream_error" if failed else "error", f"upstream_{answer.status}")
         return self._reply(body, answer.last_byte_at)
 
+    def _json(self) -> Reply | Awaitable[Reply]:
+        body = self._answer.arrived()
+        return self._whole() if body is None else self._said(body)
+
     async def _whole(self) -> Reply:
+        body, whole = await self._answer.read(self._options.read_whole)
+        if whole:
+            return self._said(body)
+        return self._reply(lambda sink: self._through(sink, body), self._answer.first_byte_at)
+
+    def _said(self, body: bytes) -> Reply:
         answer, attempt, dialect = self._answer, self._attempt, self._dialect
-        body, whole = await answer.read(self._options.read_whole)
-        if not whole:
-            return self._reply(lambda sink: self._through(sink, body), answer.first_byte_at)
         try:
             if dialect.json_answer and not body.lstrip().startswith(b"{"):
                 raise ValueError("not an object")

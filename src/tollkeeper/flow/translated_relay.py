@@ -1,5 +1,6 @@
 """A provider's answer on its way to a client of another dialect: every event read, translated, and heard for metering."""
 
+from collections.abc import Awaitable
 from typing import cast
 
 from tollkeeper.core.call import Reply
@@ -42,6 +43,9 @@ class TranslatedRelay(Relay):
         reply = await super()._refusal()
         reply.body = self._without_secret(self._passage.crossing.refusal(self._answer.status, reply.body))
         return reply
+
+    def _json(self) -> Awaitable[Reply]:
+        return self._whole()
 
     async def _whole(self) -> Reply:
         answer, attempt = self._answer, self._attempt

@@ -167,6 +167,9 @@ class Turn:
                 return False
         return True
 
+    def arrived(self) -> bytes | None:
+        return None
+
     async def read(self, limit: int) -> tuple[bytes, bool]:
         parts = []
         while (part := await self.next_chunk()) is not None:

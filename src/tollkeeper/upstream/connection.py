@@ -8,7 +8,7 @@ Rule 3: a slow reader stops the socket: at most `HIGH_WATER` bytes and what one 
 import asyncio
 import copy
 import select
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httptools
 
@@ -356,8 +356,10 @@ class Answer:
         if self._error is not None or self._complete:
             return
         self._error = error
-        if not self._head_ready.done():
-            self._head_ready.set_result(None)
+        ready = self._head_ready
+        if not ready.done():
+            self._head_ready = self._loop.create_future()  # not that which will hold the frames that it raises in
+            _raises(ready, error)
         self._release(False)
         self._wake()
 
@@ -378,10 +380,10 @@ class Answer:
 
     # --- core.ports.Sent --------------------------------------------------------------------------------------------
 
-    async def head(self) -> None:
-        await self._head_ready
+    def head(self) -> Awaitable[None]:
         if self._error is not None and not self.first_byte_at:
-            raise copy.copy(self._error)
+            return _raises(self._loop.create_future(), self._error)
+        return self._head_ready
 
     @property
     def last_byte_at(self) -> float:
@@ -436,6 +438,9 @@ class Answer:
             raise copy.copy(self._error)
         return True
 
+    def arrived(self) -> bytes | None:
+        return self.take() if self._complete else None
+
     async def read(self, limit: int) -> tuple[bytes, bool]:
         if self._complete:
             return self.take(), True
@@ -455,3 +460,10 @@ class Answer:
 
     def limit_to(self, seconds: float) -> None:
         self._deadline = min(self._deadline, self._now() + seconds)
+
+
+def _raises(future: asyncio.Future[None], error: TollkeeperError) -> asyncio.Future[None]:
+    """It raises a copy of the error where it is awaited; where it is not, asyncio does not tell of it."""
+    future.set_exception(copy.copy(error))
+    future.exception()
+    return future

@@ -15,7 +15,7 @@ import contextlib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,7 +88,7 @@ class SqliteLedger:
         """Size of the write-ahead log."""
         return self._writer.log_bytes
 
-    async def hold(self, hold: Hold) -> None:
+    def hold(self, hold: Hold) -> Awaitable[None]:
         if not self.healthy:
             raise cannot_be_written()
         waiter = self._loop.create_future()
@@ -96,11 +96,7 @@ class SqliteLedger:
         self._waiters.append(waiter)
         if len(self._holds) == 1:
             self._schedule(_GATHER if self._crowded else 0)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self.release(hold.request_id, hold.attempt)  # nothing was sent
-            raise
+        return waiter
 
     def settle(self, event: Event, once: str | None = None, *, look: bool = False) -> None:
         self._end(event if once is None else Once(event, once, look))
@@ -231,9 +227,11 @@ class SqliteLedger:
         holds, waiters, ends = self._under_way
         self._busy = False
         if error is None:
-            for waiter in waiters:
+            for waiter, row in zip(waiters, holds, strict=True):
                 if not waiter.done():
                     waiter.set_result(None)
+                else:  # whoever waited was cancelled: nothing was sent
+                    self.release(row[0], row[1])
             rows = len(holds) + len(ends)
             self.transactions += 1
             self.rows += rows
