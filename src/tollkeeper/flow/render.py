@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -32,6 +31,8 @@ _PLACE = "{model}"
 """Stands in a call's path where the provider's has the model's name."""
 _NAMES_MODEL = "models/"
 """How Gemini's paths begin; its requests name no model themselves."""
+_USUAL_PATH = 64
+"""Characters: a longer one is hardly asked for twice."""
 _PLAIN = (b"accept-encoding", b"identity")
 _NOTHING: Mapping[str, bytes] = {}
 
@@ -40,6 +41,10 @@ _travels = Remembered[bytes, bool](
     lambda name: name not in _OURS and not name.startswith((b"x-tollkeeper-", b"cf-", b"sec-"))
 )
 """Whether a client's header goes on to the provider."""
+_encoded = Remembered[str, bytes](msgspec.json.encode)
+_method = Remembered[str, bytes](str.encode)
+_address = Remembered[tuple[str, str], str]("/".join)
+"""Of (URL before the paths, path)."""
 
 
 class Outgoing:
@@ -99,22 +104,17 @@ def render(call: Call, target: Target, limits: Mapping[str, bytes] = _NOTHING) -
             changes = {**ask.changes, **nested(call.members, limits)} if limits else ask.changes
             in_path = call.path.startswith(_NAMES_MODEL)
             if target.model is not None and not in_path and not _names(call.members.get("model"), target.model):
-                changes = {**changes, "model": _encoded(target.model)}
+                changes = {**changes, "model": _encoded[target.model]}
             if changes:
                 body = json_text.replaced(body, dict(call.members), changes)
-    return Outgoing(call.method.encode(), _url(call, target, surface), headers, body, hide_usage)
+    return Outgoing(_method[call.method], _url(call, target, surface), headers, body, hide_usage)
 
 
 def _names(member: Raw | None, model: str) -> bool:
     """Whether the body itself names the model: where the path names one, the body may name another."""
     if member is None:
         return False
-    return bytes(member) == _encoded(model) or msgspec.json.decode(member) == model
-
-
-@lru_cache(1024)
-def _encoded(model: str) -> bytes:
-    return msgspec.json.encode(model)
+    return bytes(member) == _encoded[model] or msgspec.json.decode(member) == model
 
 
 def nested(members: Mapping[str, Raw], limits: Mapping[str, bytes]) -> Mapping[str, bytes]:
@@ -155,6 +155,9 @@ def credentials(account: Account, surface: Surface) -> tuple[bytes, bytes] | Non
 def _url(call: Call, target: Target, surface: Surface) -> str:
     provider = target.account.provider
     path = call.path
+    without_query = not (call.query or provider.api_version or target.account.query)
+    if without_query and provider.paths == "openai" and len(path) <= _USUAL_PATH and _PLACE not in path:
+        return _address[provider.root(surface), path]
     if _PLACE in path:
         path = path.replace(_PLACE, quote(target.model or "", safe=""))
     if provider.paths == "azure" and target.model is not None:

@@ -26,6 +26,8 @@ class Writer:
         try:
             self.database.execute("PRAGMA synchronous = NORMAL")
             self.database.execute("PRAGMA temp_store = MEMORY")
+            # Debian's SQLite is built to overwrite with zeros what is deleted, others are not. Holds are not worth it.
+            self.database.execute("PRAGMA secure_delete = OFF")
             # No locks are lost when this descriptor is closed: SQLite's are on the store and on -shm.
             self.log = os.open(self._paths[1], os.O_RDWR | os.O_CLOEXEC)
             self._files = self._found()
