@@ -39,6 +39,14 @@ def test_rows_that_were_not_run_stand_in_their_place(tmp_path: Path) -> None:
     assert [row["error"] and row["error"]["code"] for row in found] == ["not_run", None, "not_run", None]
 
 
+def test_rows_that_were_not_run_stand_in_their_place_where_the_input_is_not_read_again(tmp_path: Path) -> None:
+    count = export.write_lines(tmp_path / "o.jsonl", 5, iter([(1, line(1)), (3, line(3))]))
+    assert count == 5
+    details = iter([(1, line(1)), (3, line(3))])
+    export.write(tmp_path / "same.jsonl", "jsonl", export.joined(rows("a", "b", "c", "d", "e"), details))
+    assert (tmp_path / "o.jsonl").read_bytes() == (tmp_path / "same.jsonl").read_bytes()
+
+
 def test_csv_has_the_inputs_columns_and_the_answers(tmp_path: Path) -> None:
     given = rows({"id": "1", "output": "mine"}, {"id": "2", "output": "x"})
     details = iter([(0, line(0, 'a "quoted"\nline')), (1, line(1, {"n": 1}, {"code": "bad"}))])

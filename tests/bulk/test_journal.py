@@ -35,6 +35,20 @@ def test_rows_are_on_disk_when_it_says_so(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_lines_are_given_up_to_the_first_gap_and_no_more_than_are_wanted(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Journal(tmp_path / "j")
+        for index in (0, 1, 2, 4):
+            journal.put(row(index), lambda: None)
+        await journal.settled()
+        assert journal.unbroken(0, 2) == (2, b'{"index":0}\n{"index":1}\n')
+        assert journal.unbroken(1, 10) == (2, b'{"index":1}\n{"index":2}\n')
+        assert journal.unbroken(3, 1) == (0, b"")
+        journal.close()
+
+    asyncio.run(run())
+
+
 def test_a_row_that_ends_twice_keeps_its_first_end(tmp_path: Path) -> None:
     async def run() -> None:
         journal = Journal(tmp_path / "j")

@@ -68,12 +68,40 @@ def write(path: Path, kind: str, rows: Rows, names: Sequence[str] = (), *, escap
     `escape` keeps spreadsheets from running a CSV's cells as formulas.
     Raises GateError where it cannot be written, CallerError where the extra for its kind is missing.
     """
+    return _whole(path, lambda stream: _WRITERS[kind](stream, rows, names, escape))
+
+
+def write_lines(path: Path, rows: int, details: Iterator[tuple[int, bytes]]) -> int:
+    """Writes JSON lines from the journal alone, where the input is known to have so many rows: it is not read again.
+
+    Raises GateError where the file cannot be written.
+    """
+
+    def lines() -> Iterator[bytes]:
+        at = 0
+        for index, line in details:
+            while at < index:
+                yield missing_line(at) + b"\n"
+                at += 1
+            yield line + b"\n"
+            at = index + 1
+        for index in range(at, rows):
+            yield missing_line(index) + b"\n"
+
+    def write(stream: BinaryIO) -> int:
+        stream.writelines(lines())
+        return rows
+
+    return _whole(path, write)
+
+
+def _whole(path: Path, write: Callable[[BinaryIO], int]) -> int:
     temporary = path.with_name(
         f".{path.name}.tmp"
     )  # one name: what a crash left is overwritten; one job runs at a time
     try:
         with temporary.open("wb") as stream:
-            count = _WRITERS[kind](stream, rows, names, escape)
+            count = write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

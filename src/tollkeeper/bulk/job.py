@@ -193,8 +193,10 @@ class Job:
                 return  # it is for reading along; what must be written is the journal
 
     def _export(self) -> int:
-        plan, journal = self.plan, self.journal
+        plan, journal, running = self.plan, self.journal, self.running
         if self.kind == "jsonl":  # its lines have no columns of the input
+            if isinstance(running, Running) and running.rows is not None:
+                return export.write_lines(plan.output, running.rows, journal.details())
             return export.write(plan.output, self.kind, export.joined(self.records(reading.none), journal.details()))
         alike = plan.input is not None and reading.alike(plan.input, plan.input_format)
         names = export.columns(self.records(), alike=alike)

@@ -8,6 +8,8 @@ EVERY = 1.0
 """Seconds between two looks."""
 _MOST = 20_000
 """Rows that are added at one look."""
+_AT_ONCE = 2000
+"""Rows that are in memory."""
 
 
 class Part:
@@ -30,16 +32,12 @@ class Part:
 
     def grow(self, journal: Journal) -> None:
         """Adds the rows that have ended, in order, until one has not."""
-        last = self.rows + _MOST
-        details = journal.details(self.rows)
-        try:
-            for index, line in details:
-                if index != self.rows or index >= last:
-                    break
-                self._stream.write(line + b"\n")
-                self.rows += 1
-        finally:
-            details.close()
+        for _ in range(_MOST // _AT_ONCE):
+            rows, lines = journal.unbroken(self.rows, _AT_ONCE)
+            self._stream.write(lines)
+            self.rows += rows
+            if rows < _AT_ONCE:
+                break
         self._stream.flush()
 
     def close(self, *, whole: bool) -> None:

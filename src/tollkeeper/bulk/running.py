@@ -200,6 +200,11 @@ class Running:
         for task in self._tasks:
             task.cancel()
 
+    @property
+    def rows(self) -> int | None:
+        """How many the input has; None where it has not been read to its end."""
+        return self.counts.drawn if self._exhausted else None
+
     def close(self) -> None:
         """Nothing of its own is left open."""
 

@@ -188,18 +188,19 @@ class Attempt:
         if self._settled:
             return
         self._settled = True
-        once = self.heard.once
-        reported = self.heard.reported if self.call.metered or once is not None else None
+        call, heard = self.call, self.heard
+        once = heard.once
+        reported = heard.reported if call.metered or once is not None else None
         usage = reported.usage if reported is not None else counted
         price = self._price()
         quality: Quality = "reported" if reported is not None else "counted"
         cost: int | None = None
         if reported is not None and price is not None:
-            cost = self._cost()
+            cost = self._reported_cost if self._reported_cost is not None else price.cost(reported.usage)
         elif usage is not None and price is not None:
             cost = price.cost(usage)
         elif reported is None and (
-            not self.call.metered
+            not call.metered
             or once is not None
             or (usage in (None, NOTHING) and outcome in ("error", "upstream_error"))
         ):
@@ -224,7 +225,7 @@ class Attempt:
             model_asked=hold.model_asked,
             provider=hold.provider,
             model=hold.model,
-            model_used=self.heard.model,
+            model_used=heard.model,
             streamed=hold.streamed,
             outcome=outcome,
             status=answer.status if answer is not None else 0,
@@ -240,18 +241,17 @@ class Attempt:
             held_nano=hold.held_nano,
             trace=self._trace(price, usage),
         )
-        self._ledger.settle(event, once if reported is not None else None, look=not self.call.metered)
-        self._observe(event if self.call.metered else msgspec.structs.replace(event, usage=NOTHING, cost_nano=0))
-        self.call.events.append(event)
+        self._ledger.settle(event, once if reported is not None else None, look=not call.metered)
+        self._observe(event if call.metered else msgspec.structs.replace(event, usage=NOTHING, cost_nano=0))
+        call.events.append(event)
         if self.state is not None:
-            self.state.ended(event, ended, self.probe, self._excused(error_code, ended))
+            excused = error_code is not None and self._excused(error_code, ended)
+            self.state.ended(event, ended, self.probe, excused)
         if self.dispatched:
-            self.call.recorded()
+            call.recorded()
 
-    def _excused(self, error_code: str | None, ended: float) -> bool:
+    def _excused(self, error_code: str, ended: float) -> bool:
         """Whether a failure says nothing of the target: a kept connection was closed, or its caller would not wait."""
-        if error_code is None:
-            return False
         if self.until is not None and self.call.timeout is not None and ended >= self.until:
             return True
         return self.reused and error_code in STALE

@@ -31,6 +31,7 @@ from tollkeeper.wire import ndjson
 from tollkeeper.wire.ndjson import LineScanner
 from tollkeeper.wire.sse import EventScanner
 
+_JSON = b"application/json"
 _ERROR_BODY = 1024 * 1024
 _SECRET_BEGINS = 12
 """Characters by which a key is known where it may have been cut short."""
@@ -112,8 +113,10 @@ class Relay:
                 f"The provider answered with status {status}, a redirection, which is not followed.",
                 code="upstream_redirect",
             )
-        kind = answer_headers.value_of(answer.headers, b"content-type").lower().partition(b";")[0].strip()
-        is_json = kind == b"application/json" or kind.endswith(b"+json")
+        kind = answer_headers.value_of(answer.headers, b"content-type")
+        if kind != _JSON:
+            kind = kind.lower().partition(b";")[0].strip()
+        is_json = kind == _JSON or kind.endswith(b"+json")
         if kind == self._stream_type and not self._dialect.opaque:
             if not attempt.call.streamed and self._dialect.json_answer and attempt.call.members:
                 raise UpstreamError("The provider streams what was to be one answer.", code="upstream_bad_answer")
@@ -173,7 +176,7 @@ class Relay:
     def _said(self, body: bytes) -> Reply:
         answer, attempt, dialect = self._answer, self._attempt, self._dialect
         try:
-            if dialect.json_answer and not body.lstrip().startswith(b"{"):
+            if dialect.json_answer and body[:1] != b"{" and not body.lstrip().startswith(b"{"):
                 raise ValueError("not an object")
             self._hear(dialect.read_answer(body))
         except ValueError:

@@ -21,8 +21,8 @@ from tollkeeper.upstream.connection import Answer, Connection
 
 _SWEEP = 0.1
 _TRUST_IDLE = 0.01
-"""After this many idle seconds a pooled connection is asked whether its peer has closed it before it is used: the loop may
-not have been told yet."""
+"""Where the loop has told of nothing for this many seconds, a pooled connection that was idle for as long is asked whether
+its peer has closed it before it is used: the loop may not have been told yet."""
 
 
 @dataclass(slots=True)
@@ -38,6 +38,8 @@ class Origin:
     """How TLS is done where that is not the usual way."""
     pooling: Pooling | None = None
     """How many connections are kept, and for how long, where that is not the client's own way."""
+    told_at: float = float("-inf")
+    """Monotonic time of the last answer's end: the loop tells of what peers have closed in the same round."""
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
 
@@ -145,9 +147,11 @@ class HttpClient:
             connection = idle.pop()
             if connection.lost:
                 continue
-            age = self._now() - connection.used_at
+            now = self._now()
+            age = now - connection.used_at
             keep = self._keep_idle if origin.pooling is None else origin.pooling.idle
-            if age > keep or (age > _TRUST_IDLE and connection.peer_closed()):
+            told = min(age, now - origin.told_at)
+            if age > keep or (told > _TRUST_IDLE and connection.peer_closed()):
                 connection.close()
                 continue
             return connection
@@ -197,6 +201,7 @@ class HttpClient:
         if pooling is not None and (connection.used >= pooling.requests or len(origin.idle) >= pooling.size):
             reusable = False
         if reusable and not self._closed:
+            origin.told_at = connection.used_at
             origin.idle.append(connection)
             _wake_one(origin)
         elif connection.lost:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 from msgspec import Struct
+
+from tollkeeper.core.remembered import Remembered
 
 LONGEST_WAIT = 300.0
 """Seconds: nobody is made to wait longer for a provider's word."""
@@ -50,7 +51,7 @@ NOTHING = RateHeaders()
 
 def read(headers: Iterable[tuple[bytes, bytes]], now: float) -> RateHeaders:
     """Of an answer's headers, names in lower case; `now` is Unix seconds."""
-    found = {name: value for name, value in headers if _tells(name)}
+    found = {name: value for name, value in headers if _tells[name]}
     if not found:
         return NOTHING
     return RateHeaders(
@@ -62,9 +63,8 @@ def read(headers: Iterable[tuple[bytes, bytes]], now: float) -> RateHeaders:
     )
 
 
-@lru_cache(1024)
-def _tells(name: bytes) -> bool:
-    return b"ratelimit" in name or name.startswith(b"retry-after")
+_tells = Remembered[bytes, bool](lambda name: b"ratelimit" in name or name.startswith(b"retry-after"))
+"""Whether a header's name is one of these."""
 
 
 def retry_after(headers: Mapping[bytes, bytes], now: float) -> float | None:
