@@ -60,7 +60,7 @@ def test_rows_go_in_batches_and_each_has_one_event_at_half_the_price(
         assert {row["cost_usd"] for row in folder.rows()} == {"0.0000075"}
         usage = folder.command("usage", "--by", "key")[0]
         assert (usage["requests"], usage["cost_usd"]) == (25, "0.0001875")
-        assert folder.command("verify")
+        assert folder.command("verify")["open_holds"] == 0
         assert not list(tmp_path.glob("*.batch-*"))
 
 
@@ -83,6 +83,7 @@ def test_what_an_expired_batch_brought_is_kept_and_only_the_rest_is_asked_again(
         assert [row["attempts"] for row in folder.rows()] == [1] * 4 + [2] * 6
         assert [len(provider.lines(batch)) for batch in provider.batches] == [10, 6]
         assert folder.command("usage", "--by", "key")[0]["requests"] == 10
+        assert folder.command("verify")["open_holds"] == 0
 
 
 @pytest.mark.row(91)
@@ -173,6 +174,7 @@ def test_a_refused_batch_stops_the_job_and_a_resume_goes_on(tmp_path: Path) -> N
         code, out, err = folder.run(*JOB, "openai")
         assert code == 5, err
         assert "no money" in out
+        assert folder.command("verify")["open_holds"] == 0
         provider.failing = lambda number: []
         assert folder.run(*JOB, "openai", "--resume")[0] == 0
         assert [row["output"] for row in folder.rows()] == answers(3)
@@ -187,6 +189,7 @@ def test_a_wrong_key_stops_the_job_before_anything_is_begun(tmp_path: Path) -> N
         code, out, _ = folder.run(*JOB, "openai")
         assert code == 5
         assert "Incorrect key" in out
+        assert folder.command("verify")["open_holds"] == 0
         provider.refuse = lambda request: None
         assert folder.run(*JOB, "openai", "--resume")[0] == 0
         assert len(provider.batches) == 1
