@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 
 from tollkeeper.core.errors import CallerError, GateError, TollkeeperError
 from tollkeeper.core.limits import LEAST_CHUNK, DoorLimits, SocketLimits
+from tollkeeper.core.remembered import Remembered
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server import framing
 from tollkeeper.server.exchange import STATUS_LINES, Exchange
@@ -49,6 +50,8 @@ _HASH = ord("#")
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: what is closed is reset."""
 _TEXT = {b"GET": "GET", b"POST": "POST"}
+_lowered = Remembered[bytes, bytes](bytes.lower)
+"""Names of headers, each the same object every time: its hash is reckoned once."""
 
 
 class DoorProtocol(asyncio.Protocol):
@@ -86,7 +89,10 @@ class DoorProtocol(asyncio.Protocol):
         self._reading_paused = False
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
+        self._read = 0
+        """Bytes of what was read last."""
         self._head_bytes = 0
+        """Bytes read since this request began, until its head is whole."""
         self._in_head = False
         self._in_body = False
         self._expects_continue = False
@@ -149,6 +155,9 @@ class DoorProtocol(asyncio.Protocol):
                 self._in_head = True
             self._since = self.loop.time()
         self._ended_one = False
+        self._read = len(data)
+        if self._in_head:
+            self._head_bytes += self._read
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -160,7 +169,6 @@ class DoorProtocol(asyncio.Protocol):
             self._refuse(_reason(error))
         if self._in_head and not self._ended_one:
             # Nothing is handed to the callbacks before a header line is whole: endless lines are counted here.
-            self._head_bytes += len(data)
             if self._head_bytes > self.limits.headers + self.limits.url + 1024:
                 self._refuse(_too_many_headers(self.limits))
         elif self._in_body:
@@ -188,6 +196,7 @@ class DoorProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        self._head_bytes = self._read
         self._url = b""
         self._headers = []
         self._expects_continue = False
@@ -198,14 +207,16 @@ class DoorProtocol(asyncio.Protocol):
             raise CallerError(f"The URL is longer than {self.limits.url} bytes.", status=414, code="url_too_long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        self._headers.append((_lowered[name], value))
 
     def on_headers_complete(self) -> None:
-        limits, given = self.limits, self._headers
+        limits, headers = self.limits, self._headers
         self._headers = []  # a trailer is no header: nothing in it may change what was asked (RFC 9110, 6.5.1)
-        if len(given) > limits.header_count or sum(map(len, chain.from_iterable(given))) > limits.headers:
+        if len(headers) > limits.header_count or (
+            # Not added up where all that was read since the request began is less.
+            self._head_bytes > limits.headers and sum(map(len, chain.from_iterable(headers))) > limits.headers
+        ):
             raise _too_many_headers(limits)
-        headers = [(name.lower(), value) for name, value in given]
         named = dict(headers)
         version = self._parser.get_http_version()
         method: bytes = self._parser.get_method()

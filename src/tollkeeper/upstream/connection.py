@@ -13,12 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httptools
 
 from tollkeeper.core.errors import TollkeeperError
+from tollkeeper.core.remembered import Remembered
 from tollkeeper.upstream import failures
 
 HIGH_WATER = 64 * 1024
 LONGEST_HEADERS = 64 * 1024
 _MOST_FRAMING = 8
 """Bytes of framing for one of the body: chunks of one byte have five."""
+_lowered = Remembered[bytes, bytes](bytes.lower)
 _OF_THIS_HOP = frozenset((b"keep-alive", b"close"))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-type"))
 
@@ -230,7 +232,7 @@ class Answer:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._begun:  # else it is a trailer, which ends what needs none of our attention
-            name = name.lower()
+            name = _lowered[name]
             self.headers.append((name, value))
             if name == b"connection" and value.lower() not in _OF_THIS_HOP:
                 self._hop.update(named.strip() for named in value.lower().split(b","))
