@@ -4,7 +4,7 @@ Time in an exchange is monotonic seconds. Text of headers and paths is bytes whe
 compared.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -64,7 +64,7 @@ class Request:
         client: tuple[str, int],
         server: tuple[str, int],
         scheme: str = "http",
-        body: bytes | AsyncIterator[bytes] = b"",
+        body: bytes | AsyncIterable[bytes] = b"",
         length: int | None = None,
         limit: int = 64 * 1024 * 1024,
     ) -> None:
@@ -86,7 +86,7 @@ class Request:
         """Whether some of a streaming body has been taken: then it cannot be sent a second time."""
         self._limit = limit
         self._whole: bytes | None = body if isinstance(body, bytes) else None
-        self._chunks: AsyncIterator[bytes] | None = None if isinstance(body, bytes) else body
+        self._chunks: AsyncIterable[bytes] | None = None if isinstance(body, bytes) else body
 
     @property
     def arrived(self) -> str:

@@ -47,6 +47,22 @@ async def whole(receive: Receive, limit: int) -> bytes:
     return b"".join(parts)
 
 
+class Streamed:
+    """The same as `streamed`, begun only when it is asked for: most bodies are small, and then read as a whole."""
+
+    __slots__ = ("_begun", "_limit", "_receive")
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._begun: AsyncIterator[bytes] | None = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._begun is None:
+            self._begun = streamed(self._receive, self._limit)
+        return self._begun
+
+
 async def streamed(receive: Receive, limit: int) -> AsyncIterator[bytes]:
     """The body as it comes. Raises CallerError (413) and ClientLeft."""
     size = 0

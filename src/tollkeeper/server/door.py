@@ -12,13 +12,14 @@ it found. Plain ASGI, so that it runs under any ASGI server; extensions of our o
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from tollkeeper.core.call import Reply
 from tollkeeper.core.errors import ClientLeft, GateError, TollkeeperError
 from tollkeeper.core.ids import Clock
 from tollkeeper.server.bodies import Message, Receive
 from tollkeeper.server.pouring import pour_over_asgi
-from tollkeeper.server.protocol import ABORT, SINK
+from tollkeeper.server.protocol import ABORT, SINK, WHOLE
 from tollkeeper.server.requests import Answerer, Request
 
 Send = Callable[[Message], Awaitable[None]]
@@ -29,6 +30,7 @@ Around = Callable[[Request, Answerer], Awaitable[Reply]]
 Sockets = Callable[[Message, Receive, Send], Awaitable[None]]
 """ASGI, for scopes of the type websocket."""
 
+_NONE: Mapping[str, Any] = {}
 _JSON = (b"content-type", b"application/json")
 
 
@@ -84,16 +86,19 @@ class Door:
             headers.append((b"x-request-id", request.request_id.encode()))
         if b"anthropic-version" in request.named and not any(name == b"request-id" for name, _ in headers):
             headers.append((b"request-id", request.request_id.encode()))  # where Anthropic's clients look for it
+        extensions = scope.get("extensions") or _NONE
         if reply.pour is None:
             if not reply.relayed:
                 headers.append((b"content-length", str(len(reply.body)).encode()))
+            if WHOLE in extensions:
+                await extensions[WHOLE](reply.status, headers, reply.body)
+                return
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             await send({"type": "http.response.body", "body": reply.body})
             return
         if not reply.relayed:
             headers += ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        extensions = scope.get("extensions") or {}
         try:
             if SINK in extensions:
                 await reply.pour(extensions[SINK]())

@@ -5,7 +5,6 @@ The answer's head is written together with its first body bytes: one write to th
 
 import asyncio
 from http import HTTPStatus
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tollkeeper.core.errors import GateError
@@ -15,7 +14,8 @@ if TYPE_CHECKING:
     from tollkeeper.server.protocol import DoorProtocol
 
 _HIGH_WATER = 64 * 1024
-STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+STATUS_LINES = {status.value: b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in HTTPStatus}
+_line = b": ".join
 _chunk_head = Remembered[int, bytes](lambda size: b"%x\r\n" % size)
 """Of a chunk of that many bytes. A stream's events are much alike."""
 _LF, _CR = b"\n\r"  # numbers, which are looked for in bytes several times as fast as bytes are
@@ -147,6 +147,19 @@ class Exchange:
             self.complete = True
             connection.answered(self)
 
+    async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Start and body of a whole answer at once, whose headers say its length where it has one."""
+        connection = self._connection
+        if connection.blocked is not None and not self.disconnected:
+            await connection.blocked
+        if self.disconnected:
+            return
+        self.started = True
+        head = self._head_of(status, headers)
+        connection.write(head if self.scope["method"] == "HEAD" else head + body)
+        self.complete = True
+        connection.answered(self)
+
     # --- core.call.Sink ---------------------------------------------------------------------------------------------
 
     @property
@@ -168,22 +181,26 @@ class Exchange:
 
     def _render_head(self, message: dict[str, Any]) -> bytes:
         status: int = message["status"]
-        parts = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        headers: list[tuple[bytes, bytes]] = [*self._connection.server_state.default_headers, *message["headers"]]
         self._chunked = self.scope["method"] != "HEAD" and status not in (204, 304)
-        for name, value in headers:
+        for name, value in message["headers"]:
             if name == b"content-length":
                 self._left = int(value)
                 self._chunked = False
-            parts += (name, b": ", value, b"\r\n")
+        if self._chunked and self.scope["http_version"] == "1.0":
+            self._chunked, self.until_close = False, True
+        return self._head_of(status, message["headers"], (b"transfer-encoding: chunked",) if self._chunked else ())
+
+    def _head_of(self, status: int, headers: list[tuple[bytes, bytes]], more: tuple[bytes, ...] = ()) -> bytes:
+        """`more` are lines of ours."""
+        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status]
+        lines += map(_line, self._connection.server_state.default_headers)
+        lines += map(_line, headers)
+        lines += more
         if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-            if self._chunked and self.scope["http_version"] == "1.0":
-                self._chunked, self.until_close = False, True
-        if self._chunked:
-            parts.append(b"transfer-encoding: chunked\r\n")
-        parts.append(b"\r\n")
-        said = b"".join(chain.from_iterable(headers))
-        if _LF in said or _CR in said:
+            lines.append(b"connection: close")
+        ends = len(lines) + 1
+        lines += (b"", b"")
+        head = b"\r\n".join(lines)
+        if head.count(_LF) != ends or head.count(_CR) != ends:
             raise GateError("A header has a line break in it.", code="internal_error")
-        return b"".join(parts)
+        return head

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote
@@ -29,9 +29,11 @@ from tollkeeper.server.websocket import WebSocketConnection, as_websocket
 LEAVING = "tollkeeper.leaving"
 ABORT = "tollkeeper.abort"
 SINK = "tollkeeper.sink"
+WHOLE = "tollkeeper.whole"
 NAMED = "tollkeeper.named"
 """ASGI extensions: `leaving(callback)` calls back when the client's connection is lost; `abort()` ends it unfinished;
-`sink()` gives a `core.call.Sink` for the answer's pieces once its head was sent. Beside them in the scope, `named` is the
+`sink()` gives a `core.call.Sink` for the answer's pieces once its head was sent; `whole(status, headers, body)` sends an
+answer in one go, and is awaited. Beside them in the scope, `named` is the
 headers by name; of several with one name, the last."""
 
 MOST_DISCARDED = 16 * 1024 * 1024
@@ -79,7 +81,7 @@ class DoorProtocol(asyncio.Protocol):
         # So that an answer to a first request can be sent before an invalid one behind it is refused.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
-        self._extensions = {LEAVING: self._leaving, ABORT: self.abort, SINK: self._sink}
+        self._extensions = {LEAVING: self._leaving, ABORT: self.abort, SINK: self._sink, WHOLE: self._whole}
         self._current: Exchange | None = None
         """The exchange whose answer is under way."""
         self._newest: Exchange | None = None
@@ -365,6 +367,10 @@ class DoorProtocol(asyncio.Protocol):
         assert self._current is not None
         return self._current
 
+    def _whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Awaitable[None]:
+        assert self._current is not None
+        return self._current.answer(status, headers, body)
+
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
         exchange.task = self.loop.create_task(self._run(exchange))
@@ -452,7 +458,7 @@ class DoorProtocol(asyncio.Protocol):
         body = openai_errors.body(error)
         more = b"".join([b"%b: %b\r\n" % header for header in error.headers])
         self._transport.write(
-            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%bconnection: close\r\n\r\n%b"
+            b"%b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%bconnection: close\r\n\r\n%b"
             % (STATUS_LINES[error.status], len(body), type(self).new_id().encode(), more, body)
         )
         # Half closed: the client can read this before it learns that nobody reads what it still sends.

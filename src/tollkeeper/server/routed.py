@@ -8,7 +8,7 @@ run around them.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from urllib.parse import quote, unquote_to_bytes
 
 from tollkeeper.core.call import Reply, Sink
@@ -142,11 +142,11 @@ class Routed:
         headers.remove(*TOLD)  # who calls is for plugins to say: not for the client, where no plugin authenticates it
         given = named.get(b"content-length")
         length = int(given) if given is not None else (None if b"transfer-encoding" in named else 0)
-        body: bytes | AsyncIterator[bytes] = b""
+        body: bytes | AsyncIterable[bytes] = b""
         if length != 0:
             if length is not None:
                 bodies.declared(given, self.limits.body)
-            body = bodies.streamed(request.receive, self.limits.body)
+            body = bodies.Streamed(request.receive, self.limits.body)
         asked = Asked(
             method=request.method,
             path=normalised(request.path),

@@ -306,7 +306,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._accept = None
         self._refused = True
         self._closing_at = self.loop.time()
-        head = b"".join([STATUS_LINES[status], *[b"%b: %b\r\n" % header for header in headers]])
+        head = b"".join([STATUS_LINES[status], b"\r\n", *[b"%b: %b\r\n" % header for header in headers]])
         self._transport.write(b"%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (head, len(body), body))
         self._transport.write_eof()
 

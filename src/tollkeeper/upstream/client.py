@@ -20,6 +20,7 @@ from tollkeeper.upstream import failures
 from tollkeeper.upstream.connection import Answer, Connection
 
 _SWEEP = 0.1
+_line = b": ".join
 _TRUST_IDLE = 0.01
 """Where the loop has told of nothing for this many seconds, a pooled connection that was idle for as long is asked whether
 its peer has closed it before it is used: the loop may not have been told yet."""
@@ -98,20 +99,21 @@ class HttpClient:
         self._busy.add(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        parts = [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\n"]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
+        lines = [b"".join((method, b" ", target, b" HTTP/1.1\r\nhost: ", host))]
+        lines += map(_line, headers)
         if isinstance(body, bytes):
             if body or method in (b"POST", b"PUT", b"PATCH"):
-                parts.append(b"content-length: %d\r\n" % len(body))
-            parts += (b"\r\n", body)
-            connection.write(b"".join(parts))
+                lines.append(b"content-length: %d" % len(body))
+            lines += (b"", body)
+            connection.write(b"\r\n".join(lines))
             if connection.full:
                 answer.upload(loop.create_task(connection.drained(timeouts.send)))
         else:
             sized = any(name == b"content-length" for name, _ in headers)
-            parts.append(b"\r\n" if sized else b"transfer-encoding: chunked\r\n\r\n")
-            connection.write(b"".join(parts))
+            if not sized:
+                lines.append(b"transfer-encoding: chunked")
+            lines += (b"", b"")
+            connection.write(b"\r\n".join(lines))
             answer.upload(loop.create_task(connection.write_all(body, not sized, timeouts.send)))
         return answer
 
