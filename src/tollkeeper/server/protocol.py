@@ -456,11 +456,9 @@ class DoorProtocol(asyncio.Protocol):
         if self._transport.is_closing():
             return
         body = openai_errors.body(error)
-        more = b"".join([b"%b: %b\r\n" % header for header in error.headers])
-        self._transport.write(
-            b"%b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n%bconnection: close\r\n\r\n%b"
-            % (STATUS_LINES[error.status], len(body), type(self).new_id().encode(), more, body)
-        )
+        lines = [STATUS_LINES[error.status], b"content-type: application/json", *map(b": ".join, error.headers)]
+        lines += (b"content-length: %d" % len(body), b"x-request-id: " + type(self).new_id().encode())
+        self._transport.write(b"\r\n".join([*lines, b"connection: close", b"", body]))
         # Half closed: the client can read this before it learns that nobody reads what it still sends.
         self._transport.write_eof()
 
