@@ -194,26 +194,38 @@ def test_a_client_that_waits_to_send_its_body_is_told_first_where_it_would_be_re
 
 
 @pytest.mark.row(20)
-@pytest.mark.parametrize(
-    ("sent", "code"),
-    [
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00" * 1000, "invalid_http"),
-        (
-            b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n"
-            b"http2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n",
-            "upgrade_not_offered",
-        ),
-    ],
-    ids=["prior knowledge", "upgrade"],
-)
-def test_http_2_is_not_spoken_so_its_floods_end_at_the_first_line(gate: GateProcess, sent: bytes, code: str) -> None:
+def test_http_2_is_not_spoken_so_its_floods_end_at_the_first_line(gate: GateProcess) -> None:
+    flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00" * 1000
     before = resident(gate.process.pid)
     for _ in range(20):
         with RawClient(gate.port) as client:
-            client.send(sent)
-            assert refusal(client.read_all()) == (400, code)
+            client.send(flood)
+            assert refusal(client.read_all()) == (400, "invalid_http")
 
     assert resident(gate.process.pid) - before < 4 * MEGABYTE
+
+
+@pytest.mark.row(20)
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+def test_an_offer_to_go_on_in_http_2_is_passed_over_and_the_request_answered(
+    gate: GateProcess, upstream: ScriptedUpstream, key: str, pause: float
+) -> None:
+    """As Java's client makes it with every first request; what follows the offer is HTTP/1.1, or refused."""
+    body = json.dumps(ASK).encode()
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+    head = POST + offer + b"authorization: Bearer %b\r\ncontent-length: %d\r\n\r\n" % (key.encode(), len(body))
+    before = len(upstream.requests)
+    with RawClient(gate.port) as client:
+        for piece in (head, body[:5], body[5:] + head + body, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
+            client.send(piece)
+            time.sleep(pause)
+        answers = client.read_all()
+
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert refusal(answers) == (400, "invalid_http")
+    sent = upstream.requests[before:]
+    assert [request.body for request in sent] == [body, body]
+    assert all("upgrade" not in request.headers and "http2-settings" not in request.headers for request in sent)
 
 
 @pytest.mark.row(21)

@@ -62,3 +62,30 @@ def test_what_a_connection_header_names_is_dropped_but_for_the_framing(
 
     assert headers == [*kept, *(header for header in plain if header[0] in left)]
     assert named == dict(headers)
+
+
+@pytest.mark.parametrize(
+    ("upgrades", "connection", "kept"),
+    [
+        ([b"h2c"], b"Upgrade, HTTP2-Settings", b""),
+        ([b" H2C "], b"close, upgrade", b"connection: close\r\n"),
+        ([b"h2c"], b"Upgrade, X-A", b"connection: X-A\r\n"),
+        ([b"h2c", b"h2c"], b"upgrade", None),
+        ([b"h2c, websocket"], b"upgrade", None),
+        ([b"tls/1.2"], b"upgrade", None),
+        ([], b"upgrade", None),
+    ],
+)
+def test_an_offer_of_http_2_is_taken_out_of_a_head_and_nothing_else_is(
+    upgrades: list[bytes], connection: bytes, kept: bytes | None
+) -> None:
+    headers = [HOST, (b"connection", connection), *((b"upgrade", value) for value in upgrades), LENGTH]
+
+    head = framing.without_offer(b"POST /v1/x?a=b HTTP/1.1", [*headers, (b"http2-settings", b"AAM")])
+
+    if kept is None:
+        assert head is None
+    else:
+        plain = b"".join(b"%b: %b\r\n" % header for header in (HOST, LENGTH))
+        before, after = plain.split(b"\r\n", 1)
+        assert head == b"POST /v1/x?a=b HTTP/1.1\r\n" + before + b"\r\n" + kept + after + b"\r\n"

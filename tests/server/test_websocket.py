@@ -97,7 +97,7 @@ def still_answers(gate: GateProcess, key: str) -> None:
         ((b"websocket-version: 13", b"websocket-version: 8"), 426, "invalid_handshake"),
         ((b"dGhlIHNhbXBsZSBub25jZQ==", b"short"), 400, "invalid_handshake"),
         ((b"GET /ws", b"GET /v1/chat/completions"), 404, "not_found"),
-        ((b"upgrade: websocket", b"upgrade: h2c"), 400, "upgrade_not_offered"),
+        ((b"upgrade: websocket", b"upgrade: tls/1.2"), 400, "upgrade_not_offered"),
         ((b"GET /ws", b"POST /ws"), 400, "upgrade_not_offered"),
         ((b"host: gate", b"host: gate\r\ncontent-length: 3"), 400, "upgrade_not_offered"),
         ((b"authorization: Bearer", b"x-no-authorization:"), 401, "invalid_api_key"),

@@ -8,6 +8,7 @@ Headers = list[tuple[bytes, bytes]]
 _OF_THIS_HOP = frozenset((b"keep-alive", b"close"))
 _KEPT = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"connection", b"upgrade"))
 """No Connection header drops them."""
+_OFFER = frozenset((b"upgrade", b"http2-settings"))
 
 
 def check(version: str, headers: Headers, named: dict[bytes, bytes]) -> None:
@@ -39,6 +40,22 @@ def without_this_hops(headers: Headers, named: dict[bytes, bytes]) -> tuple[Head
         return headers, named
     headers = [header for header in headers if header[0] not in dropped]
     return headers, dict(headers)
+
+
+def without_offer(line: bytes, headers: Headers) -> bytes | None:
+    """A request's head without its offer to go on in HTTP/2; None where it asks for anything else.
+
+    Java's own client makes that offer with every first request, and a server that ignores it is right (RFC 9110, 7.8).
+    """
+    if [value.strip().lower() for name, value in headers if name == b"upgrade"] != [b"h2c"]:
+        return None
+    lines = [line]
+    for name, value in headers:
+        if name == b"connection":
+            value = b", ".join(word for word in map(bytes.strip, value.split(b",")) if word.lower() not in _OFFER)
+        if value and name not in _OFFER:
+            lines.append(b"%b: %b" % (name, value))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def invalid(message: str) -> CallerError:

@@ -49,8 +49,7 @@ _FULL = GateError(
 )
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _HASH = ord("#")
-_RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: what is closed is reset."""
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset
 _TEXT = {b"GET": "GET", b"POST": "POST"}
 _lowered = Remembered[bytes, bytes](bytes.lower)
 """Names of headers, each the same object every time: its hash is reckoned once."""
@@ -77,9 +76,7 @@ class DoorProtocol(asyncio.Protocol):
         self.blocked: asyncio.Future[None] | None = None
         """Not done while the client is slow to take what was written."""
         self._app: Any = config.loaded_app
-        self._parser = httptools.HttpRequestParser(self)
-        # So that an answer to a first request can be sent before an invalid one behind it is refused.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser = self._new_parser()
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._extensions = {LEAVING: self._leaving, ABORT: self.abort, SINK: self._sink, WHOLE: self._whole}
         self._current: Exchange | None = None
@@ -100,6 +97,8 @@ class DoorProtocol(asyncio.Protocol):
         self._expects_continue = False
         self._upgrade: WebSocketConnection | None = None
         """What takes the connection over, once the request that asks for it has ended."""
+        self._restated: bytes | None = None
+        """The head of a request that offers HTTP/2, without the offer: the parser takes what follows for HTTP/2."""
         self._ended_one = False
         """Whether a request ended in what was just read: what follows it there was not counted from its beginning."""
         self._since = self.loop.time()
@@ -161,12 +160,11 @@ class DoorProtocol(asyncio.Protocol):
         if self._in_head:
             self._head_bytes += self._read
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._upgrade is not None:
-                self._hand_over(self._upgrade, data[upgrade.args[0] :])
-                return
-            self._refuse(_no_upgrade())
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._upgraded(data[upgrade.args[0] :]):
+                    return
         except httptools.HttpParserError as error:
             self._refuse(_reason(error))
         if self._in_head and not self._ended_one:
@@ -180,6 +178,29 @@ class DoorProtocol(asyncio.Protocol):
             limits = self.limits
             if beside > 2 * (limits.headers + limits.url) or len(self._headers) > limits.header_count:
                 self._refuse(_too_many_headers(limits))
+
+    def _upgraded(self, rest: bytes) -> bool:
+        """What follows the head of a request for another protocol. False where the connection is another's from here on."""
+        while True:
+            if self._upgrade is not None:
+                self._hand_over(self._upgrade, rest)
+                return False
+            if self._restated is None:
+                self._refuse(_no_upgrade())
+                return True
+            data, self._restated, self._parser = self._restated + rest, None, self._new_parser()
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = data[upgrade.args[0] :]
+            else:
+                return True
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # So that an answer to a first request can be sent before an invalid one behind it is refused.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def eof_received(self) -> bool:
         return False
@@ -224,7 +245,10 @@ class DoorProtocol(asyncio.Protocol):
         method: bytes = self._parser.get_method()
         upgrades = self._parser.should_upgrade() and method != b"CONNECT"
         if upgrades and not self._is_websocket(method, headers, named):
-            raise _no_upgrade()
+            self._restated = framing.without_offer(b"%b %b HTTP/%b" % (method, self._url, version.encode()), headers)
+            if self._restated is None:
+                raise _no_upgrade()
+            return
         self._in_head = False
         self._in_body = True
         self._head_bytes = 0
@@ -310,7 +334,7 @@ class DoorProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._ended_one = True
         self._in_body = False
-        if self._upgrade is not None:
+        if self._upgrade is not None or self._restated is not None:
             return
         self._discarded = 0
         if self._newest is not None:
