@@ -147,7 +147,7 @@ class Running:
         self._pace = pace
         self._check = check
         self._read = read
-        self._end = Ending(journal, self.counts, limits.max_errors, now, self.stop)
+        self._end = Ending(journal, self.counts, limits.max_errors, now, self.stop).__call__  # as in flow/flow.py
         self._monotonic = monotonic
         self._uniform = uniform
         self._later: list[tuple[float, int, _Try]] = []

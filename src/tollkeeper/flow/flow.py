@@ -37,6 +37,7 @@ class Flow:
         self._refused = refused
         self._pools = pools
         self._failover = failover
+        self._answered = failover.__call__  # see `_around`
         self._rehearsal = rehearsal
         self._bonds = bonds
         self._token_counting = token_counting
@@ -65,7 +66,7 @@ class Flow:
         pool = self._pools.of(routing, call)
         if not call.metered and self._token_counting.takes(call, pool):
             return self._token_counting(call, pool)
-        return self._rehearsal(call, pool) if call.dry else self._failover(call, pool)
+        return self._rehearsal(call, pool) if call.dry else self._answered(call, pool)
 
     async def _bound(self, routing: Routing, call: Call) -> Reply:
         """A call that may name what one of several accounts keeps, or make it."""
