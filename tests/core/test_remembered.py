@@ -21,3 +21,10 @@ def test_no_more_is_kept_than_may_be() -> None:
 
     assert [names[number] for number in range(25)] == [str(number) for number in range(25)]
     assert len(names) <= 10
+
+
+def test_what_is_too_long_to_be_a_name_is_not_kept() -> None:
+    lowered = Remembered[bytes, bytes](bytes.lower)
+
+    assert (lowered[b"A"], lowered[b"B" * 257]) == (b"a", b"b" * 257)
+    assert len(lowered) == 1

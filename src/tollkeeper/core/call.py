@@ -182,4 +182,4 @@ class Reply:
     body: bytes = b""
     pour: Callable[[Sink], Awaitable[None]] | None = None
     relayed: bool = False
-    """Somebody else's answer: its head is sent as it is, the body's length and what caches may do with it included."""
+    """Somebody else's answer: its head is sent as it is, with its length, its request id and what caches may do with it."""

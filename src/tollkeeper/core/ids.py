@@ -1,6 +1,6 @@
 """Request ids: UUIDv7 (RFC 9562), so that ids sort by time and the ledger only ever appends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 
 Clock = Callable[[], float]
@@ -15,6 +15,7 @@ _DRAW = 2560
 
 
 _halves = Struct(">QQ").pack
+_parts = Struct(">HQ").iter_unpack
 
 
 class RequestIds:
@@ -23,15 +24,13 @@ class RequestIds:
     def __init__(self, now: Clock, randomness: Randomness) -> None:
         self._now = now
         self._randomness = randomness
-        self._drawn = b""
-        self._used = 0
+        self._drawn: Iterator[tuple[int, ...]] = iter(())
 
     def __call__(self) -> str:
         """A UUIDv7 as 32 hex digits."""
-        if self._used == len(self._drawn):
-            self._drawn = self._randomness(_DRAW)
-            self._used = 0
-        random = int.from_bytes(self._drawn[self._used : self._used + 10], "big")
-        self._used += 10
-        head = int(self._now() * 1000) << 16 | 0x7000 | random & 0xFFF
-        return _halves(head, 1 << 63 | random >> 18).hex()
+        random = next(self._drawn, None)
+        if random is None:
+            self._drawn = _parts(self._randomness(_DRAW))
+            random = next(self._drawn)
+        head = int(self._now() * 1000) << 16 | 0x7000 | random[0] & 0xFFF
+        return _halves(head, 1 << 63 | random[1] >> 2).hex()

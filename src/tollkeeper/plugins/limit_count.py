@@ -147,9 +147,7 @@ class LimitCount(Plugin):
     def header_filter(self, exchange: Exchange) -> None:
         told = exchange.notes.get(self)
         if told and exchange.response is not None:
-            # In one go: each `set` would walk the list.
-            headers, names = exchange.response.headers, dict(told)
-            headers.items = [pair for pair in headers.items if pair[0] not in names] + told
+            exchange.response.headers.put(told)
 
     def _take(self, exchange: Exchange, count: float, window: float, key: str, prefix: str) -> Response | None:
         found = self._windows.take(key, int(count), window, self.gate.monotonic())

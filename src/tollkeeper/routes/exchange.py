@@ -6,7 +6,6 @@ compared.
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from tollkeeper.core.call import Presence
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
+from tollkeeper.core.remembered import Remembered
 from tollkeeper.routes.headers import Headers
 
 if TYPE_CHECKING:
@@ -206,13 +206,15 @@ class Exchange:
         return variable(self, name)
 
 
-@lru_cache(1024)
-def host_without_port(host: bytes) -> str:
-    """The name or address of a Host header, in lower case."""
+def _host_without_port(host: bytes) -> str:
     text = host.decode("latin-1").lower()
     if text.startswith("["):
         return text.partition("]")[0] + "]"
     return text.partition(":")[0]
+
+
+host_without_port = Remembered(_host_without_port).__getitem__
+"""The name or address of a Host header, in lower case."""
 
 
 from tollkeeper.routes.variables import variable  # noqa: E402 - variables are read of exchanges, and exchanges offer them

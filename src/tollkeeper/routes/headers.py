@@ -7,6 +7,7 @@ from typing import Any
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_NAME = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
+_LF, _CR, _NUL, _COLON = b"\n\r\0:"
 _ENDS = dict.fromkeys(map(ord, "\r\n\0"))
 _FOR_ONE_CONNECTION = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
@@ -16,13 +17,15 @@ _FOR_ONE_CONNECTION = frozenset(
 class Headers:
     """A list of (name, value); several may have one name. All of it is bytes."""
 
-    __slots__ = ("_first", "_indexed", "_size", "items")
+    __slots__ = ("_first", "_indexed", "_ours", "_size", "items")
 
     def __init__(self, items: list[tuple[bytes, bytes]] | None = None, first: dict[bytes, bytes] | None = None) -> None:
         """`first` has the first value of each name, where somebody has looked already; it is not changed here."""
         self.items: list[tuple[bytes, bytes]] = [] if items is None else items
         self._first = first
         self._indexed = self.items if first is not None else None
+        self._ours = False
+        """Whether `_first` is this object's own, to be changed."""
         self._size = len(self.items)
         """The list that `_first` was made of, and how long it was: with another one, or another length, it is made anew."""
 
@@ -37,6 +40,20 @@ class Headers:
         if self.get(name) is None:
             return []
         return [value for each, value in self.items if each == name]
+
+    def only(self, name: bytes) -> bytes | None:
+        """The value, where there is exactly one."""
+        value = self.get(name)
+        if value is not None and len(self._first or ()) != len(self.items) and len(self.all(name)) > 1:
+            return None
+        return value
+
+    def put(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """These in place of all that have their names, which are in lower case: nothing of a caller's is in any of them."""
+        pairs = list(pairs)
+        self.remove(*[name for name, _ in pairs])
+        for name, value in pairs:
+            self._append(name, value)
 
     def set(self, name: bytes, value: bytes) -> None:
         """This one value in place of all there are. Raises ValueError where it has a line break in it."""
@@ -66,12 +83,15 @@ class Headers:
         if known is not None and self._indexed is self.items and self._size == len(self.items):
             self._size += 1
             if name not in known:
-                self._first = known.copy()
-                self._first[name] = value
+                if not self._ours:
+                    self._first = known = known.copy()
+                    self._ours = True
+                known[name] = value
         self.items.append((name, value))
 
     def _index(self) -> dict[bytes, bytes]:
         self._first = dict(reversed(self.items))
+        self._ours = True
         self._indexed = self.items
         self._size = len(self.items)
         return self._first
@@ -119,7 +139,7 @@ def spelt_otherwise(*names: bytes) -> Iterator[bytes]:
 
 
 def _checked(name: bytes, value: bytes) -> bytes:
-    # Not by `in`: with bytes, CPython tries a number first, and words the error that it then throws away.
-    if value.translate(None, b"\n\r\0") != value or name.translate(None, b"\n\r:") != name:
+    # By numbers: looking for bytes in bytes, CPython tries a number first, and words the error that it throws away.
+    if _LF in value or _CR in value or _NUL in value or _LF in name or _CR in name or _COLON in name:
         raise ValueError("a header has a line break in it")
     return name.lower()

@@ -82,7 +82,7 @@ class Door:
             failed = TollkeeperError(f"The gate failed. Request id: {request.request_id}.", code="internal_error")
             reply = refusal(request, failed)
         headers = reply.headers
-        if not reply.relayed or b"x-request-id" not in [name for name, _ in headers]:
+        if not reply.relayed:
             headers.append((b"x-request-id", request.request_id.encode()))
         if b"anthropic-version" in request.named and not any(name == b"request-id" for name, _ in headers):
             headers.append((b"request-id", request.request_id.encode()))  # where Anthropic's clients look for it

@@ -79,7 +79,7 @@ class Routed:
         try:
             await exchange.request.read()
         except CallerError as error:
-            return _whole(request.method, refused(error))
+            return _whole(request, refused(error))
         answerer = self._found(request, exchange)
         if answerer is None:
             return await self._elsewhere(request, exchange)
@@ -104,8 +104,8 @@ class Routed:
         response = outgoing.response
         if isinstance(response.body, bytes):
             response.body = outgoing.whole()
-            return _whole(request.method, response)
-        return Reply(response.status, response.headers.items, b"", _Pour(outgoing), relayed=True)
+            return _whole(request, response)
+        return _reply(request, response, b"", _Pour(outgoing))
 
     async def _elsewhere(self, request: Request, exchange: Exchange) -> Reply:
         """The gate's own answer to the request as plugins have left it. Raises ClientLeft."""
@@ -199,22 +199,28 @@ def normalised(raw: bytes) -> str:
     return "/".join(kept) or "/"
 
 
-def _whole(method: str, response: Response) -> Reply:
-    """`method` is the client's, whatever the upstream was asked by."""
+def _whole(request: Request, response: Response) -> Reply:
+    """`request` is the client's, whatever the upstream was asked."""
     body = response.body
     assert isinstance(body, bytes)
     headers = response.headers
-    if method == "HEAD":
-        return Reply(response.status, headers.items, b"", relayed=True)
-    if response.status in _BODILESS:
+    if request.method == "HEAD":
+        body = b""
+    elif response.status in _BODILESS:
         headers.remove(b"content-length")
         body = b""
     else:
-        # By a walk: an index of the answer's headers would be made for this one question.
         length = b"%d" % len(body)
-        if [value for name, value in headers.items if name == b"content-length"] != [length]:
+        if headers.only(b"content-length") != length:
             headers.set(b"content-length", length)
-    return Reply(response.status, headers.items, body, relayed=True)
+    return _reply(request, response, body, None)
+
+
+def _reply(request: Request, response: Response, body: bytes, pour: "_Pour | None") -> Reply:
+    headers = response.headers
+    if headers.get(b"x-request-id") is None:
+        headers.items.append((b"x-request-id", request.request_id.encode()))
+    return Reply(response.status, headers.items, body, pour, relayed=True)
 
 
 class _Pour:
