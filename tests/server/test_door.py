@@ -89,6 +89,17 @@ def test_what_is_not_fit_to_be_a_request_is_refused_and_the_connection_closed(
     assert len(upstream.requests) == before
 
 
+def test_headers_beyond_the_most_are_refused_behind_another_request_too(gate: GateProcess) -> None:
+    first = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    with RawClient(gate.port) as client:
+        client.send(first + b"GET /healthz HTTP/1.1\r\nhost: x\r\nbig: " + b"a" * 5000 + b"\r\n\r\n")
+
+        answers = client.read_all()
+
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert _refusal(answers[answers.rindex(b"HTTP/1.1 431") :]) == (431, "headers_too_large")
+
+
 @pytest.mark.row(13)
 def test_headers_that_trickle_in_are_given_up_on(gate: GateProcess) -> None:
     with RawClient(gate.port) as client:

@@ -1,6 +1,9 @@
-"""What a request's headers say of how it is framed, and which of them are for this connection alone."""
+"""What a request's headers say of how it is framed, which are for this connection alone, and what is refused of it."""
 
-from tollkeeper.core.errors import CallerError
+import httptools
+
+from tollkeeper.core.errors import CallerError, TollkeeperError
+from tollkeeper.core.limits import DoorLimits
 
 Headers = list[tuple[bytes, bytes]]
 """Names are in lower case."""
@@ -84,3 +87,27 @@ def _other_coding() -> CallerError:
 
 def _no_host() -> CallerError:
     return invalid("Exactly one Host header is needed.")
+
+
+def too_many_headers(limits: DoorLimits) -> CallerError:
+    return CallerError(
+        f"The request's headers exceed {limits.headers} bytes or {limits.header_count} lines.",
+        status=431,
+        code="headers_too_large",
+    )
+
+
+def no_upgrade() -> CallerError:
+    return CallerError("No protocol upgrade is offered here, but to a WebSocket.", code="upgrade_not_offered")
+
+
+def late(message: str) -> CallerError:
+    return CallerError(message, status=408, code="request_timeout")
+
+
+def reason(error: httptools.HttpParserError) -> TollkeeperError:
+    """What a callback of ours raised, without its traceback: that holds the frame that holds the request's bytes."""
+    cause = error.__context__
+    if isinstance(cause, TollkeeperError):
+        return cause.with_traceback(None)
+    return invalid("The request is not valid HTTP/1.1.")

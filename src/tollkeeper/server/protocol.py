@@ -166,18 +166,18 @@ class DoorProtocol(asyncio.Protocol):
                 if not self._upgraded(data[upgrade.args[0] :]):
                     return
         except httptools.HttpParserError as error:
-            self._refuse(_reason(error))
+            self._refuse(framing.reason(error))
         if self._in_head and not self._ended_one:
             # Nothing is handed to the callbacks before a header line is whole: endless lines are counted here.
             if self._head_bytes > self.limits.headers + self.limits.url + 1024:
-                self._refuse(_too_many_headers(self.limits))
+                self._refuse(framing.too_many_headers(self.limits))
         elif self._in_body:
             # Chunk extensions and trailers without end are handed to nobody: they are counted here too.
             self._arrived += len(data)
             beside = self._arrived - self._body_bytes - 64 * self._chunks
             limits = self.limits
             if beside > 2 * (limits.headers + limits.url) or len(self._headers) > limits.header_count:
-                self._refuse(_too_many_headers(limits))
+                self._refuse(framing.too_many_headers(limits))
 
     def _upgraded(self, rest: bytes) -> bool:
         """What follows the head of a request for another protocol. False where the connection is another's from here on."""
@@ -186,7 +186,7 @@ class DoorProtocol(asyncio.Protocol):
                 self._hand_over(self._upgrade, rest)
                 return False
             if self._restated is None:
-                self._refuse(_no_upgrade())
+                self._refuse(framing.no_upgrade())
                 return True
             data, self._restated, self._parser = self._restated + rest, None, self._new_parser()
             try:
@@ -239,7 +239,7 @@ class DoorProtocol(asyncio.Protocol):
             # Not added up where all that was read since the request began is less.
             self._head_bytes > limits.headers and sum(map(len, chain.from_iterable(headers))) > limits.headers
         ):
-            raise _too_many_headers(limits)
+            raise framing.too_many_headers(limits)
         named = dict(headers)
         version = self._parser.get_http_version()
         method: bytes = self._parser.get_method()
@@ -247,7 +247,7 @@ class DoorProtocol(asyncio.Protocol):
         if upgrades and not self._is_websocket(method, headers, named):
             self._restated = framing.without_offer(b"%b %b HTTP/%b" % (method, self._url, version.encode()), headers)
             if self._restated is None:
-                raise _no_upgrade()
+                raise framing.no_upgrade()
             return
         self._in_head = False
         self._in_body = True
@@ -432,15 +432,17 @@ class DoorProtocol(asyncio.Protocol):
             self._transport.abort()
         elif self._in_head:
             if waited > limits.header_seconds:
-                self._refuse(_late(f"The request's headers did not arrive within {limits.header_seconds:g} s."))
+                self._refuse(framing.late(f"The request's headers did not arrive within {limits.header_seconds:g} s."))
         elif self._in_body:
             if self._reading_paused:
                 return  # it is we who do not take it
             self._body_waited += now - looked_at
             if waited > limits.body_seconds:
-                self._refuse(_late(f"No byte of the request's body arrived for {limits.body_seconds:g} s."))
+                self._refuse(framing.late(f"No byte of the request's body arrived for {limits.body_seconds:g} s."))
             elif self._body_waited > limits.body_seconds + self._body_bytes / limits.body_rate:
-                self._refuse(_late(f"The request's body arrives at less than {limits.body_rate} bytes a second."))
+                self._refuse(
+                    framing.late(f"The request's body arrives at less than {limits.body_rate} bytes a second.")
+                )
         elif self._current is None and waited > limits.idle_seconds:
             self._transport.close()
 
@@ -489,27 +491,3 @@ class DoorProtocol(asyncio.Protocol):
 
 def _address(found: Any) -> tuple[str, int] | None:
     return (str(found[0]), int(found[1])) if isinstance(found, tuple) else None
-
-
-def _reason(error: httptools.HttpParserError) -> TollkeeperError:
-    """What a callback of ours raised, without its traceback: that holds the frame that holds the request's bytes."""
-    cause = error.__context__
-    if isinstance(cause, TollkeeperError):
-        return cause.with_traceback(None)
-    return framing.invalid("The request is not valid HTTP/1.1.")
-
-
-def _too_many_headers(limits: DoorLimits) -> CallerError:
-    return CallerError(
-        f"The request's headers exceed {limits.headers} bytes or {limits.header_count} lines.",
-        status=431,
-        code="headers_too_large",
-    )
-
-
-def _no_upgrade() -> CallerError:
-    return CallerError("No protocol upgrade is offered here, but to a WebSocket.", code="upgrade_not_offered")
-
-
-def _late(message: str) -> CallerError:
-    return CallerError(message, status=408, code="request_timeout")
