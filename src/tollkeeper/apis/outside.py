@@ -218,7 +218,13 @@ class OutsideApi:
                 reservation = await access.budgets.reserve(call, target, attempt.hold.started_at)
                 if reservation is not None:
                     attempt.reserve(reservation)
-            await access.ledger.hold(attempt.hold)
+            try:
+                await access.ledger.hold(attempt.hold)
+            except asyncio.CancelledError:
+                access.ledger.release(
+                    call.request_id, attempt.hold.attempt
+                )  # it may be on disk by now, and nothing is sent
+                raise
         except BaseException:
             attempt.unreserve()
             raise

@@ -124,8 +124,8 @@ class Ledger(Protocol):
     """What may not be forgotten. Only `hold` may be waited for; an end is queued, never awaited."""
 
     def hold(self, hold: Hold) -> Awaitable[None]:
-        """Returns when the hold is on disk, or ends, where its caller is cancelled. Raises GateError when it cannot be
-        written."""
+        """Returns when the hold is on disk. Raises GateError when it cannot be written. Whoever is cancelled while waiting
+        releases it, for it may be there already."""
         ...
 
     def settle(self, event: Event, once: str | None = None, *, look: bool = False) -> None:

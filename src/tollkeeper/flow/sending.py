@@ -1,5 +1,7 @@
 """One attempt at one target: held on disk, sent, its answer begun; what goes wrong is recorded before it is raised."""
 
+import asyncio
+
 from tollkeeper.core.account import Patience, Target
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
@@ -77,7 +79,13 @@ class Sending:
                 if reservation is not None:
                     attempt.reserve(reservation)
             outgoing = render(asked, target, attempt.limits)
-            await self._ledger.hold(attempt.hold)
+            try:
+                await self._ledger.hold(attempt.hold)
+            except asyncio.CancelledError:
+                self._ledger.release(
+                    call.request_id, attempt.hold.attempt
+                )  # it may be on disk by now, and nothing is sent
+                raise
             if call.presence.gone:
                 self._ledger.release(call.request_id, attempt.hold.attempt)
                 raise ClientLeft("The client left.")

@@ -1,0 +1,62 @@
+"""An attempt whose caller is cancelled, at whatever moment, holds nothing for ever."""
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from kit import calls
+from kit.budgets import PRICE, TARGET, Desk
+from kit.ledgers import Other, until
+from kit.records import NOW
+from tollkeeper.core.events import Hold
+from tollkeeper.flow.sending import Sending
+from tollkeeper.stores.sqlite.ledger import SqliteLedger
+
+
+class Cancelling(SqliteLedger):
+    """Cancels who waits for a hold: as soon as it is asked, or in the very turn of the loop in which it has got it."""
+
+    late = False
+
+    def hold(self, hold: Hold) -> Awaitable[None]:
+        waiting = cast("asyncio.Future[None]", super().hold(hold))
+        caller = asyncio.current_task()
+        assert caller is not None
+        if self.late:
+            waiting.add_done_callback(lambda _: caller.cancel())
+        else:
+            asyncio.get_running_loop().call_soon(caller.cancel)
+        return waiting
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_caller_that_is_cancelled_while_it_waits_for_its_hold_leaves_none(tmp_path: Path, late: bool) -> None:
+    async def go() -> None:
+        ledger = Cancelling(tmp_path, lambda trouble: None)
+        ledger.late = late
+        nothing = cast("Any", None)  # it never comes to these
+        sending = Sending(
+            outbound=nothing,
+            ledger=ledger,
+            budgets=Desk().budgets,
+            observe=lambda event: None,
+            price_of=lambda *asked: PRICE,
+            counting=nothing,
+            departures=nothing,
+            options=nothing,
+            now=lambda: NOW / 1000,
+            monotonic=lambda: 5.0,
+        )
+        attempt = sending.attempt(calls.call(calls.key(), metered=False), TARGET, 1)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.ensure_future(sending.send(attempt))
+        assert await until(30, lambda: ledger.rows >= 2)
+        assert await ledger.close()
+
+    asyncio.run(go())
+    other = Other(tmp_path)
+    assert other.counts() == (0, 0)
+    other.close()
