@@ -94,7 +94,6 @@ WITHOUT_A_MIRROR = {
     "flow/token_counting.py": "server/test_paths.py",
     "flow/passage.py": "server/test_translated.py",
     "flow/translated_relay.py": "server/test_translated.py",
-    "flow/sending.py": "server/test_streams.py",
     "flow/lines.py": "server/test_realtime.py",
     "flow/render.py": "policies/test_rights.py",
     # The door's parts.

@@ -49,6 +49,20 @@ def test_lines_are_given_up_to_the_first_gap_and_no_more_than_are_wanted(tmp_pat
     asyncio.run(run())
 
 
+def test_long_lines_are_given_a_few_at_a_time(tmp_path: Path) -> None:
+    async def run() -> None:
+        journal = Journal(tmp_path / "j")
+        long = b'"' + b"x" * 3_000_000 + b'"'
+        for index in range(5):
+            journal.put(msgspec.structs.replace(row(index), detail=long), lambda: None)
+        await journal.settled()
+        assert journal.unbroken(0, 5) == (3, (long + b"\n") * 3)
+        assert journal.unbroken(3, 2) == (2, (long + b"\n") * 2)
+        journal.close()
+
+    asyncio.run(run())
+
+
 def test_a_row_that_ends_twice_keeps_its_first_end(tmp_path: Path) -> None:
     async def run() -> None:
         journal = Journal(tmp_path / "j")

@@ -31,6 +31,8 @@ _GATHER = 0.003
 """Seconds between two commits: rows that end in between share one."""
 _LONG_LOG = 4 * 1024 * 1024
 """Bytes of rows after which pages are moved from the log to the file."""
+_AT_ONCE = 8 * 1024 * 1024
+"""Bytes of rows' details that are read into memory together: of embeddings a hundred, of short answers thousands."""
 _PATIENCE = 5000
 """Milliseconds to wait for another process's transaction."""
 _SCHEMA = f"""
@@ -57,8 +59,7 @@ _NOT_YET = """
 SELECT coalesce(sum(attempts), 0), coalesce(sum(cost_nano), 0) FROM earlier WHERE idx NOT IN (SELECT idx FROM rows)
 """
 """What rows have taken that failed and have not ended again."""
-
-
+_SIZE = "SELECT count(*), coalesce(sum(length(detail)), 0) FROM rows WHERE idx >= ? AND idx < ?"
 _LINES = """
 SELECT CAST(group_concat(detail, char(10)) AS BLOB) FROM (SELECT detail FROM rows WHERE idx >= ? AND idx < ? ORDER BY idx)
 """
@@ -191,21 +192,26 @@ class Journal:
             yield from reading.execute("SELECT idx, detail FROM rows WHERE idx >= ? ORDER BY idx", (first,))
 
     def unbroken(self, first: int, most: int) -> tuple[int, bytes]:
-        """How many rows from `first` on have ended without a gap, at most `most`, and their details, a line each.
+        """How many rows from `first` on have ended without a gap, and their details, a line each.
+
+        At most `most`, and fewer where they are long.
 
         Without a gap it takes two statements: each row that one of them gives takes the interpreter's lock from the rows
         under way.
         """
         between = (first, first + most)
         with closing(self._reading()) as reading:
-            if reading.execute("SELECT count(*) FROM rows WHERE idx >= ? AND idx < ?", between).fetchone()[0] == most:
+            [(ready, size)] = reading.execute(_SIZE, between)
+            if ready == most and size <= _AT_ONCE:
                 return most, reading.execute(_LINES, between).fetchone()[0] + b"\n"
         found: list[bytes] = []
+        size = 0
         with closing(self.details(first)) as details:
             for index, line in details:
-                if index != first + len(found) or len(found) == most:
+                if index != first + len(found) or len(found) == most or size > _AT_ONCE:
                     break
                 found.append(line + b"\n")
+                size += len(line)
         return len(found), b"".join(found)
 
     def ends(self) -> Iterator[tuple[int, bool, int, int | None]]:

@@ -9,7 +9,7 @@ EVERY = 1.0
 _MOST = 20_000
 """Rows that are added at one look."""
 _AT_ONCE = 2000
-"""Rows that are in memory."""
+"""Rows that are in memory, at most."""
 
 
 class Part:
@@ -32,12 +32,13 @@ class Part:
 
     def grow(self, journal: Journal) -> None:
         """Adds the rows that have ended, in order, until one has not."""
-        for _ in range(_MOST // _AT_ONCE):
+        last = self.rows + _MOST
+        while self.rows < last:
             rows, lines = journal.unbroken(self.rows, _AT_ONCE)
+            if not rows:
+                break
             self._stream.write(lines)
             self.rows += rows
-            if rows < _AT_ONCE:
-                break
         self._stream.flush()
 
     def close(self, *, whole: bool) -> None:
