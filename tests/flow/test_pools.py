@@ -2,11 +2,11 @@
 
 import pytest
 
+from kit.calls import call, key
 from tollkeeper.core.account import Account, Target
 from tollkeeper.core.call import Call
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.money import Price
-from tollkeeper.dialects import openai_chat
 from tollkeeper.flow.health import Health, HealthOptions
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.routing import Routing
@@ -17,9 +17,7 @@ PRICE = Price(version="x", input=1_000_000_000)
 
 
 def asked(model: str | None, provider: str | None = None) -> Call:
-    call: Call = Call.__new__(Call)
-    call.model, call.provider, call.destination, call.dialect = model, provider, None, openai_chat.DIALECT
-    return call
+    return call(key(), model=model, provider=provider)
 
 
 def pools() -> tuple[Pools, Health]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from tollkeeper.core.account import Balancing, Target
 from tollkeeper.core.events import Event
@@ -73,8 +73,7 @@ class Destination:
         self.balancing = balancing
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct):
     """A request as the gate understood it. Its bytes stay the client's own until they are rendered for a provider."""
 
     request_id: str
@@ -92,9 +91,9 @@ class Call:
     accepted_at: float
     """Monotonic seconds."""
     presence: Presence
-    named: Mapping[bytes, bytes] = field(default_factory=dict)
+    named: Mapping[bytes, bytes] = {}
     """The same headers by name; of several with one name, the last."""
-    members: Mapping[str, Raw] = field(default_factory=dict)
+    members: Mapping[str, Raw] = {}
     """Top-level members of a JSON body."""
     framing: Literal["events", "array"] = "events"
     """array: its stream is wanted as one JSON array, which cannot be relayed as it comes."""
@@ -122,9 +121,9 @@ class Call:
     """Whoever asks wants the provider's own headers, and to be told nothing: it looks at `events`."""
     dry: bool = False
     """Only asks what would happen: rules are evaluated, nothing is taken, nothing is sent."""
-    events: list[Event] = field(default_factory=list)
+    events: list[Event] = []
     """The records of its attempts that have ended."""
-    notes: list[tuple[object, ...]] = field(default_factory=list)
+    notes: list[tuple[object, ...]] = []
     """What the rules found, for `explain`: each begins with the rule's name; the rest are numbers and names, no content."""
     elsewhere: float = 0.0
     """Seconds that went by at providers in attempts that came to nothing."""
@@ -173,8 +172,7 @@ class Sink(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Struct):
     """What the client gets: a whole body, or pieces poured into a sink. An exception out of `pour` means: abort."""
 
     status: int

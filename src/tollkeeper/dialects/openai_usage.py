@@ -23,13 +23,16 @@ def reported(raw: bytes) -> Reported | None:
         return _odd(raw)
 
 
+_Count = Annotated[int, Meta(ge=0)]
+
+
 class _Details(Struct, frozen=True, forbid_unknown_fields=True):
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    audio_tokens: int = 0
+    cached_tokens: _Count = 0
+    cache_write_tokens: _Count = 0
+    audio_tokens: _Count = 0
     image_tokens: int = 0
     text_tokens: int = 0
-    reasoning_tokens: int = 0
+    reasoning_tokens: _Count = 0
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
 
@@ -40,8 +43,8 @@ _NOTHING_MORE = _Details()
 class _Plain(Struct, forbid_unknown_fields=True):
     """OpenAI's own chat usage and nothing beside it: most answers, read in a tenth of the time of an odd one."""
 
-    prompt_tokens: Annotated[int, Meta(ge=0)]
-    completion_tokens: Annotated[int, Meta(ge=0)]
+    prompt_tokens: _Count
+    completion_tokens: _Count
     total_tokens: int
     prompt_tokens_details: _Details = _NOTHING_MORE
     completion_tokens_details: _Details = _NOTHING_MORE
@@ -51,24 +54,21 @@ _decode_plainly = msgspec.json.Decoder(_Plain).decode
 
 
 def _plain(usage: _Plain, raw: bytes) -> Reported | None:
+    prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
     inside, outside = usage.prompt_tokens_details, usage.completion_tokens_details
-    if usage.total_tokens != usage.prompt_tokens + usage.completion_tokens:
+    if total != prompt + completion or total >= 2**53:
         return _odd(raw)
-    if min(inside.cached_tokens, inside.cache_write_tokens, inside.audio_tokens, outside.audio_tokens) < 0:
+    if inside.cached_tokens + inside.cache_write_tokens > prompt or inside.audio_tokens > prompt:
         return _odd(raw)
-    if inside.audio_tokens > usage.prompt_tokens or outside.audio_tokens > usage.completion_tokens:
-        return _odd(raw)
-    if not 0 <= outside.reasoning_tokens <= usage.completion_tokens:
-        return _odd(raw)
-    if inside.cached_tokens + inside.cache_write_tokens > usage.prompt_tokens or usage.total_tokens >= 2**53:
+    if outside.reasoning_tokens > completion or outside.audio_tokens > completion:
         return _odd(raw)
     return Reported(
         Usage(
-            input_tokens=usage.prompt_tokens,
+            input_tokens=prompt,
             cached_input_tokens=inside.cached_tokens,
             cache_write_tokens=inside.cache_write_tokens,
             audio_input_tokens=inside.audio_tokens,
-            output_tokens=usage.completion_tokens,
+            output_tokens=completion,
             reasoning_tokens=outside.reasoning_tokens,
             audio_output_tokens=outside.audio_tokens,
         ),

@@ -1,8 +1,9 @@
 """A call to a provider who speaks another dialect: its request in that dialect, and the way back for the answer."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from urllib.parse import quote
+
+from msgspec import structs
 
 from tollkeeper.core.account import Target
 from tollkeeper.core.call import Call
@@ -116,7 +117,7 @@ def _terms(target: Target) -> Terms:
 def _sent(call: Call, dialect: str, rendered: Rendered) -> Call:
     """The call as the provider gets it. What is noted of it is noted of the client's."""
     headers = [_JSON, *(header for header in call.headers if header[0] in _TRAVEL), *rendered.headers]
-    return replace(
+    return structs.replace(
         call,
         dialect=RELAYED[dialect],
         method="POST",

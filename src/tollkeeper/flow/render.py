@@ -1,7 +1,6 @@
 """A call becomes one provider's request: URL, headers, and the client's own bytes but for what must differ."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from urllib.parse import quote
 
 import msgspec
@@ -139,7 +138,7 @@ def amended(call: Call, target: Target) -> Call:
     if not changes:
         return call
     body = json_text.replaced(call.body, dict(call.members), changes)
-    return replace(call, body=body, members=json_text.members(body))
+    return msgspec.structs.replace(call, body=body, members=json_text.members(body))
 
 
 def credentials(account: Account, surface: Surface) -> tuple[bytes, bytes] | None:

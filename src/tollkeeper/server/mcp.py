@@ -5,7 +5,6 @@ its own. Operations of ordinary routes are in routed_operations.py.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -110,7 +109,9 @@ def _tool(api: Api, request: Request, key: Key, ids: _Ids) -> Tool:
 
     async def run(arguments: Arguments) -> Any:
         body = msgspec.json.encode(arguments)
-        call: Call = replace(call_of(request, key, openai_chat.DIALECT, _CHAT_PATH), request_id=ids.next())
+        call: Call = msgspec.structs.replace(
+            call_of(request, key, openai_chat.DIALECT, _CHAT_PATH), request_id=ids.next()
+        )
         call.headers = [header for header in call.headers if not header[0].startswith(b"mcp-")]
         try:
             answered = await api.answer(Asked(call, body, json_text.members(body), False))
