@@ -1,6 +1,7 @@
 """`tollkeeper keys`: each command with and without --json, and what a running gate makes of them within a second."""
 
 import contextlib
+import itertools
 import json
 import sqlite3
 import time
@@ -108,6 +109,7 @@ def test_an_expiry_that_cannot_be_makes_no_key(home: Path, given: str) -> None:
 
     assert (code, out) == (1, "")
     assert "--expires" in error
+    assert given != "soon" or "a span like 90d or 12h" in error
     assert json.loads(_run(home, "list", "--json")[1]) == []
 
 
@@ -179,6 +181,8 @@ def test_two_keys_of_one_name_are_told_apart(home: Path) -> None:
 
 @pytest.mark.parametrize("command", ["show", "revoke", "rotate"])
 def test_a_key_that_is_not_there_exits_with_4(home: Path, command: str) -> None:
+    _make(home, "--name", "somebody")
+
     code, out, error = _run(home, command, "nobody", "--json")
 
     assert (code, out) == (4, "")
@@ -209,7 +213,9 @@ def test_the_home_is_taken_from_the_config(tmp_path: Path) -> None:
 
     assert tollkeeper("keys", "create", "--name", "n", "--config", str(config)).code == 0
     assert (tmp_path / "elsewhere" / "tollkeeper.db").exists()
-    assert tollkeeper("keys", "list", "--json", folder=tmp_path, environment={"HOME": str(tmp_path)}).json() == []
+    default: dict[str, Any] = {"folder": tmp_path, "environment": {"HOME": str(tmp_path)}}
+    assert tollkeeper("keys", "create", "--name", "other", **default).code == 0
+    assert [key["name"] for key in tollkeeper("keys", "list", "--json", **default).json()] == ["other"]
     assert (tmp_path / ".tollkeeper").is_dir()
 
 
@@ -228,8 +234,8 @@ def test_a_home_that_cannot_be_one_is_said_without_a_traceback(tmp_path: Path) -
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "tollkeeper.db").write_text("this is not a database " * 100, "utf-8")
 
-    for home in ("file", "file/below", "foreign"):
-        code, _, error = _run(tmp_path / home, "list")
+    for home, command in itertools.product(("file", "file/below", "foreign"), (("list",), ("create", "--name", "n"))):
+        code, _, error = _run(tmp_path / home, *command)
         assert code == 1
         assert error.startswith("Error: ")
         assert home in error

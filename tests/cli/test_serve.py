@@ -201,3 +201,4 @@ def test_version_is_said_in_both_forms() -> None:
 
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", version.out)
     assert tollkeeper("version", "--json").json() == {"version": version.out.strip()}
+    assert tollkeeper("--version").out == version.out

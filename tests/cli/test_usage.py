@@ -131,6 +131,9 @@ def test_events_are_filtered_and_limited(home: Path, key_id: str) -> None:
 
     assert json.loads(_run(home, "events", "--limit", "1", "--json")[1]) == everything[:1]
     assert len(json.loads(_run(home, "events", "--key", key_id, "--json")[1])) == 3
+    assert len(json.loads(_run(home, "events", "--key", "odd [/] [bold]name :smile:", "--json")[1])) == 3
+    assert len(json.loads(_run(home, "events", "--key", "key_gone", "--json")[1])) == 1
+    assert _run(home, "events", "--key", "nobody") == (4, "", "Error: There is no key 'nobody'.\n")
     twice = everything[-1]["request_id"]
     assert [one["attempt"] for one in json.loads(_run(home, "events", "--request", twice, "--json")[1])] == [2, 1]
 
@@ -158,9 +161,15 @@ def test_a_wrong_command_line_exits_with_2(home: Path, arguments: tuple[str, ...
     assert _run(home, *arguments)[0] == 2
 
 
-@pytest.mark.parametrize("command", ["usage", "events"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("usage", "events", "events --key n", "keys list", "keys show n", "keys revoke n", "keys rotate n"),
+        *("keys change n --rpm 1", "routes list", "routes history", "routes diff 1", "routes undo 1"),
+    ],
+)
 def test_a_home_without_a_store_exits_with_1_and_stays_without(home: Path, command: str) -> None:
-    code, out, error = _run(home, command)
+    code, out, error = _run(home, *command.split())
 
     assert (code, out) == (1, "")
     assert str(home) in error

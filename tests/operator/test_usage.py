@@ -242,6 +242,9 @@ def test_events_are_filtered_by_key_and_by_request(gate: GateProcess) -> None:
     assert len(gate.events(key="key_old")) == 3
     assert [found["attempt"] for found in gate.events(request_id=TWICE)] == [2, 1]
     assert gate.events(key="key_old", request_id=TWICE) == []
+    assert len(gate.events(key="two")) == 4
+    status, _, body = gate.operator("GET", "/api/events?key=nobody")
+    assert (status, json.loads(body)["error"]["message"]) == (404, "There is no key 'nobody'.")
 
 
 def test_an_event_tells_all_about_its_attempt(gate: GateProcess) -> None:

@@ -3,12 +3,13 @@
 import click
 
 from tollkeeper.cli import printing
+from tollkeeper.cli.keys import key_store
 from tollkeeper.cli.options import Common, common, print_json
-from tollkeeper.operator.usage import event_dict, moment
+from tollkeeper.operator.usage import event_dict, moment, of_key
 
 
 @click.command()
-@click.option("--key", help="Only this key's, by id.")
+@click.option("--key", help="Only this key's, by id or name.")
 @click.option("--since", help="A date or time (UTC if no zone is given).")
 @click.option("--until", help="A date or time.")
 @click.option("--request", help="Only this request's.")
@@ -19,7 +20,7 @@ def events(
 ) -> None:
     """Show events."""
     found = options.sums().events(
-        key=key,
+        key=of_key(key, key_store(options)) if key else None,
         since=moment(since, "--since"),
         until=moment(until, "--until"),
         request_id=request,

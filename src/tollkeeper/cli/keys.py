@@ -30,15 +30,18 @@ def keys() -> None:
     """Keys that callers present."""
 
 
-def _store(options: Common) -> "KeyStore | DynamoKeyStore":
-    """The home's; the table's where the environment names one, as that of gates on AWS Lambda does."""
+def key_store(options: Common, *, create: bool = False) -> "KeyStore | DynamoKeyStore":
+    """The home's; the table's where the environment names one, as that of gates on AWS Lambda does.
+
+    A home that is not there is made with `create` only. Raises GateError where there is none.
+    """
     store: KeyStore | DynamoKeyStore
     if options.table:
-        from tollkeeper.stores.dynamodb.keys import key_store
+        from tollkeeper.stores.dynamodb import keys as table
 
-        store = key_store(os.environ)
+        store = table.key_store(os.environ)
     else:
-        store = KeyStore(options.home_folder(), time.time, os.urandom)
+        store = KeyStore(options.home_folder(), time.time, os.urandom, create=create)
     click.get_current_context().call_on_close(store.close)
     return store
 
@@ -68,7 +71,7 @@ def _rules(command: Callable[..., Any]) -> Callable[..., Any]:
 @common
 def create(options: Common, name: str, **given: Any) -> None:
     """Make a key. Its secret is shown this once."""
-    key, secret = _store(options).create(name, **_fields(given))
+    key, secret = key_store(options, create=True).create(name, **_fields(given))
     _print_secret(options, key, secret)
 
 
@@ -82,14 +85,14 @@ def change(options: Common, key: str, name: str | None, **given: Any) -> None:
     fields = _fields(given) | ({} if name is None else {"name": name})
     if not fields:
         raise CallerError("Say what is to change; see --help.", code="invalid_value")
-    _print_key(options, _store(options).change(key, fields))
+    _print_key(options, key_store(options).change(key, fields))
 
 
 @keys.command("list")
 @common
 def list_all(options: Common) -> None:
     """List all keys, revoked ones too."""
-    found = _store(options).list()
+    found = key_store(options).list()
     if options.json:
         print_json([shown(key) for key in found])
         return
@@ -104,7 +107,7 @@ def list_all(options: Common) -> None:
 @common
 def show(options: Common, key: str) -> None:
     """Show one key, by id or name."""
-    _print_key(options, _store(options).get(key))
+    _print_key(options, key_store(options).get(key))
 
 
 @keys.command()
@@ -112,7 +115,7 @@ def show(options: Common, key: str) -> None:
 @common
 def revoke(options: Common, key: str) -> None:
     """End a key for good."""
-    found = _store(options).revoke(key)
+    found = key_store(options).revoke(key)
     if options.json:
         print_json(shown(found))
     else:
@@ -124,7 +127,7 @@ def revoke(options: Common, key: str) -> None:
 @common
 def rotate(options: Common, key: str) -> None:
     """Give a key a new secret; the old one ends at once."""
-    found, secret = _store(options).rotate(key)
+    found, secret = key_store(options).rotate(key)
     _print_secret(options, found, secret)
 
 
@@ -185,7 +188,12 @@ def _expiry(given: str) -> int:
         when = datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})
         found: int | None = int(when.timestamp() * 1000)
     else:
-        found = moment(given, "--expires")
+        try:
+            found = moment(given, "--expires")
+        except CallerError as error:
+            raise CallerError(
+                f"{error.message[:-1]}, or a span like 90d or 12h.", code="invalid_value", param="expires"
+            ) from None
     if found is None or found <= time.time() * 1000:
         raise CallerError("--expires must lie in the future.", code="invalid_value", param="expires")
     return found

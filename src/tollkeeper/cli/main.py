@@ -5,6 +5,8 @@ from importlib import import_module
 
 import click
 
+from tollkeeper.core.version import __version__
+
 _COMMANDS = (
     "serve",
     "run",
@@ -41,6 +43,7 @@ class _Commands(click.Group):
         return found
 
 
+@click.version_option(__version__, message="%(version)s")
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The gate between programs and what they call."""

@@ -33,9 +33,10 @@ def routes() -> None:
     """Ordinary routes: list, history, diff, undo, apply."""
 
 
-def _administration(options: Common) -> Administration:
+def _administration(options: Common, *, create: bool = False) -> Administration:
+    """Over the home's store, which is made with `create` where there is none. Raises GateError without."""
     routing, folder = configuration.routing_of(options.config)
-    store = SqliteRevisions(options.home_folder(), keep=routing.keep_revisions)
+    store = SqliteRevisions(options.home_folder(), keep=routing.keep_revisions, create=create)
     click.get_current_context().call_on_close(store.close)
     registry = Registry(plugins, None if routing.plugins is None else folder / routing.plugins, routing)
     checker = Checker(registry, Allowed(routing.allow_nodes))
@@ -112,7 +113,7 @@ def undo(options: Common, number: int) -> None:
 @common
 def apply(options: Common, file: Path, dry: bool) -> None:
     """Make everything as FILE says (TOML, YAML or JSON). What is not in it is deleted."""
-    administration = _administration(options)
+    administration = _administration(options, create=True)
     draft = administration.planned(declared.desired(_read(file)))
     administration.check(draft)
     changes = draft.changes()

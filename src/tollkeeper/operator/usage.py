@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.events import Event
+from tollkeeper.core.keys import Key
 from tollkeeper.core.money import usd_from_nano
 from tollkeeper.stores.sqlite.reports import Reports
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:  # commands of the terminal use what is here without a server
     from tollkeeper.app import App
 
 T = TypeVar("T")
+
+
+class Named(Protocol):
+    """Who knows keys by id and by name."""
+
+    def get(self, reference: str) -> Key: ...
+
+
 _MOST = 1000
 _LAST = 253_402_300_799_999
 """The end of the year 9999, in Unix milliseconds."""
@@ -38,10 +47,11 @@ async def events(request: "Request", app: "App") -> object:
     limit = asked.get("limit", "100")
     if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= _MOST:
         raise CallerError(f"limit must be 1 to {_MOST}.", code="invalid_value", param="limit")
+    meant = of_key(asked["key"], app.key_store) if asked.get("key") else None
     found = await ask(
         app,
         lambda reports: reports.events(
-            key=asked.get("key"),
+            key=meant,
             since=moment(asked.get("since"), "since"),
             until=moment(asked.get("until"), "until"),
             request_id=asked.get("request_id"),
@@ -83,6 +93,19 @@ def moment(given: str | None, name: str) -> int | None:
             param=name,
         ) from None
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def of_key(given: str, keys: Named) -> str:
+    """The id of the key that is meant, by id or by name; an id that is not known stays, as events outlive keys.
+
+    Raises CallerError: 404 for a name that no key has, 409 for one that several have.
+    """
+    try:
+        return keys.get(given).id
+    except CallerError as error:
+        if error.status == 404 and given.startswith("key_"):
+            return given
+        raise
 
 
 async def ask(app: "App", question: Callable[[Reports], T]) -> T:

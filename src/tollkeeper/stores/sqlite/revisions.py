@@ -9,6 +9,7 @@ import msgspec
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.revisions import Change, Revision, Stored
 from tollkeeper.stores.sqlite import database as store
+from tollkeeper.stores.sqlite.sole import make_home
 
 _COLUMNS = "number, at, who, face, what, changes"
 
@@ -19,7 +20,8 @@ class SqliteRevisions:
     def __init__(self, home: Path, *, keep: int = 1000, create: bool = True) -> None:
         self.keep = keep
         """Revisions that can be looked at and undone; older ones are forgotten."""
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if create:
+            make_home(home)
         self._database = store.connect(home, create=create)
 
     def load(self) -> tuple[dict[str, dict[str, Stored]], int]:
