@@ -142,6 +142,14 @@ async def exits() -> str:
     raise SystemExit("out")
 
 
+async def interrupts() -> str:
+    raise KeyboardInterrupt
+
+
+async def misnumbered(status: int) -> str:
+    raise ApiError("odd", status=status)
+
+
 async def gives_up() -> str:
     task = asyncio.ensure_future(asyncio.sleep(60))
     await asyncio.sleep(0)
@@ -325,6 +333,9 @@ def test_embeddings_are_vectors(gate: GateProcess, upstream: ScriptedUpstream, k
         ("/impatient", {}, 500, "api_failed"),
         ("/quits", {}, 500, "api_failed"),
         ("/exits", {}, 500, "api_failed"),
+        ("/interrupts", {}, 500, "api_failed"),
+        *(("/misnumbered", {"status": status}, 500, "api_failed") for status in (0, 99, 200, 304, 600, 10**20)),
+        ("/misnumbered", {"status": 599}, 599, None),
         ("/gives_up", {}, 500, "api_failed"),
         ("/broken", {}, 500, "api_failed"),
         ("/hanging", {}, 504, "api_timeout"),

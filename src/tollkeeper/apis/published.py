@@ -40,18 +40,22 @@ class Published:
         name, request_id = self.description.name, asked.call.request_id
         if isinstance(error, ClientLeft):
             return error
-        if isinstance(error, TollkeeperError):
+        if isinstance(error, TollkeeperError) and error.status in _STATUSES:
             shown, words = error, {}
         else:
             shown = TollkeeperError(f"The API '{name}' failed. Request id: {request_id}.", code="api_failed")
-            words = {"error": type(error).__name__, "message": str(error)[:_MOST_SAID], "at": _place(error)}
+            message = str(error)
+            if isinstance(error, TollkeeperError):
+                message = f"{error.status!r} is no status of an error, which are 400 to 599: {message}"
+            words = {"error": type(error).__name__, "message": message[:_MOST_SAID], "at": _place(error)}
         self._say("api_error", api=name, request_id=request_id, status=shown.status, code=shown.code, **words)
         return shown
 
 
 _MOST_SAID = 500
-_MISTAKES = (Exception, SystemExit, asyncio.CancelledError)
-"""An author's code may call exit(), or wait for a task that it has cancelled."""
+_STATUSES = range(400, 600)
+_MISTAKES = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
+"""An author's code may call exit(), or wait for a task that it has cancelled. Ctrl-C at the gate raises nothing in it."""
 
 
 def _is_cancelled() -> bool:
