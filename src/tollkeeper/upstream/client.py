@@ -40,7 +40,8 @@ class Origin:
     pooling: Pooling | None = None
     """How many connections are kept, and for how long, where that is not the client's own way."""
     told_at: float = float("-inf")
-    """Monotonic time of the last answer's end: the loop tells of what peers have closed in the same round."""
+    """Monotonic time of the last answer's end, when the loop tells of what peers have closed in the same round, or of the
+    last look at a connection."""
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
 
@@ -152,10 +153,14 @@ class HttpClient:
             now = self._now()
             age = now - connection.used_at
             keep = self._keep_idle if origin.pooling is None else origin.pooling.idle
-            told = min(age, now - origin.told_at)
-            if age > keep or (told > _TRUST_IDLE and connection.peer_closed()):
+            if age > keep:
                 connection.close()
                 continue
+            if min(age, now - origin.told_at) > _TRUST_IDLE:
+                if connection.peer_closed():
+                    connection.close()
+                    continue
+                origin.told_at = now  # what others of this burst would be asked the loop was told before it began
             return connection
         return None
 
