@@ -1,4 +1,4 @@
-"""An attempt whose caller is cancelled, at whatever moment, holds nothing for ever."""
+"""An attempt whose caller is cancelled or leaves, at whatever moment, holds nothing for ever."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -11,6 +11,7 @@ from kit import calls
 from kit.budgets import PRICE, TARGET, Desk
 from kit.ledgers import Other, until
 from kit.records import NOW
+from tollkeeper.core.errors import ClientLeft
 from tollkeeper.core.events import Hold
 from tollkeeper.flow.sending import Sending
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
@@ -32,24 +33,28 @@ class Cancelling(SqliteLedger):
         return waiting
 
 
+def made(ledger: SqliteLedger) -> Sending:
+    nothing = cast("Any", None)  # it never comes to these
+    return Sending(
+        outbound=nothing,
+        ledger=ledger,
+        budgets=Desk().budgets,
+        observe=lambda event: None,
+        price_of=lambda *asked: PRICE,
+        counting=nothing,
+        departures=nothing,
+        options=nothing,
+        now=lambda: NOW / 1000,
+        monotonic=lambda: 5.0,
+    )
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_caller_that_is_cancelled_while_it_waits_for_its_hold_leaves_none(tmp_path: Path, late: bool) -> None:
     async def go() -> None:
         ledger = Cancelling(tmp_path, lambda trouble: None)
         ledger.late = late
-        nothing = cast("Any", None)  # it never comes to these
-        sending = Sending(
-            outbound=nothing,
-            ledger=ledger,
-            budgets=Desk().budgets,
-            observe=lambda event: None,
-            price_of=lambda *asked: PRICE,
-            counting=nothing,
-            departures=nothing,
-            options=nothing,
-            now=lambda: NOW / 1000,
-            monotonic=lambda: 5.0,
-        )
+        sending = made(ledger)
         attempt = sending.attempt(calls.call(calls.key(), metered=False), TARGET, 1)
         with pytest.raises(asyncio.CancelledError):
             await asyncio.ensure_future(sending.send(attempt))
@@ -57,6 +62,26 @@ def test_a_caller_that_is_cancelled_while_it_waits_for_its_hold_leaves_none(tmp_
         assert await ledger.close()
 
     asyncio.run(go())
-    other = Other(tmp_path)
-    assert other.counts() == (0, 0)
+    assert nothing_is_held(tmp_path)
+
+
+def test_a_client_that_leaves_while_its_call_waits_for_its_hold_leaves_none(tmp_path: Path) -> None:
+    async def go() -> None:
+        ledger = SqliteLedger(tmp_path, lambda trouble: None)
+        sending = made(ledger)
+        call = calls.call(calls.key(), metered=False)
+        asyncio.get_running_loop().call_soon(call.presence.leave)
+        with pytest.raises(ClientLeft):
+            await sending.send(sending.attempt(call, TARGET, 1))
+        assert await until(30, lambda: ledger.rows >= 2)
+        assert await ledger.close()
+
+    asyncio.run(go())
+    assert nothing_is_held(tmp_path)
+
+
+def nothing_is_held(home: Path) -> bool:
+    other = Other(home)
+    found = other.counts()
     other.close()
+    return found == (0, 0)

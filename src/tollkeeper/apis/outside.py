@@ -218,15 +218,9 @@ class OutsideApi:
                 reservation = await access.budgets.reserve(call, target, attempt.hold.started_at)
                 if reservation is not None:
                     attempt.reserve(reservation)
-            try:
-                await access.ledger.hold(attempt.hold)
-            except asyncio.CancelledError:
-                access.ledger.release(
-                    call.request_id, attempt.hold.attempt
-                )  # it may be on disk by now, and nothing is sent
-                raise
-        except BaseException:
-            attempt.unreserve()
+            await access.ledger.hold(attempt.hold)
+        except BaseException as error:
+            attempt.forgo(error)
             raise
         attempt.dispatch()
         return attempt

@@ -1,5 +1,6 @@
 """One try at one target, from its hold to its event: the record is written exactly once, however the try ends."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -8,6 +9,7 @@ import msgspec
 from tollkeeper.core import receipt
 from tollkeeper.core.account import Patience, Target
 from tollkeeper.core.call import Call, Upload
+from tollkeeper.core.errors import ClientLeft
 from tollkeeper.core.events import Event, Hold, Outcome, Quality
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.moment import moment
@@ -127,10 +129,15 @@ class Attempt:
         """Members of the request that must be so, for it to stay within what is set aside."""
         return _NO_LIMITS if self.reservation is None else self.reservation.changes
 
-    def unreserve(self) -> None:
-        """It was not sent: nothing is set aside for it any more."""
+    def forgo(self, why: BaseException) -> None:
+        """It is not sent, for that reason: nothing is set aside for it any more, and it is not held.
+
+        What the ledger itself refuses is not held; whoever was cancelled or left may have its hold on disk by now.
+        """
         if self.reservation is not None:
             self.reservation.release()
+        if isinstance(why, (asyncio.CancelledError, ClientLeft)):
+            self._ledger.release(self.hold.request_id, self.hold.attempt)
 
     def begun(self, answer: Sent) -> None:
         """The answer's headers are here."""

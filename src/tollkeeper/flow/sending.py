@@ -1,7 +1,5 @@
 """One attempt at one target: held on disk, sent, its answer begun; what goes wrong is recorded before it is raised."""
 
-import asyncio
-
 from tollkeeper.core.account import Patience, Target
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
@@ -79,18 +77,11 @@ class Sending:
                 if reservation is not None:
                     attempt.reserve(reservation)
             outgoing = render(asked, target, attempt.limits)
-            try:
-                await self._ledger.hold(attempt.hold)
-            except asyncio.CancelledError:
-                self._ledger.release(
-                    call.request_id, attempt.hold.attempt
-                )  # it may be on disk by now, and nothing is sent
-                raise
+            await self._ledger.hold(attempt.hold)
             if call.presence.gone:
-                self._ledger.release(call.request_id, attempt.hold.attempt)
                 raise ClientLeft("The client left.")
-        except BaseException:
-            attempt.unreserve()
+        except BaseException as error:
+            attempt.forgo(error)
             raise
         attempt.dispatch()
         try:
