@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from kit.raw import RawClient
 from kit.scripted import SSE_HEAD, Connection, Request, ScriptedUpstream, chat_events, usage_of
 from kit.servers import free_port, open_folder, program, running
 from kit.terminal import Ended, tollkeeper
+from kit.tls import certificate
 
 LINTERS = Path(__file__).parent.parent.parent / ".clients" / "linters" / "bin"
 NGINX = """
@@ -27,6 +29,10 @@ http {{
   include {folder}/tollkeeper.conf;
 }}
 """
+UPGRADE = (
+    "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 TARGETS = {
     "apache": ["--domain", "gate.example"],
     "nginx": ["--domain", "gate.example"],
@@ -177,8 +183,8 @@ def test_the_compose_file_is_one(tmp_path: Path) -> None:
     assert (gate["read_only"], gate["cap_drop"], gate["env_file"]) == (True, ["ALL"], ["./tollkeeper.env"])
 
 
-def test_words_pass_as_they_come_through_nginx(tmp_path: Path) -> None:
-    nginx = program("nginx")
+def test_words_pass_as_they_come_through_nginx_and_pages_find_their_own_address(tmp_path: Path) -> None:
+    nginx, _ = program("nginx"), program("openssl")
     first, *rest = chat_events(["one", "two"], usage_of(7, 2))
     step = threading.Event()
 
@@ -191,16 +197,35 @@ def test_words_pass_as_they_come_through_nginx(tmp_path: Path) -> None:
 
     with ScriptedUpstream(script) as upstream, open_folder() as folder:
         config = f'[providers.up]\nkind = "openai"\nbase_url = "{upstream.url}"\n[models.m]\ntargets = ["up/m"]\n'
+        config += '[apis.greet]\nmodel = "m"\n'
         with running_gate(tmp_path, config) as gate:
             port = free_port()
+            shown = str(certificate(folder, "DNS:localhost"))
             arguments = ["--domain", "localhost", "--port", str(port), "--gate-port", str(gate.port)]
+            arguments += ["--certificate", shown, "--certificate-key", shown]
             assert deploy("nginx", *arguments, "--output", str(folder)).code == 0
             main = folder / "nginx.conf"
             user = "user www-data;" if os.getuid() == 0 else ""
             main.write_text(NGINX.format(folder=folder, user=user), "ascii")
             command = [nginx, "-c", str(main), "-e", str(folder / "error.log"), "-p", str(folder)]
-            with running(command, port, folder / "output"), RawClient(port) as client:
-                _stream_in_steps(client, gate, step)
+            with running(command, port, folder / "output"):
+                with _secured(port, shown) as client:
+                    _stream_in_steps(client, gate, step)
+                with _secured(port, shown) as client:
+                    client.send(f"GET /docs HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n".encode())
+                    client.read_until(f"https://localhost:{port}/greet".encode())
+                with _secured(port, shown) as client:
+                    names = f"host: localhost:{port}\r\norigin: https://localhost:{port}\r\n"
+                    key = f"authorization: Bearer {gate.new_key()}\r\n"
+                    client.send(f"GET /ws HTTP/1.1\r\n{names}{key}{UPGRADE}\r\n".encode())
+                    client.read_until(b"HTTP/1.1 101 ")
+
+
+def _secured(port: int, shown: str) -> RawClient:
+    """Over TLS, to a server with that certificate."""
+    client = RawClient(port)
+    client.sock = ssl.create_default_context(cafile=shown).wrap_socket(client.sock, server_hostname="localhost")
+    return client
 
 
 def _stream_in_steps(client: RawClient, gate: GateProcess, step: threading.Event) -> None:
