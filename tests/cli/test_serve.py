@@ -132,6 +132,7 @@ def test_a_port_in_use_is_said_and_exits_with_1(tmp_path: Path, option: str) -> 
 
     assert (ended.code, ended.out) == (1, "")
     assert ended.error == f"Error: Cannot listen on 127.0.0.1:{port}: Address already in use.\n"
+    assert not (tmp_path / "home" / "operator.key").exists()  # which the first start that succeeds shows
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import gc
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -73,9 +74,16 @@ def serve(
     allow_many_files()
     throw_away = tempfile.mkdtemp(prefix="tollkeeper-demo-") if demo and options.home is None else None
     home = Path(throw_away) if throw_away else options.home or Path(loaded.config.server.home).expanduser()
+    server = loaded.config.server
+    host = host or server.host
     try:
         with sole(home):
-            code = uvloop.run(_serve(options, home, demo, develops, host, port, operator_port))
+            # First of all: a start that ends here has made no operator key and recovered nothing of which nobody is told.
+            gate_socket = bind(host, server.port if port is None else port)
+            operator_socket = bind(
+                server.operator_host, server.operator_port if operator_port is None else operator_port
+            )
+            code = uvloop.run(_serve(options, home, demo, develops, host, gate_socket, operator_socket))
     finally:
         if throw_away is not None:
             shutil.rmtree(throw_away, ignore_errors=True)
@@ -87,20 +95,17 @@ async def _serve(
     home: Path,
     demo: bool,
     develops: bool,
-    host: str | None,
-    port: int | None,
-    operator_port: int | None,
+    host: str,
+    gate_socket: socket.socket,
+    operator_socket: socket.socket,
 ) -> int:
     app = open_app(options.config, home, os.environ, demo=demo, develops=develops)
     server = app.loaded.config.server
-    operator_host = server.operator_host
-    gate_socket = bind(host or server.host, server.port if port is None else port)
-    operator_socket = bind(operator_host, server.operator_port if operator_port is None else operator_port)
     sockets = app.loaded.config.websocket.limits
     gate = Listener(door_of(app), gate_socket, server.limits, server.shutdown_seconds, app.new_id, sockets)
     operator = Listener(operator_app(app), operator_socket, server.limits, 5.0, app.new_id)
-    app.gate_url = f"http://{_address(host or server.host)}:{gate.port}"
-    operator_url = f"http://{_address(operator_host)}:{operator.port}"
+    app.gate_url = f"http://{_address(host)}:{gate.port}"
+    operator_url = f"http://{_address(server.operator_host)}:{operator.port}"
     serving.write(app.home, serving.Serving(app.gate_url, operator_url))
     about: dict[str, object] = {
         "gate": app.gate_url,
