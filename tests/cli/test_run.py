@@ -37,8 +37,9 @@ def test_csv_columns_fill_a_prompt_and_answers_become_columns(tmp_path: Path) ->
         folder = Folder(tmp_path, upstream.url)
         (tmp_path / "in.csv").write_text("id,topic\n7,trains\n8,\n9\n10,a,b\n")
         (tmp_path / "prompt.txt").write_text("About {{ topic }}")
-        code, _, _ = folder.run("in.csv", "-o", "out.csv", "--model", "m", "--prompt", "prompt.txt")
+        code, out, _ = folder.run("in.csv", "-o", "out.csv", "--model", "m", "--prompt", "prompt.txt")
         assert code == 8
+        assert "The first to fail: row 2, line 4 has 1 columns, the header 2" in out
         with (tmp_path / "out.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert [row["output"] for row in rows] == ["re: About trains", "re: About ", "", ""]

@@ -34,6 +34,8 @@ class Counts:
     def __init__(self) -> None:
         self.well = 0
         self.failed = 0
+        self.first_failure: str | None = None
+        """Which row failed first in this run, and why."""
         self.attempts = 0
         self.tokens = 0
         self.cost_nano = 0
@@ -73,6 +75,8 @@ class Ending:
             counts.well += 1
         else:
             counts.failed += 1
+            if counts.first_failure is None:
+                counts.first_failure = f"row {request.index}, {error.message}"
             most = self._most_errors
             if most is not None and counts.failed > most:
                 self._stop(f"more than {most} rows failed")

@@ -79,6 +79,8 @@ class Outcome(Struct, frozen=True):
     totals: Totals
     rows: int
     """Rows in the output."""
+    first_failure: str | None
+    """Which row failed first in this run, and why."""
     at_risk: int
     """Rows that were under way when an earlier run of this job died: each may have been paid for twice."""
 
@@ -166,7 +168,7 @@ class Job:
             ending = "interrupted" if why == "interrupted" else "stopped"
         elif totals.failed:
             ending = "some_failed"
-        return Outcome(ending, why, totals, rows, self.at_risk)
+        return Outcome(ending, why, totals, rows, self.running.counts.first_failure, self.at_risk)
 
     def close(self) -> None:
         """Lets go of the journal. A complete job keeps it: a second run then has nothing to ask.

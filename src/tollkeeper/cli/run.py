@@ -30,7 +30,7 @@ from tollkeeper.bulk.job import Job, Outcome, Plan, journal_of
 from tollkeeper.bulk.running import Ask, Limits, Running
 from tollkeeper.bulk.samples import Sample, Samples, runs_of
 from tollkeeper.bulk.shaping import CHAT, EMBEDDINGS, Shape
-from tollkeeper.cli import forecasting
+from tollkeeper.cli import forecasting, printing
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.money import nano_from_usd, usd_from_nano
@@ -40,6 +40,7 @@ EXIT_STOPPED = 5
 EXIT_SPENT = 6
 EXIT_SOME_FAILED = 8
 EXIT_INTERRUPTED = 130
+_MOST_SAID = 500
 _EXITS = {"complete": 0, "some_failed": EXIT_SOME_FAILED, "stopped": EXIT_STOPPED, "interrupted": EXIT_INTERRUPTED}
 _SPENT = ("budget_exceeded", HELD)
 _KINDS = click.Choice(["jsonl", "csv", "parquet"])
@@ -348,5 +349,7 @@ def _summary(options: Common, plan: Plan, outcome: Outcome) -> None:
         f"{plan.output}: {outcome.rows:,} rows, {totals.rows - totals.failed:,} answered, {totals.failed:,} failed."
     )
     click.echo(f"{totals.attempts:,} calls, {usd_from_nano(totals.cost_nano)} USD.")
+    if outcome.first_failure is not None:
+        click.echo(printing.line(f"The first to fail: {outcome.first_failure[:_MOST_SAID]}"))
     if outcome.why is not None:
         click.echo(f"Stopped: {outcome.why.removesuffix('.')}. Run it again with --resume to go on.")

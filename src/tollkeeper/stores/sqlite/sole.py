@@ -31,7 +31,8 @@ def sole(home: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise HomeTaken(
-                f"Another gate or bulk job (process {holder}) has {home} open. Give this one a --home of its own."
+                f"Another gate or bulk job (process {holder}) has {home} open. Give this one a --home of its own;"
+                " a bulk job may also ask that gate, by --gate URL."
             ) from None
         except OSError as error:
             raise GateError(f"{path} cannot be locked: {error.strerror}.") from None
