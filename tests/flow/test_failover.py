@@ -33,9 +33,10 @@ NO_EJECTION = "[health]\nfailures = 1000\ncool = 0.001\nkey_rest = 0.001\n"
 SAID = json.dumps(chat_answer("well")).encode()
 
 
-def _error_event(code: str) -> Script:
+def _error_event(code: str, behind: bytes = b"") -> Script:
+    """`behind`: what comes in the same piece."""
     event = b'data: {"error":{"message":"no","type":"%s","code":"%s"}}\n\n' % (code.encode(), code.encode())
-    return event_stream(event)
+    return event_stream(event + behind)
 
 
 def _answer(stream: bool) -> Script:
@@ -84,6 +85,8 @@ PLAIN = [
     (raw(answered(b"<html>", "content-type: text/html")), "upstream_bad_answer"),
     (raw(answered(b"", JSON)), "upstream_bad_answer"),
     (raw(answered(b'{"id": ', JSON)), "upstream_bad_answer"),
+    (raw(answered(b'{"error": {"message": "no", "code": 502}}', JSON)), "502"),
+    (raw(answered(b'{"error": {"message": "no", "type": "server_error"}}', JSON)), "server_error"),
     (raw(answered(b"", "location: http://127.0.0.1:1/", status="302 Found")), "upstream_redirect"),
     (silent, "upstream_timeout"),
 ]
@@ -114,6 +117,7 @@ STREAMED = [
     (_error_event("server_error"), "server_error"),
     (_error_event("429"), "429"),
     (_error_event("rate_limit_exceeded"), "rate_limit_exceeded"),
+    (_error_event("server_error", b"data: [DONE]\n\n"), "server_error"),
     (raw(STREAM + b"0\r\n\r\n"), "upstream_bad_answer"),
     (event_stream(b": a comment\n\n"), "upstream_bad_answer"),
     (event_stream(b"data: <html>\n\n"), "upstream_bad_answer"),
@@ -354,6 +358,20 @@ def test_an_error_that_every_stream_begins_with_reaches_the_client_as_the_provid
         assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
         assert body.startswith(b'data: {"error":{"message":"no"')
         assert headers["x-tollkeeper-attempts"] == "4"
+
+
+@pytest.mark.parametrize(("code", "shown"), [(503, 503), (401, 502), ("server_error", 502)])
+def test_an_error_under_a_success_is_shown_as_one_and_costs_nothing(pair: Several, code: object, shown: int) -> None:
+    said = json.dumps({"error": {"message": "no", "code": code}}).encode()
+    pair.upstreams[0].script = pair.upstreams[1].script = raw(answered(said, JSON))
+    pair.forget()
+
+    status, headers, body = pair.ask()
+
+    assert (status, body) == (shown, said)
+    ends = _outcomes(pair, headers, int(headers["x-tollkeeper-attempts"]))
+    assert {end[2] for end in ends} == {"error"}
+    assert {event["cost_usd"] for event in pair.gate.events(request_id=headers["x-request-id"])} == {"0"}
 
 
 def test_a_second_attempt_that_a_budget_refuses_leaves_the_first_ones_answer(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class Attempt:
         "answer",
         "call",
         "dispatched",
+        "error_said",
         "heard",
         "hold",
         "overhead_ms",
@@ -48,7 +49,6 @@ class Attempt:
         "sent",
         "started",
         "state",
-        "stream_error",
         "target",
         "timeouts",
         "until",
@@ -93,8 +93,8 @@ class Attempt:
         """Whether the request was handed to the network."""
         self.reused = False
         """Whether it went over a connection that the provider may have closed meanwhile."""
-        self.stream_error: str | None = None
-        """The code of an error event that its stream began with."""
+        self.error_said: str | None = None
+        """The code of an error that came under a success: as the whole answer, or as what a stream began with."""
         self.overhead_ms = 0.0
         """Milliseconds of the call's time that the gate used, not the provider."""
         body = call.body

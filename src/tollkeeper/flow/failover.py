@@ -76,7 +76,7 @@ class Failover:
         end: Reply | TollkeeperError
         try:  # as in `_made`, but without a coroutine of its own: most calls have no other attempt
             end = await self._sending.send(attempt)
-            if end.status < 400 and attempt.stream_error is None:
+            if end.status < 400 and attempt.error_said is None:
                 return end
         except BaseException as error:
             end = _unanswered(attempt, state, error)
@@ -141,7 +141,7 @@ class _Rescue:
         failover, call = self._failover, self._call
         try:
             while True:
-                if isinstance(end, Reply) and end.status < 400 and attempt.stream_error is None:
+                if isinstance(end, Reply) and end.status < 400 and attempt.error_said is None:
                     return end
                 if not attempt.dispatched:  # refused by a budget, by the ledger, or for its shape: no provider's fault
                     self._best = self._best or end
@@ -195,7 +195,7 @@ class _Rescue:
         answered = attempt.answer.status if attempt.answer is not None else 0
         if 400 <= answered < 500:
             return answered == 429 and "http_429" in rule.after
-        return ("http_429" if attempt.stream_error == "429" else "http_5xx") in rule.after
+        return ("http_429" if attempt.error_said == "429" else "http_5xx") in rule.after
 
     def _other(self, member: Member, end: Reply | TollkeeperError) -> Member | None:
         """Who is asked in place of a target that could not be: a budget refused it for its price, which of another may be
@@ -214,7 +214,7 @@ class _Rescue:
             end,
             answer.status if answer is not None else 0,
             answer.headers if answer is not None else [],
-            attempt.stream_error,
+            attempt.error_said,
             failover._now(),
             self._pool.balancing.fall_back_on,
         )

@@ -20,7 +20,7 @@ from tollkeeper.core.limits import Positive
 from tollkeeper.core.ports import EventReader, Headers, Sent
 from tollkeeper.core.redaction import Pieces
 from tollkeeper.core.usage import Heard
-from tollkeeper.dialects import openai_usage
+from tollkeeper.dialects import error_answers, openai_usage
 from tollkeeper.flow import headers as answer_headers
 from tollkeeper.flow.attempt import Attempt
 from tollkeeper.flow.counting import Counting
@@ -185,6 +185,9 @@ class Relay:
                 return self._reply(body, answer.last_byte_at)
             raise UpstreamError("The provider's answer is not a JSON object.", code="upstream_bad_answer") from None
         if attempt.heard.reported is None and self._counts:
+            refused = error_answers.code_of(body) if dialect.json_answer else None
+            if refused is not None:
+                return self._refused(body, refused)
             self._end("ok", None, lambda: dialect.answer_text(body))
             return self._reply(body, answer.last_byte_at)
         reply = self._reply(body, answer.last_byte_at)
@@ -193,6 +196,14 @@ class Relay:
             if cost is not None:
                 reply.headers.append((b"x-tollkeeper-cost", cost))
         self._end("ok", None)
+        return reply
+
+    def _refused(self, body: bytes, code: str) -> Reply:
+        """An error under a success: clients would take it for an answer without anything in it."""
+        self._attempt.error_said = self._word(code)
+        self._end("error", code)
+        reply = self._reply(body, self._answer.last_byte_at)
+        reply.status = error_answers.status_of(code)
         return reply
 
     async def _through(self, sink: Sink, begun: bytes) -> None:
@@ -244,7 +255,7 @@ class Relay:
             first += events.feed(chunk)
             if events.garbled:
                 raise UpstreamError("The provider's stream is not one of JSON events.", code="upstream_bad_answer")
-        if reader.error_code is not None and events.seen == 1:
+        if reader.error_code is not None and (events.seen == 1 or not reader.delivered()):
             return await self._refused_in_stream(events, first)
         return self._reply(lambda sink: self._pour_events(sink, events, first), answer.first_byte_at)
 
@@ -261,7 +272,7 @@ class Relay:
         except (TimeoutError, TollkeeperError):
             pass  # the error has been said; how the rest of it ends does not matter
         self._heard(reader)
-        self._attempt.stream_error = self._word(reader.error_code)
+        self._attempt.error_said = self._word(reader.error_code)
         # Like a refusal by status it costs nothing, unless something was said after all.
         delivered = reader.delivered()
         self._end("error", reader.error_code, (lambda: delivered) if delivered else None)

@@ -59,6 +59,7 @@ class TranslatedRelay(Relay):
                 "The provider's answer is not one of its dialect.", code="upstream_bad_answer"
             ) from None
         self._hear(found.heard)
+        attempt.error_said = self._word(found.error_code)
         if attempt.heard.reported is None and self._counts:
             self._end("ok", found.error_code, lambda: found.text)
             return self._reply(found.body, answer.last_byte_at)

@@ -65,18 +65,19 @@ def judged(
     end: Reply | TollkeeperError,
     status: int,
     headers: Headers,
-    stream_error: str | None,
+    error_said: str | None,
     now: float,
     beyond: frozenset[Beyond] = frozenset(),
 ) -> Verdict:
-    """Of an attempt that ended with a reply of status >= 400, a stream whose first event is `stream_error`, or an error.
+    """Of an attempt that ended with a reply of status >= 400, a success that is no more than the error `error_said`, or an
+    error.
 
     `status` and `headers` are the provider's (0 and none where it did not answer); `now` is Unix seconds.
     """
     if isinstance(end, TollkeeperError):
         return _of_error(end)
-    if stream_error is not None:
-        return _of_stream(stream_error)
+    if error_said is not None:
+        return _of_stream(error_said)
     return _of_status(status, headers, end.body, now, beyond)
 
 
