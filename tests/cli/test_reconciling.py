@@ -184,6 +184,15 @@ def test_what_cannot_be_compared_is_an_error(
     assert words in error
 
 
+def test_an_export_whose_lines_have_no_figures_does_not_agree(home: Path, export: Path) -> None:
+    export.write_text(f"day,m,n\n{time.strftime('%Y-%m-%d', time.gmtime())},gpt-4o-mini\n", "utf-8")
+
+    code, out, error = run(home, export, "--columns", "time=day,model=m,input=n")
+
+    assert (code, out) == (1, "")
+    assert "no figure to compare" in error
+
+
 def test_pages_that_are_missing_are_remarked_on(home: Path, export: Path) -> None:
     export.write_text(json.dumps(usage() | {"has_more": True}), "utf-8")
 

@@ -49,6 +49,8 @@ def reconcile(options: Common, asked: Asked) -> None:
     lines = list(comparison.lines())
     if not lines:
         raise CallerError("The export has no line to compare.", code="invalid_export")
+    if not any(line.figures for line in lines):
+        raise CallerError("The export has no figure to compare.", code="invalid_export")
     totals = comparison.total(lines)
     agree = all(line.within for line in lines)
     if options.json:
