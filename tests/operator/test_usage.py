@@ -193,6 +193,8 @@ def test_a_time_that_is_none_is_named(gate: GateProcess, path: str, field: str, 
         ("/api/events?limit=%C2%B2", "limit"),
         ("/api/events?limit=", "limit"),
         ("/api/events?before=x:y", "before"),
+        ("/api/events?before=zzz", "before"),
+        ("/api/events?before=", "before"),
     ],
 )
 def test_a_value_that_is_none_is_named(gate: GateProcess, query: str, param: str) -> None:

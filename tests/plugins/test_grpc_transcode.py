@@ -169,3 +169,24 @@ def test_a_server_that_takes_longer_than_the_route_has_is_a_504(site: Site, node
 def test_another_node_is_asked_where_one_is_away(site: Site, node: str) -> None:
     path = route(site, "127.0.0.1:1", node)
     assert [site.ask(path)[0] for _ in range(4)] == [200] * 4
+
+
+def test_a_node_that_is_away_or_refuses_is_counted_by_passive_checks(site: Site, node: str) -> None:
+    def states(path: str) -> dict[str, str]:
+        _, _, body = site.gate.operator("GET", "/v1/healthcheck")
+        [found] = [each for each in json.loads(body) if each["name"].endswith("/" + path[1:])]
+        return {f"{each['ip']}:{each['port']}": each["status"] for each in found["nodes"]}
+
+    active = {"type": "tcp", "healthy": {"interval": 1000}, "unhealthy": {"interval": 1000, "tcp_failures": 99}}
+    checks = {
+        "active": active,
+        "passive": {"unhealthy": {"tcp_failures": 2, "http_statuses": [404], "http_failures": 2}},
+    }
+    away = route(site, "127.0.0.1:1", node, upstream={"checks": checks})
+    assert [site.ask(away)[0] for _ in range(4)] == [200] * 4
+    assert states(away) == {"127.0.0.1:1": "unhealthy", node: "healthy"}
+
+    refusing = route(site, node, upstream={"checks": checks})
+    # One more than needed: the first active probe, which finds the port open, may come between.
+    assert [site.ask(refusing + "?name=nobody")[0] for _ in range(3)] == [404] * 3
+    assert states(refusing)[node] == "unhealthy"

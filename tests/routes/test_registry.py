@@ -1,10 +1,11 @@
 """Which plugins there are, and what of their configurations is refused."""
 
+import asyncio
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Thread, current_thread
 from types import SimpleNamespace
 
 import pytest
@@ -115,3 +116,32 @@ def test_what_is_no_header_s_name_or_is_the_connection_s_is_refused(name: str, c
 def test_no_mock_keeps_a_client_waiting_for_another_answer() -> None:
     with pytest.raises(Invalid, match="response_status must be 200 or more"):
         Registry(plugins).check({"mocking": {"response_example": "x", "response_status": 100}}, lambda name: ())
+
+
+def test_what_a_plugin_imports_is_imported_on_a_thread_before_it_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[tuple[str, Thread]] = []
+    monkeypatch.setitem(
+        sys.modules, "heard", SimpleNamespace(say=lambda what: threads.append((what, current_thread())))
+    )
+    code = """
+from heard import say
+from tollkeeper.routes.plugin import Plugin
+
+class Heavy(Plugin):
+    @classmethod
+    def load(cls):
+        say("load")
+
+say("import")
+"""
+    (tmp_path / "heavy.py").write_text(code)
+    (tmp_path / "empty.py").write_text("")
+    registry = Registry(plugins, tmp_path)
+
+    for _ in range(2):
+        asyncio.run(registry.make_ready({"steps": [{"plugins": {"heavy": {}}, "empty": 1}]}))
+
+    assert [what for what, _ in threads] == ["import", "load"]
+    assert current_thread() not in [thread for _, thread in threads]

@@ -58,7 +58,7 @@ async def _answered(request: Request, app: App, parts: list[str]) -> Response:
         raise Refusal(404, {"error_msg": "not found"})
     first, rest = parts[0], parts[1:]
     if first in ("plugins", "schema", "configs"):
-        return await admin_schemas.answered(first, rest, method, app, lambda: _json(request), request.query_params)
+        return await admin_schemas.answered(first, rest, method, app, lambda: _json(request, app), request.query_params)
     if first == "stream_routes":
         raise Refusal(400, {"error_msg": "stream mode is disabled, can not add stream routes"})
     if first == "ssls":
@@ -124,7 +124,7 @@ def _deleted(request: Request, app: App, kind: str, prefix: str, id: str | None)
 
 async def _put(request: Request, app: App, kind: str, prefix: str, id: str | None) -> Response:
     ttl = _ttl(request)
-    value = _object(await _json(request))
+    value = _object(await _json(request, app))
     if kind == "consumers":
         username = value.get("username")
         if isinstance(username, str):
@@ -154,7 +154,7 @@ async def _put(request: Request, app: App, kind: str, prefix: str, id: str | Non
 
 async def _posted(request: Request, app: App, kind: str, id: str | None) -> Response:
     ttl = _ttl(request)
-    value = _object(await _json(request))
+    value = _object(await _json(request, app))
     if id is not None or "id" in value:
         raise Refusal(400, {"error_msg": f"wrong {CALLED[kind]} id, do not need it"})
     administration = app.routes.administration
@@ -173,7 +173,7 @@ async def _patched(
 ) -> Response:
     if id is None:
         raise Refusal(400, {"error_msg": f"missing {CALLED[kind]} id"})
-    body = await _json(request, "missing new configuration")
+    body = await _json(request, app, "missing new configuration")
     administration = app.routes.administration
     full = prefix + id
     draft = administration.draft()
@@ -206,7 +206,7 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-async def _json(request: Request, missing: str = "missing configurations") -> Any:
+async def _json(request: Request, app: App, missing: str = "missing configurations") -> Any:
     """The body, whatever content type it says. Raises Refusal."""
     received = bytearray()
     async for chunk in request.stream():
@@ -218,7 +218,9 @@ async def _json(request: Request, missing: str = "missing configurations") -> An
     if not received:
         raise Refusal(400, {"error_msg": missing})
     try:
-        return msgspec.json.decode(bytes(received))
+        value = msgspec.json.decode(bytes(received))
     except (msgspec.DecodeError, RecursionError) as error:
         text = bytes(received).decode("utf-8", "replace")
         raise Refusal(400, {"error_msg": f"invalid request body: {error}", "req_body": text}) from None
+    await app.routes.registry.make_ready([value, dict.fromkeys(request.url.path.split("/"))])
+    return value

@@ -78,6 +78,7 @@ class OwnDesk:
         pass
 
     async def propose(self, steps: Sequence[Step], actor: Actor, what: str) -> Proposal:
+        await self._registry.make_ready([[step.value, {step.id: None}] for step in steps])
         return self.proposals.propose(steps, actor, what)
 
     async def apply(self, id: str, actor: Actor) -> Revision:

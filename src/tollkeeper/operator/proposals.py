@@ -29,6 +29,7 @@ class Wanted(Struct, frozen=True, forbid_unknown_fields=True):
 async def propose(request: Request, app: "App") -> object:
     """`{"what", "steps": [{"do": "put"|"patch"|"delete", "kind", "id", "value"}]}` → the proposal; nothing is changed."""
     wanted = await read(request, Wanted, "a proposal")
+    await app.routes.registry.make_ready([[step.value, {step.id: None}] for step in wanted.steps])
     proposal = app.proposals.propose(wanted.steps, actor(request), wanted.what)
     return Response(msgspec.json.encode(shown(proposal)), 201, media_type="application/json")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl, quote
 
@@ -79,6 +80,11 @@ class GrpcTranscode(Plugin):
         "required": ["proto_id", "service", "method"],
         "additionalProperties": False,
     }
+
+    @classmethod
+    def load(cls) -> None:
+        with suppress(ImportError):  # which `check` tells of
+            import tollkeeper.routes.grpc_calls  # noqa: F401
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
@@ -163,6 +169,8 @@ class GrpcTranscode(Plugin):
                 answered = await call(channels, hop, address, method, message, headers, seconds)
             finally:
                 node.active -= 1
+            if upstream.checks is not None:
+                self.gate.met(upstream, node, None if answered.unreached else _STATUS.get(answered.status, 599))
             if not answered.unreached:
                 break
         return answered

@@ -77,6 +77,7 @@ class Routes:
             metadata=self.table.metadata,
             upstream=self.table.upstream,
             watch=self.checks.begin,
+            met=self.checks.met,
             resolve=resolve,
             shared=self.shared,
             resource=lambda kind, id: self.table.resources.get(kind, {}).get(id),

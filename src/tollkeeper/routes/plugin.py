@@ -53,6 +53,7 @@ from tollkeeper.routes.room import Room
 
 if TYPE_CHECKING:
     from tollkeeper.routes.consumers import Consumer
+    from tollkeeper.routes.nodes import Node
     from tollkeeper.routes.upstreams import Upstream
 
 Conf = Mapping[str, Any]
@@ -90,6 +91,8 @@ class Surroundings:
     """The upstream of that id (None where there is none), or the one that a configuration describes."""
     watch: Callable[["Upstream"], None]
     """Begins the active checks of an upstream, where they are not under way."""
+    met: Callable[["Upstream", "Node", int | None], None]
+    """A request was answered by a node with that status, or (None) nobody was there: its passive checks count it."""
     resolve: Callable[[str, int], Awaitable[Sequence[str]]]
     """The addresses of a host and port, all of which nodes may have. Raises UpstreamError."""
     shared: dict[object, Any]
@@ -124,6 +127,10 @@ class Plugin:
 
     def prepare(self) -> None:
         """Run once when the object is made: compile what requests will need."""
+
+    @classmethod
+    def load(cls) -> None:
+        """Imports what only configured plugins need and takes long; run on a thread before a configuration is checked."""
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:

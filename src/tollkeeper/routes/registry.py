@@ -1,9 +1,11 @@
 """Which plugins there are: one for each file of a package, and of a folder of one's own; imported when first asked for."""
 
+import asyncio
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +53,8 @@ class Registry:
             for file in sorted(folder.glob("*.py")):
                 self._sources[_named(file.stem)] = file
         self._classes: dict[str, type[Plugin]] = {}
+        self._ready: set[str] = set()
+        """Those that have nothing left to import."""
 
     def get(self, name: str) -> type[Plugin] | None:
         """The plugin of that name; None where there is none. Raises ConfigError where its file has no plugin in it."""
@@ -59,6 +63,24 @@ class Registry:
             # Two threads may come at one time: there is one class all the same.
             found = self._classes.setdefault(name, _loaded(name, self._sources[name]))
         return found
+
+    async def make_ready(self, value: Any) -> None:
+        """Loads, on a thread, the plugins that a value which came as JSON may name: calls go on meanwhile.
+
+        A key that is a plugin's name counts wherever it stands, as that is cheap to find and a needless load does no harm.
+        What is wrong with a plugin's file is said by `check`.
+        """
+        wanted = {name for name in _keys(value) if name in self._sources and name not in self._ready}
+        if wanted:
+            await asyncio.to_thread(self._make_ready, wanted)
+
+    def _make_ready(self, names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(ConfigError):
+                plugin = self.get(name)
+                if plugin is not None:
+                    plugin.load()
+                    self._ready.add(name)
 
     def all(self) -> dict[str, type[Plugin]]:
         """Every plugin by name, the highest priority first."""
@@ -111,6 +133,17 @@ class Registry:
             words = json_schema.wrong(dict(value), plugin.metadata_schema)
             if words is not None:
                 raise Invalid(f"invalid configuration: {words}")
+
+
+def _keys(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield from part
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
 
 
 def _named(file: str) -> str:

@@ -56,6 +56,18 @@ class Checks:
         elif status in ill.get("http_statuses", _PASSIVE_ILL):
             self._failure(upstream, node, "http", ill.get("http_failures", 5))
 
+    def met(self, upstream: Upstream, node: Node, status: int | None) -> None:
+        """What a call came to that a plugin made: a status as HTTP has it, 504 where it took too long, None for nobody."""
+        ill = (upstream.checks or {}).get("passive", {}).get("unhealthy")
+        if status is not None and status != 504:
+            self.answered(upstream, node, status)
+        elif ill is None:
+            return
+        elif status is None:
+            self._failure(upstream, node, "tcp", ill.get("tcp_failures", 2))
+        else:
+            self._failure(upstream, node, "timeout", ill.get("timeouts", 7))
+
     def failed(self, upstream: Upstream, node: Node, error: TollkeeperError) -> None:
         """A request was not answered."""
         ill = (upstream.checks or {}).get("passive", {}).get("unhealthy")

@@ -175,9 +175,9 @@ def _date(start: int) -> str:
 
 def _place(before: str) -> tuple[str, int]:
     """Where a page ended. A request id alone ends it before all of that request's attempts."""
-    request_id, _, attempt = before.partition(":")
-    if attempt and not re.fullmatch("[0-9]{1,9}", attempt):
+    if not re.fullmatch(r"[0-9a-f]{32}(\.[0-9]{1,9})*(:[0-9]{1,9})?", before):
         raise CallerError("before must be the `next` of the page before.", code="invalid_value", param="before")
+    request_id, _, attempt = before.partition(":")
     return request_id, int(attempt or 0)
 
 
