@@ -1,8 +1,10 @@
 """Which plugins there are, and what of their configurations is refused."""
 
 import asyncio
+import json
 import re
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Thread, current_thread
@@ -10,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kit.gate import request, running_gate
+from kit.gate import GateProcess, request, running_gate
 from tollkeeper import plugins
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.routes.registry import Invalid, Registry
@@ -145,3 +147,42 @@ say("import")
 
     assert [what for what, _ in threads] == ["import", "load"]
     assert current_thread() not in [thread for _, thread in threads]
+
+
+@pytest.mark.parametrize("face", ["admin", "proposals"])
+def test_a_plugin_that_a_write_names_first_is_not_imported_by_the_thread_that_serves_calls(
+    plugged: GateProcess, face: str
+) -> None:
+    route = {"uri": f"/{face}", "plugins": {f"named-by-{face}": {}}}
+    if face == "admin":
+        assert plugged.operator("PUT", "/apisix/admin/routes/1", route)[0] == 201
+    else:
+        steps = [{"do": "put", "kind": "routes", "id": "2", "value": route}]
+        status, _, body = plugged.operator("POST", "/api/proposals", {"what": "try", "steps": steps})
+        assert status == 201, body
+        id = json.loads(body)["id"]
+        assert plugged.operator("POST", f"/api/proposals/{id}/apply")[0] == 200
+
+    assert request("GET", f"{plugged.url}/{face}", {})[2] == b"another thread"
+
+
+@pytest.fixture(scope="module")
+def plugged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    """A gate with plugins that tell which thread imported them."""
+    folder = tmp_path_factory.mktemp("plugged")
+    (folder / "plugins").mkdir()
+    code = """
+import threading
+from tollkeeper.routes.exchange import Response
+from tollkeeper.routes.plugin import Plugin
+
+IMPORTED = b"the main thread" if threading.current_thread() is threading.main_thread() else b"another thread"
+
+class Named(Plugin):
+    def access(self, exchange):
+        return Response(200, IMPORTED)
+"""
+    for face in ("admin", "proposals"):
+        (folder / "plugins" / f"named_by_{face}.py").write_text(code, "utf-8")
+    with running_gate(folder, '[routing]\nplugins = "plugins"\n') as gate:
+        yield gate
