@@ -25,6 +25,10 @@ class Clocks:
         self.unix = NOW / 1000
         self.monotonic = 0.0
 
+    def go_on(self, seconds: float) -> None:
+        self.unix += seconds
+        self.monotonic += seconds
+
 
 @contextlib.asynccontextmanager
 async def kept(store: Path, ledger: SqliteLedger, clocks: Clocks, said: list[str]) -> AsyncIterator[Upkeep]:
@@ -71,23 +75,57 @@ def test_old_detail_ends_by_whole_days_and_its_sums_stay(store: Path, other: Oth
             await ledger.hold(hold(started_at=NOW - 50 * DAY))
             await upkeep.round()
             assert other.counts() == (1, 602)
-            clocks.unix += 100 * 86_400 + 3_600
-            clocks.monotonic += 30
+            clocks.go_on(100 * 86_400 + 3_600)
             await upkeep.round()
-            assert other.counts() == (1, 602)  # it is looked for once a minute
-            clocks.monotonic += 31
+            assert other.counts() == (1, 1)
+            ledger.settle(event(started_at=NOW - 50 * DAY))
+            assert await until(30, lambda: other.counts() == (1, 2))
+            clocks.go_on(30)
+            await upkeep.round()
+            assert other.counts() == (1, 2)  # it is looked for once a minute
+            clocks.go_on(31)
             await upkeep.round()
 
     asyncio.run(go())
     assert other.counts() == (1, 1)
     assert other.reports.events() == [young]
-    assert [row.requests for row in other.reports.usage("key")] == [602]
+    assert [row.requests for row in other.reports.usage("key")] == [603]
     assert {row.group: row.requests for row in other.reports.usage("day")} == {
         "2026-01-01": 1,
         "2025-12-31": 1,
-        "2025-11-12": 600,
+        "2025-11-12": 601,
     }
-    assert other.reports.totals()[0] == 602
+    assert other.reports.totals()[0] == 603
+
+
+def test_a_clock_that_is_set_far_ahead_for_a_while_takes_no_detail(
+    store: Path, other: Other, troubles: list[str]
+) -> None:
+    clocks = Clocks()
+
+    async def go() -> None:
+        async with opened(store, troubles) as ledger, kept(store, ledger, clocks, troubles) as upkeep:
+            ledger.settle(event(started_at=NOW))
+            assert await until(30, lambda: other.counts() == (0, 1))
+            clocks.unix += 500 * 86_400
+            for _ in range(3):
+                clocks.go_on(7 * 3600)
+                await upkeep.round()
+            assert other.counts() == (0, 1)
+            clocks.unix -= 500 * 86_400
+            clocks.go_on(10 * 3600)
+            await upkeep.round()
+            clocks.unix += 500 * 86_400
+            for _ in range(3):
+                clocks.go_on(7 * 3600)
+                await upkeep.round()
+            assert other.counts() == (0, 1)
+            clocks.go_on(11 * 3600)
+            await upkeep.round()
+
+    asyncio.run(go())
+    assert other.counts() == (0, 0)  # it has stood there for a day: then that is the time
+    assert [row.requests for row in other.reports.usage("key")] == [1]
 
 
 def test_the_log_begins_again_while_calls_go_on(

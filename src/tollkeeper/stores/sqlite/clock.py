@@ -1,4 +1,4 @@
-"""Notes when the clock was set: around that moment the ledger's times tell no order, and `verify` has to know."""
+"""The system's clock, which somebody may set: when that was, which `verify` has to know, and when that is believed."""
 
 import sqlite3
 from collections.abc import Callable
@@ -16,6 +16,10 @@ _AROUND = 60_000
 _KEPT = 1000
 _CALLS_LAST = 3_600_000
 """Milliseconds: an attempt that was under way has an end that is off by as much as the clock was set."""
+
+_AHEAD = 3600.0
+"""Seconds that the clock may be set ahead by and be followed at once."""
+_STOOD = 86_400.0
 
 Step = tuple[int, int]
 """(what the clock should have said, what it said), Unix milliseconds."""
@@ -36,6 +40,31 @@ class ClockWatch:
         before, self._offset = self._offset, said - passed
         step = (int((before + passed) * 1000), int(said * 1000))
         return step if abs(step[1] - step[0]) >= _LEAST else None
+
+
+class SettledClock:
+    """For what cannot be undone: a clock that is set far ahead is followed only when it has stood there for a day.
+
+    At once it is followed back, and where it began. Calls give Unix seconds.
+    """
+
+    def __init__(self, now: Clock, monotonic: Clock) -> None:
+        self._now = now
+        self._monotonic = monotonic
+        said, passed = moment(now, monotonic)
+        self._offset = said - passed
+        self._ahead_since: float | None = None
+
+    def __call__(self) -> float:
+        said, passed = moment(self._now, self._monotonic)
+        offset = said - passed
+        if offset - self._offset > _AHEAD:
+            if self._ahead_since is None:
+                self._ahead_since = passed
+            if passed - self._ahead_since < _STOOD:
+                return self._offset + passed
+        self._offset, self._ahead_since = offset, None
+        return said
 
 
 def put(step: Step) -> Callable[[sqlite3.Connection], None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tollkeeper.core.errors import GateError
 from tollkeeper.core.ids import Clock
 from tollkeeper.stores.sqlite import database as store
+from tollkeeper.stores.sqlite.clock import SettledClock
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.retention import delete_old
 from tollkeeper.stores.sqlite.rollups import roll_up
@@ -36,7 +37,7 @@ class Upkeep:
         self.keep_days = keep_days
         self._home = home
         self._ledger = ledger
-        self._now = now
+        self._settled = SettledClock(now, monotonic)
         self._monotonic = monotonic
         self._on_trouble = on_trouble
         self._troubled = ""
@@ -81,7 +82,7 @@ class Upkeep:
         await self._until_nothing(lambda writer: roll_up(writer, _STEP))
         self._summed_at = self._monotonic()
         if self._monotonic() >= self._delete_at:
-            now_ms, days = int(self._now() * 1000), self.keep_days
+            now_ms, days = int(self._settled() * 1000), self.keep_days
             await self._until_nothing(lambda writer: delete_old(writer, now_ms, days, _STEP))
             self._delete_at = self._monotonic() + _DELETE_EVERY
 
