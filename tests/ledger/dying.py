@@ -21,12 +21,18 @@ VARIABLE = "TOLLKEEPER_TEST_DIES"
 
 
 class _Dies:
-    """Comes there, and dies the Nth time."""
+    """Comes there, and dies the Nth time: of those once it is armed, as whoever kills it may have to ask it first."""
 
     def __init__(self, times: int) -> None:
         self.left = times
+        self.armed = False
+
+    def arm(self) -> None:
+        self.armed = True
 
     def __call__(self) -> None:
+        if not self.armed:
+            return
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -126,6 +132,11 @@ if __name__ == "__main__":
     upkeep._EVERY = 0.03
     upkeep._CHECKPOINT_ROWS = 60
     upkeep._STEP = 20
-    STEPS[step](_Dies(int(times)))
+    dies = _Dies(int(times))
+    STEPS[step](dies)
+    if step == "recovering":
+        dies.arm()
+    else:
+        _before(SqliteLedger, "hold", dies.arm)
     sys.argv[0] = "tollkeeper"
     main()
