@@ -154,8 +154,9 @@ def test_what_the_file_only_points_to_is_read_again(gate: GateProcess, upstream:
         (lambda text: text.replace("[models.plain]", "[models.plain"), ":"),
         (lambda text: text + "\n[server]\nprot = 1\n", "server.prot: there is no such field here"),
         (lambda text: text.replace('"up/plain"', '"nobody/plain"'), "names the provider 'nobody'"),
+        (lambda text: "\n", "it is empty"),
     ],
-    ids=["not TOML", "an unknown field", "an unknown provider"],
+    ids=["not TOML", "an unknown field", "an unknown provider", "empty"],
 )
 def test_a_bad_file_changes_nothing_and_the_log_says_what_is_wrong_and_where(
     gate: GateProcess, upstream: ScriptedUpstream, slow: Upstream, break_it: Callable[[str], str], told: str

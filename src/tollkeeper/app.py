@@ -305,6 +305,10 @@ class App:
         self._config_file.taken()
         try:
             loaded = self._reload()
+            if self.loaded.text.strip() and not loaded.text.strip():  # so it is for a moment while some editors save
+                raise ConfigError(
+                    [f"{self.loaded.path}: it is empty or gone, and so changes nothing before a new start"]
+                )
             apis = self._published(loaded)
             self._configure_routes(loaded)
         except ConfigError as error:
