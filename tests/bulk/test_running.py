@@ -166,10 +166,11 @@ def test_a_refusal_that_only_some_rows_meet_is_their_own(tmp_path: Path, status:
     assert len(job.rows) == 400
 
 
-def test_the_last_rows_may_name_models_that_are_not_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [403, 404])
+def test_the_last_rows_may_name_what_is_not_there_or_not_theirs(tmp_path: Path, status: int) -> None:
     async def ask(request: Request, attempt: int) -> Answer:
         await asyncio.sleep(0.01)
-        return refused(404, "model_not_found") if request.index >= 395 else well(request)
+        return refused(status, "no") if request.index >= 395 else well(request)
 
     job = Job(tmp_path, ask)
     assert simulate(job.run(prompts(400)), ThreadlessLoop) is None

@@ -30,6 +30,8 @@ from tollkeeper.wire.rate_headers import NOTHING, Allowance, RateHeaders
 _BYTES_A_TOKEN = 4
 _HOPELESS_IN_A_ROW = 20
 _HOPELESS_LOOK = 200
+_FEW = 10
+"""Rows at the end of a job that may be refused each for itself."""
 _SAID_NOTHING = Allowance()
 _FARES_LOOK = 100
 """Tries that tell how the provider fares."""
@@ -274,7 +276,7 @@ class Running:
         except RowProblem as problem:
             self.counts.errors["invalid_row"] += 1
             row, error = unreadable(record.index, problem)
-            self._end(row, 0, None, _nothing, error=error)
+            self._end(row, 0, None, lambda: None, error=error)
             return None
 
     def _come_again(self, seconds: float) -> None:
@@ -408,13 +410,15 @@ class Running:
     def _only_this(self, row: _Try, status: int, now: float) -> bool:
         """Whether a refusal is the row's alone: a call that began after it had been refused before was answered.
 
-        Where nothing is left to begin, it is enough of what is not there (404) that others were.
+        Where nothing is left to begin, it is enough of what is not there (404), or forbidden to a few, that others were.
         """
         if status not in failures.PERHAPS_ITS_OWN:
             return False
         if row.refused_at is None:
             row.refused_at = now
-        at_the_end = status == 404 and self._exhausted and self._hopeless >= _HOPELESS_IN_A_ROW - 1
+        left = self.under_way + len(self._later) + len(self._parked)
+        own = status == 404 or left <= _FEW
+        at_the_end = own and self._exhausted and self._hopeless >= _HOPELESS_IN_A_ROW - 1
         return self._answered > (0.0 if at_the_end else row.refused_at)
 
     def _again(self, row: _Try, found: Verdict, now: float, retry_after: float | None) -> None:
@@ -493,7 +497,3 @@ class Running:
 
 async def _nobody(request: Request, attempt: int) -> Answer:
     raise AssertionError("nobody was set to answer")
-
-
-def _nothing() -> None:
-    return
