@@ -1,5 +1,6 @@
 """Clients of every dialect reach providers of every dialect through the real door."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -102,3 +103,28 @@ def test_what_a_budget_leaves_limits_the_output_inside_of_the_providers_own_memb
             name: value for name, value in more.get(outer, {}).items() if name != inner
         }
         assert len([name for name in sent if name.lower().replace("_", "") == outer.lower().replace("_", "")]) == 1
+
+
+@pytest.mark.parametrize("reports", [False, True], ids=["without usage", "with usage"])
+@pytest.mark.parametrize("client", [client for client in CLIENTS if client != "openai_responses"])
+def test_a_response_that_failed_is_an_error_and_costs_what_it_reports(
+    gate: GateProcess, upstream: ScriptedUpstream, key: str, client: str, reports: bool
+) -> None:
+    upstream.script = plays("openai_responses", failed_response(reports=reports), stream=False)
+
+    status, headers, body = send(gate, key, ask(client, "openai_responses", stream=False))
+
+    assert status == 500, body
+    assert b"It broke." in body
+    event = gate.event(headers["x-request-id"])
+    assert (event["outcome"], event["error_code"]) == ("error", "server_error")
+    found = (event["input_tokens"], event["output_tokens"], event["cost_usd"])
+    assert found == ((9, 4, "0.000017") if reports else (0, 0, "0"))
+
+
+def failed_response(*, reports: bool) -> bytes:
+    """A Response without any output (https://platform.openai.com/docs/api-reference/responses/object)."""
+    usage = {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}
+    response = {"id": "resp_1", "object": "response", "status": "failed", "model": "model-1", "output": []}
+    error = {"code": "server_error", "message": "It broke."}
+    return json.dumps(response | {"error": error, "usage": usage if reports else None}).encode()

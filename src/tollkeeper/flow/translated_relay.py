@@ -60,16 +60,16 @@ class TranslatedRelay(Relay):
             ) from None
         self._hear(found.heard)
         attempt.error_said = self._word(found.error_code)
-        if attempt.heard.reported is None and self._counts:
-            self._end("ok", found.error_code, lambda: found.text)
-            return self._reply(found.body, answer.last_byte_at)
         reply = self._reply(found.body, answer.last_byte_at)
         cost = attempt.cost_header()
         if cost is not None:
             reply.headers.append((b"x-tollkeeper-cost", cost))
-        if found.error_code is not None:
-            reply.status = found.status
-        self._end("ok" if found.error_code is None else "error", found.error_code)
+        if found.error_code is None:
+            self._end("ok", None, lambda: found.text)
+            return reply
+        reply.status = found.status
+        # Like a refusal by status it costs nothing, unless something was said after all.
+        self._end("error", found.error_code, (lambda: found.text) if found.text else None)
         return reply
 
     def _read(self, body: bytes) -> Translated:
