@@ -35,6 +35,25 @@ def test_rows_are_on_disk_when_it_says_so(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_needs_no_company_is_written_without_waiting_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tollkeeper.bulk.journal._GATHER", 3600)
+
+    async def run() -> None:
+        journal = Journal(tmp_path / "j")
+        journal.hasten()
+        for index in range(3):
+            journal.put(row(index), lambda: None)
+            journal.hasten()
+            journal.hasten()
+            await journal.settled()
+            assert journal.totals().rows == index + 1
+        journal.close()
+
+    asyncio.run(run())
+
+
 def test_lines_are_given_up_to_the_first_gap_and_no_more_than_are_wanted(tmp_path: Path) -> None:
     async def run() -> None:
         journal = Journal(tmp_path / "j")

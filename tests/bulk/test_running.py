@@ -107,6 +107,21 @@ def test_every_row_is_answered_once_and_the_window_is_kept(tmp_path: Path) -> No
     }
 
 
+def test_rows_that_nobody_else_can_join_are_written_at_once(tmp_path: Path) -> None:
+    async def timed(job: Job) -> float:
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        assert await job.run(prompts(100)) is None
+        return loop.time() - before
+
+    async def ask(request: Request, attempt: int) -> Answer:
+        await asyncio.sleep(0.001)
+        return well(request)
+
+    # To gather company for each of these rows would take 0.003 seconds a time.
+    assert simulate(timed(Job(tmp_path, ask, Limits(concurrency=1))), ThreadlessLoop) < 0.3
+
+
 def test_failures_that_pass_are_tried_again_and_those_that_stay_are_explained(tmp_path: Path) -> None:
     async def ask(request: Request, attempt: int) -> Answer:
         if request.index % 10 == 3:

@@ -108,6 +108,9 @@ class _Handed:
         if room:
             written()
 
+    def hasten(self) -> None:
+        """Nothing waits for company here."""
+
     async def settled(self) -> None:
         return
 

@@ -117,6 +117,8 @@ class Journal:
         self._waiting: list[tuple[Finished, Callable[[], None]]] = []
         self._batch: list[tuple[Finished, Callable[[], None]]] = []
         self._busy = self._closed = False
+        self._gathering: asyncio.TimerHandle | None = None
+        """While rows wait for others to be written with."""
         self._idle = asyncio.Event()
         self._idle.set()
         self.trouble: GateError | None = None
@@ -145,7 +147,13 @@ class Journal:
         self._idle.clear()
         if not self._busy:
             self._busy = True
-            asyncio.get_running_loop().call_later(_GATHER, self._begin)
+            self._gathering = asyncio.get_running_loop().call_later(_GATHER, self._begin)
+
+    def hasten(self) -> None:
+        """Nothing more is coming: what was put need not wait for company."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._begin()
 
     @property
     def backlog(self) -> int:
@@ -253,6 +261,7 @@ class Journal:
         return sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, isolation_level=None)
 
     def _begin(self) -> None:
+        self._gathering = None
         if self._closed:
             return
         self._batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
@@ -302,7 +311,7 @@ class Journal:
                 self.on_trouble()
             return
         if self._waiting:
-            asyncio.get_running_loop().call_later(_GATHER, self._begin)
+            self._gathering = asyncio.get_running_loop().call_later(_GATHER, self._begin)
         else:
             self._busy = False
             self._idle.set()

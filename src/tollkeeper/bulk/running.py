@@ -333,8 +333,9 @@ class Running:
                 raise
             self._heard(row, answer, tokens, sent_at)
             del row, answer
-            turn = self._loop.create_future()
-            self._turns.append(turn)
+            if self._journal.backlog >= self.under_way:
+                self._journal.hasten()
+            self._turns.append(turn := self._loop.create_future())
             row, tokens, sent_at = await turn
             del turn
 
