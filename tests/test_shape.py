@@ -65,6 +65,7 @@ WITHOUT_A_MIRROR = {
     "bulk/through_gate.py": "cli/test_run.py",
     "bulk/records.py": "bulk/test_reading.py",
     "bulk/results.py": "bulk/test_running.py",
+    "bulk/tries.py": "bulk/test_running.py",
     # Started by every test of a command.
     "__main__.py": "cli/test_serve.py",
     "cli/main.py": "cli/test_keys.py",

@@ -15,8 +15,9 @@ from kit.simulated import ThreadlessLoop, simulate
 from tollkeeper.bulk.journal import Journal
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
-from tollkeeper.bulk.running import Answer, Limits, Running
+from tollkeeper.bulk.running import Running
 from tollkeeper.bulk.shaping import Request, Shape
+from tollkeeper.bulk.tries import Answer, Limits
 from tollkeeper.wire import rate_headers
 
 GOOD = json.dumps(
@@ -164,4 +165,4 @@ def test_a_row_that_takes_ten_minutes_holds_up_no_other_and_keeps_nothing_in_mem
     assert len(rows) == 3000
     assert 600 <= took < 601
     assert ended[-2] < ended[-1] - 500
-    assert running._later == []
+    assert len(running._waiting) == 0

@@ -16,8 +16,9 @@ from kit.simulated import ThreadlessLoop, simulate
 from tollkeeper.bulk.journal import Journal
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
-from tollkeeper.bulk.running import Answer, Limits, Running
+from tollkeeper.bulk.running import Running
 from tollkeeper.bulk.shaping import Request, Shape
+from tollkeeper.bulk.tries import Answer, Limits
 from tollkeeper.core.errors import CallerError
 from tollkeeper.wire.rate_headers import Allowance, RateHeaders
 

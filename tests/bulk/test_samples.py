@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from tollkeeper.bulk.ending import Counts
 from tollkeeper.bulk.journal import Journal
-from tollkeeper.bulk.running import Counts
 from tollkeeper.bulk.samples import Samples, runs_of
 
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from tollkeeper.bulk.journal import Journal
-from tollkeeper.bulk.running import Answer, Ask
 from tollkeeper.bulk.shaping import Request
+from tollkeeper.bulk.tries import Answer, Ask
 from tollkeeper.core.budget import Budget
 from tollkeeper.core.keys import Key
 from tollkeeper.core.money import usd_from_nano

@@ -20,8 +20,9 @@ from tollkeeper.bulk.failures import Failure
 from tollkeeper.bulk.journal import Finished
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
-from tollkeeper.bulk.running import Limits, Running
+from tollkeeper.bulk.running import Running
 from tollkeeper.bulk.shaping import Shape
+from tollkeeper.bulk.tries import Limits
 from tollkeeper.core.errors import CallerError, GateError, UpstreamError
 from tollkeeper.core.template import Template
 

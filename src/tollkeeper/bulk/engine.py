@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from tollkeeper.bulk.running import Answer
 from tollkeeper.bulk.shaping import Request
+from tollkeeper.bulk.tries import Answer
 from tollkeeper.core.call import Call, Presence, Reply
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.ids import Clock

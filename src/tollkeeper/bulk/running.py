@@ -10,22 +10,21 @@ Rule 6: what no row can survive (a wrong key, a spent quota) ends the job, not t
 """
 
 import asyncio
-import heapq
+import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Annotated
-
-from msgspec import Meta, Struct
+from collections.abc import Callable, Iterator
 
 from tollkeeper.bulk import answers, failures
 from tollkeeper.bulk.concurrency import Concurrency
 from tollkeeper.bulk.ending import Counts, Ending, Ends, unreadable
-from tollkeeper.bulk.failures import HELD, RATE, UNREACHED, Failure, Verdict, bad_answer, failure, verdict
+from tollkeeper.bulk.failures import HELD, RATE, UNREACHED, Verdict, bad_answer, failure, verdict
 from tollkeeper.bulk.pacing import Pace
 from tollkeeper.bulk.records import Record
 from tollkeeper.bulk.shaping import Request, RowProblem, Shape
+from tollkeeper.bulk.tries import Answer, Ask, Limits, Try
+from tollkeeper.bulk.waiting import Waiting
 from tollkeeper.core.ids import Clock
-from tollkeeper.wire.rate_headers import NOTHING, Allowance, RateHeaders
+from tollkeeper.wire.rate_headers import NOTHING, Allowance
 
 _BYTES_A_TOKEN = 4
 _HOPELESS_IN_A_ROW = 20
@@ -33,83 +32,8 @@ _HOPELESS_LOOK = 200
 _FEW = 10
 """Rows at the end of a job that may be refused each for itself."""
 _SAID_NOTHING = Allowance()
-_FARES_LOOK = 100
-"""Tries that tell how the provider fares."""
 _AT_ONCE = 2000
 """Rows that are passed over before others get their turn."""
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How hard a job may try."""
-
-    concurrency: Annotated[int, Meta(ge=1)] = 100
-    timeout: float | None = None
-    """Seconds for one try; None: the provider's own timeouts alone."""
-    attempts: Annotated[int, Meta(ge=1)] = 8
-    """Tries that may fail for other reasons than rates."""
-    bad_answers: Annotated[int, Meta(ge=1)] = 3
-    """Tries whose answer is not what was asked for, among them."""
-    patience: float = 900.0
-    """Seconds that a row may be refused for rates before it is put back to the end, once; then it fails."""
-    base: float = 0.5
-    cap: float = 60.0
-    """Full jitter: a wait is anything between 0 and base x 2^n, at most this many seconds."""
-    rate_cap: float = 10.0
-    """The same after a refusal for rate: how fast calls go out is ruled for all together, so none need stay away long."""
-    last_cap: float = 1.0
-    """The same for the last rows, of which each waits for its own next try alone, where others' tries go well."""
-    max_errors: int | None = None
-    """Rows that may fail before the job stops; None: any number."""
-
-
-class Answer(Struct, frozen=True):
-    """What came of one try."""
-
-    status: int
-    """0 where there was no answer."""
-    body: bytes
-    cost_nano: int | None = None
-    request_id: str | None = None
-    rates: RateHeaders = NOTHING
-    tokens_used: int | None = None
-
-
-Ask = Callable[[Request, int], Awaitable[Answer]]
-"""(request, attempt counted from 1) -> answer. Raises nothing but cancellation."""
-
-
-class _Try:
-    __slots__ = (
-        "attempts",
-        "bad",
-        "cost",
-        "failure",
-        "first_at",
-        "not_before",
-        "parked",
-        "rated",
-        "refused_at",
-        "request",
-        "started",
-        "tokens_started",
-    )
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.attempts = 0
-        self.bad = 0
-        self.rated = 0
-        self.first_at: float | None = None
-        self.not_before = 0.0
-        """When the provider said that it may be asked again."""
-        self.refused_at: float | None = None
-        """When it was first refused with what no row should survive, or only this one."""
-        self.parked = False
-        self.cost: int | None = None
-        self.failure: Failure | None = None
-        self.started = 0
-        self.tokens_started = 0.0
-        """What its pace had counted when its latest try began."""
 
 
 class Running:
@@ -151,26 +75,21 @@ class Running:
         self._read = read
         self._end = Ending(journal, self.counts, limits.max_errors, now, self.stop).__call__  # as in flow/flow.py
         self._monotonic = monotonic
-        self._uniform = uniform
-        self._later: list[tuple[float, int, _Try]] = []
-        self._parked: deque[_Try] = deque()
+        self._waiting = Waiting(limits, monotonic, uniform)
         self._exhausted = False
-        self._next: _Try | None = None
+        self._next: Try | None = None
         self._hopeless = 0
         self._answered = 0.0
         """When the latest call began that was answered well; 0: none was."""
         self._reached = False
         """Whether anybody was there in this run."""
         self._recent: deque[bool] = deque(maxlen=_HOPELESS_LOOK)
-        self._fares: deque[bool] = deque(maxlen=_FARES_LOOK)
-        """Whether the latest tries went well."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns: list[asyncio.Future[tuple[_Try, float, float]]] = []
+        self._turns: list[asyncio.Future[tuple[Try, float, float]]] = []
         """Of the tasks that wait for a row."""
         self._filling = False
-        self._most_waiting = max(1000, 4 * limits.concurrency)
 
     async def run(self) -> str | None:
         """None when every row has ended; else why not. Raises GateError where the journal cannot be written."""
@@ -233,28 +152,28 @@ class Running:
                 break
             self._start(found, tokens, now)
         if self.under_way == 0 and (
-            self.stopped is not None or not (self._next or self._later or self._parked or not self._exhausted)
+            self.stopped is not None or not (self._next or self._waiting or not self._exhausted)
         ):
             self._ended.set_result(None)
 
-    def _due(self, now: float) -> _Try | None:
+    def _due(self, now: float) -> Try | None:
         found, self._next = self._next, None
         if found is not None:
             return found
-        if self._later and self._later[0][0] <= now:
-            return heapq.heappop(self._later)[2]
-        crowded = len(self._later) + len(self._parked) >= self._most_waiting
-        if not crowded and not self._exhausted:
+        waiting = self._waiting
+        if waiting.due_at <= now:
+            return waiting.take()
+        if not self._exhausted and not waiting.crowded:
             found = self._draw()
             if found is not None:
                 return found
-        if self._later:
-            self._come_again(self._later[0][0] - now)
-        elif self._parked and (self._exhausted or crowded):
-            return self._parked.popleft()
+        if waiting.due_at < math.inf:
+            self._come_again(waiting.due_at - now)
+        elif self._exhausted or waiting.crowded:
+            return waiting.take_aside()
         return None
 
-    def _draw(self) -> _Try | None:
+    def _draw(self) -> Try | None:
         """The next row that is to be asked; rows that cannot be are ended here."""
         for passed, record in enumerate(self._records):
             self.counts.drawn += 1
@@ -265,14 +184,14 @@ class Running:
             if found is not None or self._journal.trouble is not None or self.stopped is not None:
                 return found
         self._exhausted = True
-        self._bring_forward()
+        self._waiting.bring_forward()
         return None
 
-    def _request(self, record: Record) -> _Try | None:
+    def _request(self, record: Record) -> Try | None:
         if record.index < len(self._done) and self._done[record.index]:
             return None
         try:
-            return _Try(self._shape.request(record))
+            return Try(self._shape.request(record))
         except RowProblem as problem:
             self.counts.errors["invalid_row"] += 1
             row, error = unreadable(record.index, problem)
@@ -294,7 +213,7 @@ class Running:
 
     # --- one call ---------------------------------------------------------------------------------------------------
 
-    def _start(self, row: _Try, tokens: float, now: float) -> None:
+    def _start(self, row: Try, tokens: float, now: float) -> None:
         self.under_way += 1
         if row.first_at is None:
             row.first_at = now
@@ -319,7 +238,7 @@ class Running:
         elif not self._tasks and self.stopped is not None and not self._ended.done():
             self._ended.set_result(None)  # a task that is cut before it began what it was given says nothing of it
 
-    async def _asking(self, row: _Try, tokens: float, sent_at: float) -> None:
+    async def _asking(self, row: Try, tokens: float, sent_at: float) -> None:
         """One row after another."""
         while True:
             try:
@@ -339,7 +258,7 @@ class Running:
             row, tokens, sent_at = await turn
             del turn
 
-    async def _in_time(self, seconds: float, row: _Try) -> Answer:
+    async def _in_time(self, seconds: float, row: Try) -> Answer:
         try:
             async with asyncio.timeout(seconds):
                 return await self.ask(row.request, row.attempts + row.rated)
@@ -348,7 +267,7 @@ class Running:
             message = f"no answer within {seconds:g} s"
             return Answer(0, b'{"error":{"message":"%b","type":"timeout","code":"timeout"}}' % message.encode())
 
-    def _heard(self, row: _Try, answer: Answer, tokens: float, sent_at: float) -> None:
+    def _heard(self, row: Try, answer: Answer, tokens: float, sent_at: float) -> None:
         now = self._monotonic()
         if answer.rates is not NOTHING:
             self._pace.heard(
@@ -366,7 +285,7 @@ class Running:
             self.counts.cost_nano += answer.cost_nano
         self._judge(row, answer, sent_at, now)
 
-    def _judge(self, row: _Try, answer: Answer, sent_at: float, now: float) -> None:
+    def _judge(self, row: Try, answer: Answer, sent_at: float, now: float) -> None:
         if 200 <= answer.status < 300:
             self._reached = True
             try:
@@ -377,7 +296,7 @@ class Running:
                 self.concurrency.failed(sent_at)
                 self._again(row, Verdict.AGAIN if row.bad < self._limits.bad_answers else Verdict.ROW, now, None)
                 return
-            self._fares.append(True)
+            self._waiting.fares.append(True)
             self._pace.answered(False, now)
             self.counts.seconds.append(now - sent_at)
             self._hopeless = 0
@@ -408,7 +327,7 @@ class Running:
             self.concurrency.failed(sent_at)
         self._again(row, found_verdict, now, answer.rates.retry_after)
 
-    def _only_this(self, row: _Try, status: int, now: float) -> bool:
+    def _only_this(self, row: Try, status: int, now: float) -> bool:
         """Whether a refusal is the row's alone: a call that began after it had been refused before was answered.
 
         Where nothing is left to begin, it is enough of what is not there (404), or forbidden to a few, that others were.
@@ -417,22 +336,22 @@ class Running:
             return False
         if row.refused_at is None:
             row.refused_at = now
-        left = self.under_way + len(self._later) + len(self._parked)
+        left = self.under_way + len(self._waiting)
         own = status == 404 or left <= _FEW
         at_the_end = own and self._exhausted and self._hopeless >= _HOPELESS_IN_A_ROW - 1
         return self._answered > (0.0 if at_the_end else row.refused_at)
 
-    def _again(self, row: _Try, found: Verdict, now: float, retry_after: float | None) -> None:
+    def _again(self, row: Try, found: Verdict, now: float, retry_after: float | None) -> None:
         """A try has failed: the row waits for its next, or ends."""
         said = row.failure
         assert said is not None
-        self._fares.append(False)
+        self._waiting.fares.append(False)
         self.counts.errors[said.code or said.type] += 1
         if found is Verdict.JOB:
             self._hopeless += 1
             self._recent.append(True)
             row.attempts -= 1  # the row is not to blame
-            self._wait(row, now, self._backoff(1), None)
+            self._waiting.put(row, now, 1)
             if self._hopeless >= _HOPELESS_IN_A_ROW or self._mostly_hopeless():
                 self.stop(f"{said.code or said.type}: {said.message}")
             self._free()
@@ -443,15 +362,14 @@ class Running:
             assert row.first_at is not None
             if now - row.first_at < self._limits.patience:
                 tries = 0 if said.code == HELD else row.rated
-                self._wait(row, now, min(self._limits.rate_cap, self._backoff(tries)), retry_after)
+                self._waiting.put(row, now, tries, retry_after, most=self._limits.rate_cap)
             elif not row.parked:
-                row.parked, row.first_at = True, None
-                self._parked.append(row)
+                self._waiting.put_aside(row)
             else:
                 found = Verdict.ROW
         elif found is Verdict.AGAIN:
             if row.attempts < self._limits.attempts:
-                self._wait(row, now, self._backoff(row.attempts), retry_after)
+                self._waiting.put(row, now, row.attempts, retry_after)
             else:
                 found = Verdict.ROW
         if found is Verdict.ROW:
@@ -464,30 +382,6 @@ class Running:
 
     def _mostly_hopeless(self) -> bool:
         return len(self._recent) == _HOPELESS_LOOK and sum(self._recent) * 2 > _HOPELESS_LOOK
-
-    def _backoff(self, number: int) -> float:
-        """https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/: full jitter."""
-        return self._uniform(0.0, min(self._limits.cap, self._limits.base * 2.0 ** min(number, 30)))
-
-    def _wait(self, row: _Try, now: float, seconds: float, retry_after: float | None) -> None:
-        row.not_before = now + (retry_after or 0.0)
-        if self._exhausted and seconds > self._limits.last_cap and self._fares_well():
-            seconds = self._uniform(0.0, self._limits.last_cap)
-        heapq.heappush(self._later, (max(row.not_before, now + seconds), row.request.index, row))
-
-    def _fares_well(self) -> bool:
-        return sum(self._fares) * 3 >= len(self._fares)
-
-    def _bring_forward(self) -> None:
-        """The last row has been drawn: those that wait for a time when others failed, too, need not any more."""
-        if not self._fares_well():
-            return
-        soon = self._monotonic()
-        self._later = [
-            (max(row.not_before, min(at, soon + self._uniform(0.0, self._limits.last_cap))), index, row)
-            for at, index, row in self._later
-        ]
-        heapq.heapify(self._later)
 
     def _free(self) -> None:
         self.under_way -= 1

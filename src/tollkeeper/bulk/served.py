@@ -19,8 +19,8 @@ from msgspec import Raw, Struct
 from tollkeeper.bulk import answers
 from tollkeeper.bulk.failures import Failure
 from tollkeeper.bulk.job import Job, Outcome, Plan, journal_of
-from tollkeeper.bulk.running import Answer, Limits
 from tollkeeper.bulk.shaping import Request, Shape
+from tollkeeper.bulk.tries import Answer, Limits
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.core.keys import Key
 

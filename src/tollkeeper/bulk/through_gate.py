@@ -3,8 +3,8 @@
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from tollkeeper.bulk.running import Answer
 from tollkeeper.bulk.shaping import Request
+from tollkeeper.bulk.tries import Answer
 from tollkeeper.core.account import Patience
 from tollkeeper.core.errors import CallerError, TollkeeperError
 from tollkeeper.core.ids import Clock

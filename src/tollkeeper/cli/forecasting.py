@@ -14,8 +14,8 @@ from tollkeeper.bulk import connecting, forecast, reading, watching
 from tollkeeper.bulk.forecast import Answered, Chosen, Forecast, Range
 from tollkeeper.bulk.job import Plan
 from tollkeeper.bulk.progress import span
-from tollkeeper.bulk.running import Ask
 from tollkeeper.bulk.shaping import Request
+from tollkeeper.bulk.tries import Ask
 from tollkeeper.cli.options import Common, print_json
 from tollkeeper.core.money import usd_from_nano
 from tollkeeper.dialects import openai_answers

@@ -27,9 +27,10 @@ from tollkeeper.bulk.batches.running import Batching
 from tollkeeper.bulk.caps import KeyCap, Tally
 from tollkeeper.bulk.failures import HELD
 from tollkeeper.bulk.job import Job, Outcome, Plan, journal_of
-from tollkeeper.bulk.running import Ask, Limits, Running
+from tollkeeper.bulk.running import Running
 from tollkeeper.bulk.samples import Sample, Samples, runs_of
 from tollkeeper.bulk.shaping import CHAT, EMBEDDINGS, Shape
+from tollkeeper.bulk.tries import Ask, Limits
 from tollkeeper.cli import forecasting, printing
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.core.errors import CallerError, GateError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tollkeeper.app import App
 from tollkeeper.bulk.engine import Engine
-from tollkeeper.bulk.running import Answer
 from tollkeeper.bulk.served import Served
 from tollkeeper.bulk.shaping import Request as BulkRequest
+from tollkeeper.bulk.tries import Answer
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.keys import Key
 from tollkeeper.mcp.pacing import Pacing

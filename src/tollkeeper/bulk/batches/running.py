@@ -21,8 +21,8 @@ from tollkeeper.bulk.ending import Counts, Ending, unreadable
 from tollkeeper.bulk.failures import HELD, Failure
 from tollkeeper.bulk.journal import Journal
 from tollkeeper.bulk.records import Record
-from tollkeeper.bulk.running import Limits
 from tollkeeper.bulk.shaping import RowProblem, Shape
+from tollkeeper.bulk.tries import Limits
 from tollkeeper.core.account import Target
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.ids import Clock, Randomness
