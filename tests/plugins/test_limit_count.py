@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from kit.redis import redis_server
+from kit.redis import MASTER, PASSWORD, redis_cluster, redis_server, redis_watched, said
 from kit.routed import Site
 
 
@@ -79,9 +79,34 @@ def test_metadata_renames_the_headers(site: Site) -> None:
         site.gate.operator("DELETE", "/apisix/admin/plugin_metadata/limit-count")
 
 
-def test_counters_elsewhere_are_refused(site: Site) -> None:
-    words = site.refused({"limit-count": {"count": 1, "time_window": 1, "policy": "redis-cluster"}})
-    assert words.endswith('property "policy" validation failed: matches none of the enum values')
+def test_counters_may_be_kept_in_a_redis_cluster_or_where_sentinels_say(site: Site, tmp_path: Path) -> None:
+    limit = {"count": 2, "time_window": 600, "redis_password": PASSWORD, "redis_timeout": 20000}
+    with redis_cluster(tmp_path) as ports:
+        nodes = [f"127.0.0.1:{port}" for port in ports[:2]]
+        clustered = {**limit, "policy": "redis-cluster", "redis_cluster_nodes": nodes, "redis_cluster_name": "c"}
+        for each in range(6):
+            path = site.route({"limit-count": {**clustered, "key": f"{each}", "key_type": "constant"}})
+            assert statuses(site, path, path, path) == [200, 200, 503]
+        assert sum(int(said(port, "DBSIZE")) for port in ports) == 6
+    with redis_watched(tmp_path) as (sentinel, master, _):
+        watched = {**limit, "policy": "redis-sentinel", "redis_master_name": MASTER, "sentinel_password": "watching"}
+        watched["redis_sentinels"] = [{"host": "127.0.0.1", "port": sentinel}]
+        path = site.route({"limit-count": {**watched, "window_type": "sliding"}})
+        assert statuses(site, path, path, path)[:2] == [200, 200]
+        assert said(master, "DBSIZE").strip() == "1"
+
+
+def test_counters_elsewhere_need_to_be_told_where(site: Site) -> None:
+    limit = {"count": 1, "time_window": 1}
+    for policy, more, why in (
+        ("redis-cluster", {}, 'property "redis_cluster_nodes" is required'),
+        ("redis-cluster", {"redis_cluster_nodes": ["a:1"]}, 'property "redis_cluster_name" is required'),
+        ("redis-cluster", {"redis_cluster_nodes": ["aa"], "redis_cluster_name": "c"}, "aa is not host:port"),
+        ("redis-sentinel", {"redis_master_name": "m"}, 'property "redis_sentinels" is required'),
+        ("redis-sentinel", {"redis_role": "slave"}, 'property "redis_role" validation failed'),
+        ("elsewhere", {}, 'property "policy" validation failed: matches none of the enum values'),
+    ):
+        assert why in site.refused({"limit-count": {**limit, "policy": policy, **more}})
 
 
 def test_counters_may_be_kept_in_redis_and_be_missed_where_it_is_away(site: Site, tmp_path: Path) -> None:
@@ -97,6 +122,4 @@ def test_counters_may_be_kept_in_redis_and_be_missed_where_it_is_away(site: Site
     assert statuses(site, site.route({"limit-count": {**limit, "allow_degradation": True}})) == [200]
     del limit["redis_host"]
     assert 'property "redis_host" is required' in site.refused({"limit-count": limit})
-    sliding = {**limit, "redis_host": "127.0.0.1", "window_type": "sliding"}
     assert "matches none of the enum values" in site.refused({"limit-count": {**limit, "sync_interval": 1}})
-    assert "needs the policy local" in site.refused({"limit-count": sliding})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ async def here(host: str, port: int) -> Sequence[str]:
     return ["127.0.0.1"]
 
 
-def client(port: int, password: str | None = PASSWORD, **more: int) -> Redis:
+def client(port: int, password: str | None = PASSWORD, **more: Any) -> Redis:
     return Redis(Place(host="redis.test", port=port, password=password, seconds=20.0, **more), here)
 
 
@@ -55,6 +56,44 @@ def test_a_window_ends(port: int) -> None:
         else:
             pytest.fail("the window never ended")
         await redis.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_window_slides_for_two_gates_together(port: int) -> None:
+    async def scenario() -> None:
+        one, other = client(port), client(port)
+        windows = [SharedWindows(each, sliding=True) for each in (one, other)]
+        found = await asyncio.gather(*(windows[number % 2].take("slides", 4, 1e6) for number in range(6)))
+        assert sorted(passes for passes, _, _ in found) == [False] * 2 + [True] * 4
+        assert all(0 < reset <= 1e6 for _, _, reset in found)
+        # What was used in the window before counts for the part that is still covered.
+        length = 1_000_000
+        now: Any = await one.run("TIME")
+        began = int(now[0]) // length * length * 1000
+        await one.run("HSET", "before", "began", began - length * 1000, "used", 1000, "before", 0)
+        passes, left, reset = await windows[0].take("before", 1000, length)
+        covered = 1000 * (reset / length)
+        assert passes
+        assert abs(left - (999 - covered)) <= 1
+        await one.run("HSET", "long", "began", began - 2 * length * 1000, "used", 1000, "before", 1000)
+        assert (await windows[1].take("long", 1000, length))[:2] == (True, 999)
+        kept: Any = await one.run("PTTL", "long")
+        assert 0 < kept <= 2 * length * 1000
+        await one.close()
+        await other.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_is_not_kept_longer_than_it_may_be(port: int) -> None:
+    async def scenario() -> None:
+        brief, kept = client(port, idle_seconds=0.0), client(port)
+        for redis, same in ((brief, False), (kept, True)):
+            ids = [await redis.run("CLIENT", "ID") for _ in range(2)]
+            assert (ids[0] == ids[1]) is same
+            await redis.close()
+            assert await redis.run("CLIENT", "ID") not in ids
 
     asyncio.run(scenario())
 

@@ -89,7 +89,7 @@ class AiRateLimiting(Plugin):
 
     def prepare(self) -> None:
         self._windows = Windows(most=self.gate.room.counters)
-        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve)
+        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve, self.gate.monotonic)
         self._shared = None if redis is None else SharedWindows(redis)
         self._charging: set[asyncio.Task[None]] = set()
         self._own: dict[str, Mapping[str, Any]] = {each["name"]: each for each in self.conf.get("instances", ())}

@@ -56,7 +56,7 @@ class LimitConn(Plugin):
 
     def prepare(self) -> None:
         self._under_way: Counter[str] = Counter()
-        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve)
+        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve, self.gate.monotonic)
         self._shared = None if redis is None else SharedPlaces(redis, self.conf["key_ttl"])
         self._leaving: set[asyncio.Task[None]] = set()
         self._delay: float = self.conf["default_conn_delay"]

@@ -64,8 +64,6 @@ class LimitCount(Plugin):
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         redis_policy.check(conf)
-        if conf.get("policy") == "redis" and conf.get("window_type") == "sliding":
-            raise ValueError("window_type sliding needs the policy local")
         if "group" in conf:
             for other in others:
                 theirs = with_defaults({name: value for name, value in other.items() if name != "_meta"}, cls.schema)
@@ -93,8 +91,8 @@ class LimitCount(Plugin):
         else:
             made = Windows(sliding=sliding, most=most)
             self._windows = self.gate.shared.setdefault(("limit-count", group, content), made)
-        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve)
-        self._shared = None if redis is None else SharedWindows(redis)
+        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve, self.gate.monotonic)
+        self._shared = None if redis is None else SharedWindows(redis, sliding=sliding)
         # What changes the configuration begins to count anew, for all gates that have it.
         self._content = sha256(content.encode()).hexdigest()[:16]
 

@@ -41,7 +41,7 @@ class LimitReq(Plugin):
         self._key = key_reader(self.conf)
         rate, burst = self.conf["rate"], self.conf["burst"]
         self._buckets = LeakyBuckets(rate, burst, self.gate.room.counters)
-        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve)
+        redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve, self.gate.monotonic)
         self._shared = None if redis is None else SharedBuckets(redis, rate, burst)
 
     async def access(self, exchange: Exchange) -> Response | None:

@@ -7,6 +7,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -14,7 +15,8 @@ from tollkeeper.core.errors import TollkeeperError, UpstreamError
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Answer = bytes | int | None | list["Answer"]
-_MOST_IDLE = 100
+Word = str | bytes | int
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _LONGEST = 1024 * 1024
 
 
@@ -30,10 +32,32 @@ class Place(Struct, frozen=True, kw_only=True):
     verify: bool = True
     seconds: float = 1.0
     """For one command, connecting included."""
+    most_idle: int = 100
+    """Connections that are kept."""
+    idle_seconds: float | None = None
+    """How long one is; None: until the server closes it."""
 
 
 class RedisError(UpstreamError):
     """It could not be asked, or refused."""
+
+
+class RedisRefusal(RedisError):
+    """It was asked, and said no: `said`, as in `WRONGPASS invalid username-password pair`."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"Redis refused: {said[:200]}")
+        self.said = said
+
+
+class Keyed(Protocol):
+    """One server or several, of which one has each key."""
+
+    async def on(self, key: str, *words: Word) -> Answer:
+        """The answer to one command by who has `key`, which is among the words. Raises RedisError."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Redis:
@@ -42,55 +66,72 @@ class Redis:
     def __init__(self, place: Place, resolve: Resolve) -> None:
         self._place = place
         self._resolve = resolve
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[_Connection, float]] = []
+        """Connections and when they were last used, on the event loop's clock."""
+        self._most_idle = place.most_idle
 
-    async def run(self, *words: str | bytes | int) -> Answer:
-        """The answer to one command. Raises RedisError."""
+    async def on(self, key: str, *words: Word) -> Answer:
+        """As `Keyed` has it: this one has every key."""
+        return await self.run(*words)
+
+    async def run(self, *words: Word, asking: bool = False) -> Answer:
+        """The answer to one command. Raises RedisError.
+
+        `asking`: the server is to answer though it is only being given this key by another one.
+        """
         try:
             async with asyncio.timeout(self._place.seconds):
-                return await self._run(words)
+                return await self._run([["ASKING"], words] if asking else [words])
         except RedisError:
             raise
         except (OSError, TimeoutError, EOFError, ValueError, TollkeeperError) as error:
             raise RedisError(f"Redis at {self._place.host}: {error or 'no answer in time'}") from None
 
     async def close(self) -> None:
-        """Ends the connections that wait for a command."""
+        """Ends the connections that wait for a command, and others when they have their answer."""
+        self._most_idle = 0
         idle, self._idle = self._idle, []
-        for _, writer in idle:
+        for (_, writer), _ in idle:
             writer.close()
 
-    async def _run(self, words: Sequence[str | bytes | int]) -> Answer:
+    async def _run(self, commands: Sequence[Sequence[Word]]) -> Answer:
+        longest = self._place.idle_seconds
         while self._idle:
-            connection = self._idle.pop()
-            if connection[0].at_eof() or connection[1].is_closing():
-                connection[1].close()
+            connection, since = self._idle.pop()
+            reader, writer = connection
+            stale = longest is not None and asyncio.get_running_loop().time() - since > longest
+            if stale or reader.at_eof() or writer.is_closing():
+                writer.close()
                 continue
             with suppress(ConnectionError, EOFError):  # it was closed just now: another is opened
-                return await self._asked(connection, words)
+                return await self._asked(connection, commands)
         connection = await self._opened()
-        return await self._asked(connection, words)
+        return await self._asked(connection, commands)
 
-    async def _asked(
-        self, connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], words: Sequence[str | bytes | int]
-    ) -> Answer:
+    async def _asked(self, connection: _Connection, commands: Sequence[Sequence[Word]]) -> Answer:
+        """The answer to the last of the commands."""
         reader, writer = connection
+        found: Answer = None
         try:
-            writer.write(_written(words))
-            found = await _read(reader)
+            writer.write(b"".join(map(_written, commands)))
+            for _ in commands:
+                found = await _read(reader)
         except BaseException as error:
-            if not isinstance(error, RedisError):
+            if isinstance(error, RedisRefusal) and len(commands) == 1:
+                self._keep(connection)
+            else:
                 writer.close()
-                raise
-            self._idle.append(connection)
             raise
-        if len(self._idle) < _MOST_IDLE:
-            self._idle.append(connection)
-        else:
-            writer.close()
+        self._keep(connection)
         return found
 
-    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    def _keep(self, connection: _Connection) -> None:
+        if len(self._idle) < self._most_idle:
+            self._idle.append((connection, asyncio.get_running_loop().time()))
+        else:
+            connection[1].close()
+
+    async def _opened(self) -> _Connection:
         place = self._place
         address = (await self._resolve(place.host, place.port))[0]
         context: ssl.SSLContext | None = None
@@ -116,7 +157,7 @@ class Redis:
         return reader, writer
 
 
-def _written(words: Sequence[str | bytes | int]) -> bytes:
+def _written(words: Sequence[Word]) -> bytes:
     parts = [b"*%d\r\n" % len(words)]
     for word in words:
         data = word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape")
@@ -130,7 +171,7 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
     if kind == b"+":
         return rest
     if kind == b"-":
-        raise RedisError(f"Redis refused: {rest.decode('utf-8', 'replace')[:200]}")
+        raise RedisRefusal(rest.decode("utf-8", "replace"))
     if kind == b":":
         return int(rest)
     if kind == b"$":

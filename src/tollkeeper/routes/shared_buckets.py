@@ -1,6 +1,6 @@
 """Leaky buckets that several gates share, in Redis; by the server's own clock, so that theirs need not agree."""
 
-from tollkeeper.routes.redis_client import Redis, RedisError
+from tollkeeper.routes.redis_client import Keyed, RedisError
 
 _TAKE = """
 local time = redis.call('TIME')
@@ -23,14 +23,14 @@ return wait
 class SharedBuckets:
     """As `core.leaky.LeakyBuckets`, for every gate that asks the same server."""
 
-    def __init__(self, redis: Redis, rate: float, burst: float) -> None:
+    def __init__(self, redis: Keyed, rate: float, burst: float) -> None:
         self._redis = redis
         self._rate = rate
         self._burst = burst
 
     async def take(self, key: str) -> float | None:
         """Seconds that this request has to wait; None: it is refused and has taken nothing. Raises RedisError."""
-        found = await self._redis.run("EVAL", _TAKE, 1, key, repr(float(self._rate)), repr(float(self._burst)))
+        found = await self._redis.on(key, "EVAL", _TAKE, 1, key, repr(float(self._rate)), repr(float(self._burst)))
         if not isinstance(found, int):
             raise RedisError("Redis answers something else than was asked for.")
         return None if found < 0 else found / 1000

@@ -1,6 +1,6 @@
 """Requests under way that several gates count together, in Redis; by the server's own clock."""
 
-from tollkeeper.routes.redis_client import Redis, RedisError
+from tollkeeper.routes.redis_client import Keyed, RedisError
 
 _ENTER = """
 local time = redis.call('TIME')
@@ -21,18 +21,18 @@ Each has an end of its own: those of a gate that died do not stay for as long as
 class SharedPlaces:
     """Who is inside, for every gate that asks the same server."""
 
-    def __init__(self, redis: Redis, seconds: float) -> None:
+    def __init__(self, redis: Keyed, seconds: float) -> None:
         """`seconds`: after so long one that nobody has let go counts no more."""
         self._redis = redis
         self._milliseconds = max(1, round(seconds * 1000))
 
     async def enter(self, key: str, who: str, most: float) -> int | None:
         """How many are inside with this one; None: it is one too many and has no place. Raises RedisError."""
-        found = await self._redis.run("EVAL", _ENTER, 1, key, who, repr(float(most)), self._milliseconds)
+        found = await self._redis.on(key, "EVAL", _ENTER, 1, key, who, repr(float(most)), self._milliseconds)
         if not isinstance(found, int):
             raise RedisError("Redis answers something else than was asked for.")
         return None if found < 0 else found
 
     async def leave(self, key: str, who: str) -> None:
         """Gives its place away, if it has one. Raises RedisError."""
-        await self._redis.run("ZREM", key, who)
+        await self._redis.on(key, "ZREM", key, who)

@@ -1,6 +1,6 @@
-"""Counters of requests in windows of time that several gates share, in Redis: fixed windows, one step each, atomic."""
+"""Counters of requests in windows of time that several gates share, in Redis: one step each, atomic."""
 
-from tollkeeper.routes.redis_client import Redis, RedisError
+from tollkeeper.routes.redis_client import Keyed, RedisError
 
 _TAKE = """
 local left = redis.call('PTTL', KEYS[1])
@@ -15,19 +15,42 @@ return {fits and 1 or 0, used, left}
 """
 """One key: (most, milliseconds of a new window, cost) -> whether it fits, what is used, milliseconds until it ends."""
 
+_SLIDE = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local length, cost = tonumber(ARGV[2]), tonumber(ARGV[3])
+local began = now - now % length
+local known = redis.call('HMGET', KEYS[1], 'began', 'used', 'before')
+local used, before = tonumber(known[2]) or 0, tonumber(known[3]) or 0
+if known[1] and tonumber(known[1]) ~= began then
+  before = tonumber(known[1]) == began - length and used or 0
+  used = 0
+end
+local counted = used + before * (1 - (now - began) / length)
+local fits = counted + cost <= tonumber(ARGV[1])
+if fits then
+  counted = counted + cost
+  redis.call('HSET', KEYS[1], 'began', string.format('%.0f', began), 'used', used + cost, 'before', before)
+  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', began + 2 * length - now))
+end
+return {fits and 1 or 0, math.ceil(counted), began + length - now}
+"""
+"""The same for a window that slides: the one before counts for as much of it as the sliding one still covers."""
+
 
 class SharedWindows:
-    """As `core.counters.Windows`, for every gate that asks the same server."""
+    """As `core.counters.Windows`, for every gate that asks the same servers, and by their clock."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Keyed, *, sliding: bool = False) -> None:
         self._redis = redis
+        self._script = _SLIDE if sliding else _TAKE
 
     async def take(self, key: str, count: int, seconds: float, cost: int = 1) -> tuple[bool, int, float]:
         """Whether `cost` fits within `count` per window; how much is left; seconds until it ends. Raises RedisError.
 
         Nothing is taken where it does not fit.
         """
-        found = await self._redis.run("EVAL", _TAKE, 1, key, count, max(1, round(seconds * 1000)), cost)
+        found = await self._redis.on(key, "EVAL", self._script, 1, key, count, max(1, round(seconds * 1000)), cost)
         if not isinstance(found, list) or len(found) != 3 or not all(isinstance(each, int) for each in found):
             raise RedisError("Redis answers something else than was asked for.")
         fits, used, left = (each for each in found if isinstance(each, int))
