@@ -122,6 +122,8 @@ def test_an_expiry_that_cannot_be_makes_no_key(home: Path, given: str) -> None:
         ("--name", "n", "--owner", ""),
         ("--name", "n", "--models", "\udcff"),
         ("--name", "n", "--models", "m" * 201),
+        ("--name", "n", "--models", ""),
+        ("--name", "n", "--models", " , "),
     ],
 )
 def test_what_a_key_cannot_have_is_said_and_exits_with_1(home: Path, arguments: tuple[str, ...]) -> None:
@@ -130,6 +132,7 @@ def test_what_a_key_cannot_have_is_said_and_exits_with_1(home: Path, arguments: 
     assert (code, out) == (1, "")
     assert error.startswith("Error: ")
     assert arguments[-2].removeprefix("--") in error
+    assert json.loads(_run(home, "list", "--json")[1]) == []
 
 
 def test_list_shows_what_became_of_each_key(home: Path) -> None:

@@ -109,6 +109,15 @@ def test_since_and_until_bound_both_reports(home: Path, key_id: str) -> None:
             assert len(json.loads(_run(home, command, *span, "--json")[1])) == rows, (command, span)
 
 
+@pytest.mark.parametrize("command", ["usage", "events"])
+def test_an_end_before_its_beginning_is_an_error_and_not_an_empty_report(
+    home: Path, key_id: str, command: str
+) -> None:
+    code, out, error = _run(home, command, "--since", "2026-01-03", "--until", "2026-01-02")
+
+    assert (code, out, error) == (1, "", "Error: --until must not be before --since.\n")
+
+
 def test_events_are_one_line_each_newest_first(home: Path, key_id: str) -> None:
     code, out, _ = _run(home, "events")
     listed = json.loads(_run(home, "events", "--json")[1])

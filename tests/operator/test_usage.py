@@ -157,7 +157,7 @@ def test_by_day_in_utc_with_cost_exact_to_the_nano_dollar(gate: GateProcess) -> 
         ("since=2026-01-03&until=2026-01-05", 2),
         ("since=2026-01-04&until=2026-01-05", 1),
         ("since=&until=2026-01-02", 2),
-        ("since=2026-01-03&until=2026-01-02", 0),
+        ("since=2026-01-03&until=2026-01-03", 0),
         ("since=9999-12-31T23:59:59-23:59", 0),
         ("since=0001-01-01T00:00:00%2B23:59&until=2026-01-02", 2),
     ],
@@ -179,6 +179,14 @@ def test_a_time_that_is_none_is_named(gate: GateProcess, path: str, field: str, 
 
     error = json.loads(body)["error"]
     assert (status, error["code"], error["param"]) == (400, "invalid_value", field)
+
+
+@pytest.mark.parametrize("path", ["/api/usage", "/api/events"])
+def test_an_end_before_its_beginning_is_refused(gate: GateProcess, path: str) -> None:
+    status, _, body = gate.operator("GET", f"{path}?since=2026-01-03&until=2026-01-02")
+
+    error = json.loads(body)["error"]
+    assert (status, error["param"], error["message"]) == (400, "until", "until must not be before since.")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import click
 from tollkeeper.cli import printing
 from tollkeeper.cli.keys import key_store
 from tollkeeper.cli.options import Common, common, print_json
-from tollkeeper.operator.usage import event_dict, moment, of_key
+from tollkeeper.operator.usage import event_dict, of_key, stretch
 
 
 @click.command()
@@ -19,10 +19,11 @@ def events(
     options: Common, key: str | None, since: str | None, until: str | None, request: str | None, limit: int
 ) -> None:
     """Show events."""
+    first, last = stretch(since, until, prefix="--")
     found = options.sums().events(
         key=of_key(key, key_store(options)) if key else None,
-        since=moment(since, "--since"),
-        until=moment(until, "--until"),
+        since=first,
+        until=last,
         request_id=request,
         limit=limit,
     )

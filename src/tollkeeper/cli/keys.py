@@ -166,6 +166,12 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
             fields[field] = None if given[field] == _NONE else given[field]
     if given["models"] is not None:
         names = [model.strip() for model in given["models"].split(",") if model.strip()]
+        if not names:  # as of a variable that is not set: such a key could be used for nothing
+            raise CallerError(
+                "--models names no model: leave it out for all, or name them as in gpt-4o,gpt-5*.",
+                code="invalid_value",
+                param="models",
+            )
         fields["models"] = None if names == [_NONE] else names
     if given["expires"] is not None:
         fields["expires_at"] = None if given["expires"] == _NONE else _expiry(given["expires"])

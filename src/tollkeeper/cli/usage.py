@@ -3,7 +3,7 @@
 import click
 
 from tollkeeper.cli.options import Common, common, print_json
-from tollkeeper.operator.usage import moment
+from tollkeeper.operator.usage import stretch
 from tollkeeper.stores.sqlite.reports import GROUPS
 
 _NEVER_CUT = 10_000
@@ -16,7 +16,7 @@ _NEVER_CUT = 10_000
 @common
 def usage(options: Common, by: str, since: str | None, until: str | None) -> None:
     """Sum tokens and cost."""
-    rows = options.sums().usage(by, moment(since, "--since"), moment(until, "--until"))
+    rows = options.sums().usage(by, *stretch(since, until, prefix="--"))
     if options.json:
         print_json([row.as_dict(by) for row in rows])
         return

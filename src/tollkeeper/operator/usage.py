@@ -36,7 +36,7 @@ async def usage(request: "Request", app: "App") -> object:
     """?by=key|owner|team|model|provider|day&since=&until=, times as ISO 8601 or Unix milliseconds."""
     asked = request.query_params
     by = asked.get("by", "key")
-    since, until = moment(asked.get("since"), "since"), moment(asked.get("until"), "until")
+    since, until = stretch(asked.get("since"), asked.get("until"))
     rows = await ask(app, lambda reports: reports.usage(by, since, until))
     return {"by": by, "data": [row.as_dict(by) for row in rows]}
 
@@ -48,12 +48,13 @@ async def events(request: "Request", app: "App") -> object:
     if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= _MOST:
         raise CallerError(f"limit must be 1 to {_MOST}.", code="invalid_value", param="limit")
     meant = of_key(asked["key"], app.key_store) if asked.get("key") else None
+    since, until = stretch(asked.get("since"), asked.get("until"))
     found = await ask(
         app,
         lambda reports: reports.events(
             key=meant,
-            since=moment(asked.get("since"), "since"),
-            until=moment(asked.get("until"), "until"),
+            since=since,
+            until=until,
             request_id=asked.get("request_id"),
             before=asked.get("before"),
             limit=int(limit) + 1,
@@ -76,6 +77,19 @@ def event_dict(event: Event) -> dict[str, Any]:
         **{name: None if nano is None else usd_from_nano(nano) for name, nano in money.items()},
         "trace": None if trace is None else msgspec.json.decode(trace),
     }
+
+
+def stretch(since: str | None, until: str | None, *, prefix: str = "") -> tuple[int | None, int | None]:
+    """Both in Unix milliseconds; `prefix` is what stands before their names where they are given.
+
+    Raises CallerError for what is no time, and for an end before its beginning: that would be silently nothing.
+    """
+    first, last = moment(since, f"{prefix}since"), moment(until, f"{prefix}until")
+    if first is not None and last is not None and last < first:
+        raise CallerError(
+            f"{prefix}until must not be before {prefix}since.", code="invalid_value", param=f"{prefix}until"
+        )
+    return first, last
 
 
 def moment(given: str | None, name: str) -> int | None:
