@@ -62,6 +62,29 @@ def test_the_table_names_whose_each_budget_is(tmp_path: Path) -> None:
     assert lines[4][:4] == ["key", "ada", "1", "USD/month"]
 
 
+def test_the_config_that_was_read_is_named_and_so_is_that_there_was_none(tmp_path: Path) -> None:
+    _past(tmp_path)
+
+    without = _run(tmp_path)
+    (tmp_path / "gate.toml").write_text(CONFIG, "utf-8")
+    named = _run(tmp_path, "--config", "gate.toml")
+
+    assert len(without.out.splitlines()) == 2
+    assert without.error.startswith("Read without a config file")
+    assert without.error.endswith("Name it with --config.\n")
+    assert (named.out.splitlines()[-1], named.error) == ("Those of keys, and those that gate.toml sets.", "")
+
+
+def test_where_nobody_has_a_budget_that_is_said(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "home", time.time, os.urandom)
+    store.create("plain")
+    store.close()
+    (tmp_path / "tollkeeper.toml").write_text("[cache]\n", "utf-8")
+
+    assert _run(tmp_path).out == "No key that is usable has a budget, and tollkeeper.toml sets none.\n"
+    assert _run(tmp_path, "--json").json() == []
+
+
 def test_a_budget_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     _past(tmp_path)
     (tmp_path / "tollkeeper.toml").write_text('[budgets]\nall = ["10 beans"]\n', "utf-8")

@@ -118,8 +118,8 @@ def config_of(path: Path | None) -> Config:
     return reading.parsed(text, str(path))
 
 
-def budget_rules(path: Path | None) -> BudgetRules:
-    """The budgets that a config sets: for commands that need nothing else of it. Raises ConfigError."""
+def budget_rules(path: Path | None) -> tuple[BudgetRules, Path | None]:
+    """The budgets that a config sets, and its file: for commands that need nothing else of it. Raises ConfigError."""
     path, text = reading.read(path)
     problems: list[str] = []
     found = budgets_of(
@@ -128,7 +128,7 @@ def budget_rules(path: Path | None) -> BudgetRules:
     )
     if problems:
         raise ConfigError(problems)
-    return found
+    return found, path
 
 
 def _check_server(server: ServerConfig, problem: Problem) -> None:
