@@ -146,6 +146,23 @@ async def interrupts() -> str:
     raise KeyboardInterrupt
 
 
+async def closes() -> str:
+    raise GeneratorExit
+
+
+class Own(BaseException):
+    """No Exception, as those of some libraries are none."""
+
+
+async def raises_its_own() -> str:
+    raise Own("odd")
+
+
+async def closes_midway() -> AsyncIterator[str]:
+    yield "a"
+    raise GeneratorExit
+
+
 async def misnumbered(status: int) -> str:
     raise ApiError("odd", status=status)
 
@@ -334,6 +351,9 @@ def test_embeddings_are_vectors(gate: GateProcess, upstream: ScriptedUpstream, k
         ("/quits", {}, 500, "api_failed"),
         ("/exits", {}, 500, "api_failed"),
         ("/interrupts", {}, 500, "api_failed"),
+        ("/closes", {}, 500, "api_failed"),
+        ("/raises_its_own", {}, 500, "api_failed"),
+        ("/closes_midway", {}, 500, "api_failed"),
         *(("/misnumbered", {"status": status}, 500, "api_failed") for status in (0, 99, 200, 304, 600, 10**20)),
         ("/misnumbered", {"status": 599}, 599, None),
         ("/gives_up", {}, 500, "api_failed"),
@@ -391,6 +411,16 @@ def test_a_provider_that_cuts_its_stream_is_a_bad_end_too(
     assert b'data: "one"' in received
     assert b"upstream_cut" in received
     assert b'">"' not in received
+
+
+def test_a_stream_whose_function_raises_what_is_no_exception_ends_with_an_error(gate: GateProcess, key: str) -> None:
+    with RawClient(gate.port) as client:
+        client.post("/closes_midway", key, {"stream": True})
+        received = client.read_all()
+
+    assert b'data: "a"' in received
+    assert b"api_failed" in received
+    assert b"[DONE]" not in received
 
 
 def test_a_client_that_leaves_cuts_the_function_and_its_call_is_charged_once(

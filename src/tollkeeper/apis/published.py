@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from tollkeeper.apis.asked import Answered, Api, Asked, Description, Pieces
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
@@ -17,25 +18,27 @@ class Published:
 
     async def answer(self, asked: Asked) -> Answered:
         """Raises TollkeeperError, and only that."""
+        own = _running()
         try:
             answered = await self._api.answer(asked)
-        except _MISTAKES as error:
-            raise self._told(error, asked) from None
+        except BaseException as error:
+            raise self._told(error, asked, own) from None
         pour = answered.pour
         if pour is None:
             return answered
 
         async def told(pieces: Pieces) -> None:
+            own = _running()
             try:
                 await pour(pieces)
-            except _MISTAKES as error:
-                raise self._told(error, asked) from None
+            except BaseException as error:
+                raise self._told(error, asked, own) from None
 
         answered.pour = told
         return answered
 
-    def _told(self, error: BaseException, asked: Asked) -> BaseException:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+    def _told(self, error: BaseException, asked: Asked, own: "asyncio.Task[Any] | None") -> BaseException:
+        if _ends(error, own):
             return error
         name, request_id = self.description.name, asked.call.request_id
         if isinstance(error, ClientLeft):
@@ -54,14 +57,24 @@ class Published:
 
 _MOST_SAID = 500
 _STATUSES = range(400, 600)
-_MISTAKES = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
-"""An author's code may call exit(), or wait for a task that it has cancelled. Ctrl-C at the gate raises nothing in it."""
 
 
-def _is_cancelled() -> bool:
-    """Whether the request's own task is to end, and not something that it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _ends(error: BaseException, own: "asyncio.Task[Any] | None") -> bool:
+    """Whether the request's own task is to end, cancelled or closed, and not something that the author's code did.
+
+    That may call exit(), wait for a task that it has cancelled, or raise what is no Exception at all. Ctrl-C at the gate
+    raises nothing in it.
+    """
+    if isinstance(error, GeneratorExit):
+        return _running() is not own  # what was left of it is thrown away
+    return isinstance(error, asyncio.CancelledError) and own is not None and own.cancelling() > 0
+
+
+def _running() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop
+        return None
 
 
 def _place(error: BaseException) -> str:
