@@ -290,6 +290,21 @@ def test_a_gate_elsewhere_is_reached_by_its_addresses_and_keys_with_a_message_fr
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_whoever_cannot_be_reached_is_named_by_the_address_that_was_given(assisted: Assisted) -> None:
+    gate, nobody = assisted.gate, "http://127.0.0.1:1"
+    keys = dict.fromkeys(("TOLLKEEPER_KEY", "TOLLKEEPER_ADMIN_KEY"), gate.new_key())
+    keys["TOLLKEEPER_OPERATOR_KEY"] = gate.operator_key
+    for given, named in (
+        (("--gate", nobody, "--operator", gate.operator_url), "The gate at"),
+        (("--gate", gate.url, "--operator", nobody), "The operator port at"),
+        (("--admin-url", nobody), "The Admin API at"),
+    ):
+        done = tollkeeper("chat", "Hello?", *given, environment=keys)
+
+        expected = f"Error: {named} {nobody} cannot be reached: it refused the connection.\n"
+        assert (done.code, done.error) == (1, expected)
+
+
 def test_another_admin_api_is_run_in_place_of_the_gate(assisted: Assisted) -> None:
     value = {"uri": "/hello", "plugins": {"key-auth": {}}, "upstream": {"nodes": {"93.184.216.34:80": 1}}}
     step = {"do": "put", "kind": "routes", "id": "hello", "value": value}

@@ -110,9 +110,7 @@ def test_since_and_until_bound_both_reports(home: Path, key_id: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["usage", "events"])
-def test_an_end_before_its_beginning_is_an_error_and_not_an_empty_report(
-    home: Path, key_id: str, command: str
-) -> None:
+def test_an_end_before_its_beginning_is_an_error_and_not_an_empty_report(home: Path, key_id: str, command: str) -> None:
     code, out, error = _run(home, command, "--since", "2026-01-03", "--until", "2026-01-02")
 
     assert (code, out, error) == (1, "", "Error: --until must not be before --since.\n")

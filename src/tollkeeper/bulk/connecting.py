@@ -23,6 +23,7 @@ from tollkeeper.core.keys import Key
 from tollkeeper.core.money import Price
 from tollkeeper.stores.sqlite.sole import sole
 from tollkeeper.upstream.client import HttpClient
+from tollkeeper.upstream.named import NamedOutbound
 
 KEY = "bulk"
 """The key that is made for those who name none."""
@@ -106,7 +107,7 @@ async def through_gate(url: str, secret: str) -> AsyncIterator[ThroughGate]:
         raise CallerError("The gate's key is missing: set TOLLKEEPER_KEY.", status=401, code="invalid_api_key")
     client = HttpClient(time.monotonic)
     try:
-        yield ThroughGate(client, url, secret, now=time.time, timeouts=Patience())
+        yield ThroughGate(NamedOutbound(client, f"The gate at {url}"), url, secret, now=time.time, timeouts=Patience())
     finally:
         await client.close()
 

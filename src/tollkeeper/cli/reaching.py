@@ -18,6 +18,7 @@ from tollkeeper.core.errors import CallerError
 from tollkeeper.core.ids import RequestIds
 from tollkeeper.core.ports import Outbound
 from tollkeeper.mcp.tool import Tool
+from tollkeeper.upstream.named import NamedOutbound
 
 KEY = "TOLLKEEPER_KEY"
 OPERATOR_KEY = "TOLLKEEPER_OPERATOR_KEY"
@@ -50,13 +51,14 @@ class Reaching:
         if self._places.admin_url is not None:
             return self._elsewhere(self._places.admin_url)
         address, key = self._operator()
-        return self._run(Toolbox(self._outbound, address, key, who()).open())
+        outbound = NamedOutbound(self._outbound, f"The operator port at {address}")
+        return self._run(Toolbox(outbound, address, key, who()).open())
 
     def model(self, seconds: float) -> ThroughGate:
         """Whoever answers."""
         gate = self._places.gate or serving.read(self._options.home_folder()).gate
         secret, advice = self._key()
-        return ThroughGate(self._outbound, gate, secret, seconds, advice)
+        return ThroughGate(NamedOutbound(self._outbound, f"The gate at {gate}"), gate, secret, seconds, advice)
 
     def _elsewhere(self, url: str) -> tuple[str, list[Tool]]:
         # Imported here: with it comes most of what a gate is made of.
@@ -71,7 +73,7 @@ class Reaching:
             raise CallerError(f"The Admin API's key is missing: set {ADMIN_KEY}.", status=401, code="invalid_api_key")
         routing, _ = configuration.routing_of(self._options.config)
         desk = Elsewhere(
-            AdminApi(self._outbound, url, key),
+            AdminApi(NamedOutbound(self._outbound, f"The Admin API at {url}"), url, key),
             self._outbound,
             self._places.admin_gateway,
             Allowed(routing.allow_nodes),
