@@ -44,8 +44,9 @@ def redis_cluster(folder: Path) -> Iterator[Sequence[int]]:
 
 
 def _knows(port: int, others: Sequence[int]) -> bool:
-    nodes = said(port, "CLUSTER", "NODES")
-    return "cluster_state:ok" in said(port, "CLUSTER", "INFO") and all(f":{each}@" in nodes for each in others)
+    nodes, state = said(port, "CLUSTER", "NODES"), said(port, "CLUSTER", "INFO")
+    known = "cluster_state:ok" in state and "cluster_slots_assigned:16384" in state
+    return known and all(f":{each}@" in nodes for each in others)
 
 
 _CLUSTERED = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tollkeeper.core.counters import Windows
 from tollkeeper.routes import redis_policy
+from tollkeeper.routes.delayed_windows import DelayedWindows
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema, with_defaults
 from tollkeeper.routes.limit_keys import (
@@ -26,6 +27,8 @@ from tollkeeper.routes.shared_windows import SharedWindows
 from tollkeeper.routes.variables import filled
 
 _MOST_PREFIXES = 100
+_AT_ONCE, _SHORTEST = -1, 0.1
+"""`sync_interval`: Redis is asked for each request, or this many seconds after one at least."""
 _NAMES = (
     ("limit_header", "X-RateLimit-Limit"),
     ("remaining_header", "X-RateLimit-Remaining"),
@@ -49,6 +52,7 @@ class LimitCount(Plugin):
             "key_type": KEY_TYPE,
             **REJECTION,
             **redis_policy.FIELDS,
+            "sync_interval": {"type": "number", "default": -1},
             "allow_degradation": {"type": "boolean", "default": False},
             "show_limit_quota_header": {"type": "boolean", "default": True},
         },
@@ -64,6 +68,13 @@ class LimitCount(Plugin):
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         redis_policy.check(conf)
+        interval = conf["sync_interval"]
+        if interval != _AT_ONCE:
+            if interval < _SHORTEST:
+                raise ValueError(f"sync_interval should not be smaller than {_SHORTEST}")
+            windows = [each["time_window"] for each in conf.get("rules", (conf,))]
+            if any(isinstance(window, int) and interval > window for window in windows):
+                raise ValueError("sync_interval should be smaller than time_window")
         if "group" in conf:
             for other in others:
                 theirs = with_defaults({name: value for name, value in other.items() if name != "_meta"}, cls.schema)
@@ -92,7 +103,12 @@ class LimitCount(Plugin):
             made = Windows(sliding=sliding, most=most)
             self._windows = self.gate.shared.setdefault(("limit-count", group, content), made)
         redis = redis_policy.redis_of(self.conf, self.gate.shared, self.gate.resolve, self.gate.monotonic)
-        self._shared = None if redis is None else SharedWindows(redis, sliding=sliding)
+        self._shared: SharedWindows | DelayedWindows | None = None
+        if redis is not None:
+            self._shared = SharedWindows(redis, sliding=sliding)
+            interval = self.conf["sync_interval"]
+            if interval != _AT_ONCE:
+                self._shared = DelayedWindows(self._shared, interval, self.gate.monotonic, most, self._failed)
         # What changes the configuration begins to count anew, for all gates that have it.
         self._content = sha256(content.encode()).hexdigest()[:16]
 
@@ -108,7 +124,10 @@ class LimitCount(Plugin):
                 return refused
         return self._unlimited() if not limits else None
 
-    async def _share(self, exchange: Exchange, shared: SharedWindows) -> Response | None:
+    def _failed(self, reason: str) -> None:
+        self.gate.say("limit_count_failed", reason=reason)
+
+    async def _share(self, exchange: Exchange, shared: SharedWindows | DelayedWindows) -> Response | None:
         owner = (self.conf["group"],) if "group" in self.conf else self.owner
         before = ":".join(("limit-count", *owner, self._content))
         limits = self._limits(exchange)
@@ -116,7 +135,7 @@ class LimitCount(Plugin):
             try:
                 found = await shared.take(f"{before}:{key}", int(count), window)
             except RedisError as error:
-                self.gate.say("limit_count_failed", reason=error.message)
+                self._failed(error.message)
                 return None if self.conf["allow_degradation"] else Response(500)
             refused = self._taken(exchange, count, prefix, *found)
             if refused is not None:

@@ -37,21 +37,34 @@ return {fits and 1 or 0, math.ceil(counted), began + length - now}
 """
 """The same for a window that slides: the one before counts for as much of it as the sliding one still covers."""
 
+_ANY = 2**53 - 1
+"""More than Lua's numbers can count exactly."""
+
 
 class SharedWindows:
     """As `core.counters.Windows`, for every gate that asks the same servers, and by their clock."""
 
     def __init__(self, redis: Keyed, *, sliding: bool = False) -> None:
+        self.slides = sliding
         self._redis = redis
-        self._script = _SLIDE if sliding else _TAKE
 
     async def take(self, key: str, count: int, seconds: float, cost: int = 1) -> tuple[bool, int, float]:
         """Whether `cost` fits within `count` per window; how much is left; seconds until it ends. Raises RedisError.
 
         Nothing is taken where it does not fit.
         """
-        found = await self._redis.on(key, "EVAL", self._script, 1, key, count, max(1, round(seconds * 1000)), cost)
-        if not isinstance(found, list) or len(found) != 3 or not all(isinstance(each, int) for each in found):
-            raise RedisError("Redis answers something else than was asked for.")
-        fits, used, left = (each for each in found if isinstance(each, int))
+        fits, used, left = await self._run(key, count, seconds, cost)
         return bool(fits), max(count - used, 0), left / 1000
+
+    async def add(self, key: str, count: int, seconds: float, cost: int) -> tuple[int, float]:
+        """Counts `cost` whatever the limit says: it has happened. The rest of what `take` gives. Raises RedisError."""
+        _, used, left = await self._run(key, _ANY, seconds, cost)
+        return max(count - used, 0), left / 1000
+
+    async def _run(self, key: str, most: int, seconds: float, cost: int) -> tuple[int, int, int]:
+        script = _SLIDE if self.slides else _TAKE
+        found = await self._redis.on(key, "EVAL", script, 1, key, most, max(1, round(seconds * 1000)), cost)
+        match found:
+            case [int(fits), int(used), int(left)]:
+                return fits, used, left
+        raise RedisError("Redis answers something else than was asked for.")
