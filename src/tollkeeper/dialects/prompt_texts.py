@@ -1,4 +1,4 @@
-"""The words of a conversation that become input tokens, for counting where no provider counts."""
+"""The words of a conversation: those that become input tokens, for counting where no provider counts; the last asked."""
 
 import msgspec
 
@@ -31,6 +31,16 @@ def of(conversation: Conversation) -> list[str]:
     if conversation.output is not None and conversation.output.schema is not None:
         found.append(_encode(conversation.output.schema).decode())
     return found
+
+
+def last_asked(conversation: Conversation) -> str | None:
+    """What the user said last, without images and the like; None where the user says nothing."""
+    for turn in reversed(conversation.turns):
+        if turn.role == "user":
+            texts = [block.text for block in turn.blocks if isinstance(block, Text) and block.text]
+            if texts:
+                return " ".join(texts)
+    return None
 
 
 def _words(block: Block) -> list[str]:

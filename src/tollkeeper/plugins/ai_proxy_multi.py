@@ -1,16 +1,18 @@
-"""ai-proxy-multi: the route is answered by one of several models, by weight, hash or in order, the next where one fails."""
+"""ai-proxy-multi: one of several models answers the route, by weight, hash, order or meaning, another where it fails."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 from tollkeeper.core.account import Fallback
-from tollkeeper.routes import model_instances
+from tollkeeper.routes import model_instances, semantic_balancing
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.model_balancing import Balancer
 from tollkeeper.routes.model_work import MOST_BODY, Choice, Work
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.resource_schemas import ACTIVE_CHECKS
+from tollkeeper.routes.semantic_balancing import SemanticBalancer
 
 _ANSWERED = {"http_429", "http_5xx"}
 _CAUSES = ["rate_limiting", *sorted(_ANSWERED)]
@@ -38,6 +40,7 @@ class AiProxyMulti(Plugin):
                             "required": ["active"],
                             "additionalProperties": False,
                         },
+                        **semantic_balancing.FIELDS,
                         **model_instances.FIELDS,
                     },
                     "required": ["name", "provider", "auth", "weight"],
@@ -47,7 +50,11 @@ class AiProxyMulti(Plugin):
             "balancer": {
                 "type": "object",
                 "properties": {
-                    "algorithm": {"type": "string", "enum": ["roundrobin", "chash"], "default": "roundrobin"},
+                    "algorithm": {
+                        "type": "string",
+                        "enum": ["roundrobin", "chash", "semantic"],
+                        "default": "roundrobin",
+                    },
                     "hash_on": {
                         "type": "string",
                         "enum": ["vars", "header", "cookie", "consumer", "vars_combinations"],
@@ -57,6 +64,7 @@ class AiProxyMulti(Plugin):
                 },
                 "additionalProperties": False,
             },
+            "semantic_opts": semantic_balancing.OPTIONS,
             "fallback_strategy": {
                 "anyOf": [
                     {"type": "string", "enum": ["instance_health_and_rate_limiting", *_CAUSES[1:]]},
@@ -87,6 +95,8 @@ class AiProxyMulti(Plugin):
         balancer = conf.get("balancer", {})
         if balancer.get("algorithm") == "chash" and balancer.get("hash_on") != "consumer" and "key" not in balancer:
             raise ValueError("balancer.key is required for chash unless hash_on is consumer")
+        if balancer.get("algorithm") == "semantic":
+            semantic_balancing.check(conf)
         for name in ("max_retries", "retry_on_failure_within_ms"):
             if name in conf and "fallback_strategy" not in conf:
                 raise ValueError(f"{name} needs a fallback_strategy")
@@ -105,12 +115,31 @@ class AiProxyMulti(Plugin):
                 within=None if within is None else within / 1000,
             )
         by_name = {each["name"]: each for each in usable}
-        self._balancer = Balancer(
-            usable, self.conf.get("balancer", {}), self.gate.watch, self.gate.random, self.gate.monotonic
-        )
+        balancer = self.conf.get("balancer", {})
+        self._balancer: Balancer | SemanticBalancer
+        if balancer.get("algorithm") == "semantic":
+            self._balancer = SemanticBalancer(
+                usable,
+                self.conf["semantic_opts"],
+                self.gate,
+                most_body=self.conf["max_req_body_size"],
+                others=given is not None,
+            )
+        else:
+            self._balancer = Balancer(usable, balancer, self.gate.watch, self.gate.random, self.gate.monotonic)
         self._work = Work(self.gate, self.conf, by_name, fallback)
 
     def access(self, exchange: Exchange) -> None:
-        exchange.notes[Choice] = Choice(self._balancer.order(exchange), past_limits=self._past_limits)
+        balancer, past_limits = self._balancer, self._past_limits
+        if isinstance(balancer, SemanticBalancer):
+            decide = partial(balancer.order, exchange)
+            exchange.notes[Choice] = Choice(balancer.names, past_limits=past_limits, decide=decide)
+        else:
+            exchange.notes[Choice] = Choice(balancer.order(exchange), past_limits=past_limits)
         # Answered after the rest of this phase: limits and restrictions of a lower priority come first.
         exchange.serve = self._work.serve
+
+    def header_filter(self, exchange: Exchange) -> None:
+        if exchange.response is not None:
+            for name, value in SemanticBalancer.told(exchange):
+                exchange.response.headers.set(name, value)

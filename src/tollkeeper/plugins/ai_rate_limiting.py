@@ -100,6 +100,7 @@ class AiRateLimiting(Plugin):
         choice: Choice | None = exchange.notes.get(Choice)
         if choice is None:
             return None
+        await choice.made()
         try:
             return await self._looked(exchange, choice)
         except RedisError as error:

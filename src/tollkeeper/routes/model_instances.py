@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from tollkeeper.core.account import Account, Amend, Patience, Target
 from tollkeeper.core.provider import HERE, Provider
+from tollkeeper.dialects.embedders import EMBEDDERS
 from tollkeeper.providers import PROVIDERS
 from tollkeeper.routes import google_tokens
 from tollkeeper.routes.headers import written
@@ -47,7 +48,12 @@ _NOT_SET = ("model", "stream")
 GUARDED = "node+"
 """Before the scheme of a URL that a plugin names: its address must be one that nodes may have."""
 
+EMBEDDING = sorted(name for name, provider in _KNOWN.items() if not EMBEDDERS.keys().isdisjoint(provider.speaks))
+"""Those that have embeddings."""
+
 _TEXTS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+KEY: Schema = {"type": "object", "properties": {"header": _TEXTS, "query": _TEXTS}, "additionalProperties": False}
+"""`auth` where no token has to be asked for."""
 FIELDS: Schema = {
     "provider": {
         "type": "string",
@@ -62,11 +68,7 @@ FIELDS: Schema = {
         "required": ["project_id", "region"],
         "additionalProperties": False,
     },
-    "auth": {
-        "type": "object",
-        "properties": {"header": _TEXTS, "query": _TEXTS, "gcp": google_tokens.SCHEMA},
-        "additionalProperties": False,
-    },
+    "auth": {**KEY, "properties": {**KEY["properties"], "gcp": google_tokens.SCHEMA}},
     "options": {"type": "object", "properties": {"model": {"type": "string", "minLength": 1}}},
     "override": {
         "type": "object",
@@ -94,23 +96,26 @@ VERIFIED: Schema = {"type": "boolean", "enum": [True], "default": True}
 """That a certificate is looked at can be said, and not be refused."""
 
 
-def check(instance: Mapping[str, Any]) -> None:
-    """Raises ValueError with what is wrong with one provider's settings that no schema can say."""
+def check(instance: Mapping[str, Any], endpoint: str = "override.endpoint", key: str = "auth") -> None:
+    """Raises ValueError with what is wrong with one provider's settings that no schema can say.
+
+    `endpoint` and `key` are what the fields are called that `override.endpoint` and `auth` come from.
+    """
     provider = instance["provider"]
     where = instance.get("override", {}).get("endpoint")
     wanted = "{" in _KNOWN[provider].base_url
     if where is None and not _KNOWN[provider].base_url:
-        raise ValueError(f"override.endpoint is required for {provider} provider")
+        raise ValueError(f"{endpoint} is required for {provider} provider")
     if where is None and wanted and "provider_conf" not in instance:
-        raise ValueError(f"provider_conf or override.endpoint is required for {provider} provider")
+        raise ValueError(f"provider_conf or {endpoint} is required for {provider} provider")
     if "provider_conf" in instance and not wanted:
         raise ValueError(f"provider_conf is not taken for {provider} provider")
     if where is not None and not urlsplit(where).hostname:
-        raise ValueError(f"override.endpoint has no host: {where}")
+        raise ValueError(f"{endpoint} has no host: {where}")
     auth = instance["auth"]
     for name, value in auth.get("header", {}).items():
         if not name.isascii() or not name or any(letter in name or letter in value for letter in "\r\n\0"):
-            raise ValueError(f"auth.header: {name!r} is no header")
+            raise ValueError(f"{key}.header: {name!r} is no header")
     if "gcp" in auth:
         google_tokens.check(auth["gcp"])
 

@@ -1,6 +1,6 @@
 """How a plugin hands a request over to the models' own engine: to targets of its own, metered like every other call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -31,7 +31,8 @@ _PASSED_ON = frozenset(
     (b"accept", b"content-type", b"user-agent", b"openai-beta", b"anthropic-version", b"anthropic-beta")
 )
 """Of the client's headers: what others say is between it and this gate, its key above all."""
-_DRY = b"x-tollkeeper-dry-run"
+DRY = b"x-tollkeeper-dry-run"
+"""The header that asks what would happen; nothing is sent then."""
 _LONGEST_PATH = 3
 """Segments that a path of a known endpoint has."""
 _MOST_ORDERS = 64
@@ -56,13 +57,27 @@ def refused(status: int, message: str) -> Response:
 class Choice:
     """Which of the instances a request may go to, the best first; in its exchange's notes under this class."""
 
-    __slots__ = ("_prefix", "names", "past_limits")
+    __slots__ = ("_decide", "_prefix", "names", "past_limits")
 
-    def __init__(self, names: Sequence[str], *, past_limits: bool = False, prefix: str = "") -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        past_limits: bool = False,
+        prefix: str = "",
+        decide: Callable[[], Awaitable[Sequence[str]]] | None = None,
+    ) -> None:
         self.names = list(names)
         self.past_limits = past_limits
         """Whether an instance whose limit of tokens is used up is left out, instead of the request being refused."""
         self._prefix = prefix
+        self._decide = decide
+
+    async def made(self) -> None:
+        """Awaited by whoever goes by `names`: where it costs something to find them, that is done now, and once."""
+        decide, self._decide = self._decide, None
+        if decide is not None:
+            self.names = list(await decide())
 
     def called(self, name: str) -> str:
         """What limits and their headers call an instance: ai-proxy's has none of its own and is ai-proxy-PROVIDER."""
@@ -140,7 +155,9 @@ class Work:
         if self._streamed is not None and found.streams in ("if asked", "unless told"):
             body = json_text.replaced(body, dict(members), {"stream": b"true" if self._streamed else b"false"})
             members = json_text.members(body)
-        names: Sequence[str] = exchange.notes[Choice].names
+        choice: Choice = exchange.notes[Choice]
+        await choice.made()
+        names = choice.names
         wanted = found.model or _text(members.get("model"))
         model = wanted or self._instances[names[0]].get("options", {}).get("model")
         if not isinstance(model, str) or not model.isprintable():
@@ -159,7 +176,7 @@ class Work:
         self, exchange: Exchange, handle: Handler, destination: Destination, given: "_Asked"
     ) -> Response:
         headers = [header for header in exchange.request.headers.items if header[0] in _PASSED_ON]
-        dry = exchange.request.headers.get(_DRY) or b"0"
+        dry = exchange.request.headers.get(DRY) or b"0"
         if dry not in (b"1", b"0"):
             return refused(400, "x-tollkeeper-dry-run is 1, 0, or not there")
         if dry == b"1" and exchange.consumer is None:  # it tells where calls go, which is not for everybody
@@ -167,7 +184,7 @@ class Work:
         found, members = given.endpoint, given.members
         call = Call(
             request_id=exchange.request_id,
-            key=_key(exchange),
+            key=payer(exchange),
             dialect=found.dialect,
             method="POST",
             path=found.path,
@@ -246,9 +263,9 @@ def _streamed(found: Endpoint, members: Mapping[str, Any]) -> bool:
     return bytes(given) == b"true" if given is not None else found.streams == "unless told"
 
 
-def _key(exchange: Exchange) -> Key:
-    """Whom the call is charged to: the key of the gate's, the consumer, or the route where nobody has to say who it is."""
-    consumer, route = exchange.consumer, exchange.route
+def payer(exchange: Exchange) -> Key:
+    """Whom a call is charged to: the key of the gate's, the consumer, or the route where nobody has to say who it is."""
+    consumer = exchange.consumer
     if consumer is not None and exchange.key is not None:
         # Its budgets and limits hold here too. Which models it may ask for by name does not matter: the route says which.
         return msgspec.structs.replace(exchange.key, models=None, owner=exchange.key.owner or consumer.name)
@@ -256,7 +273,12 @@ def _key(exchange: Exchange) -> Key:
         return Key(
             id=f"consumer:{consumer.name}", name=consumer.name, shown="", digest=b"", created_at=0, owner=consumer.name
         )
-    name = "" if route is None else route.id
+    return payer_of_none(exchange)
+
+
+def payer_of_none(exchange: Exchange) -> Key:
+    """Whom calls are charged to that nobody asked for."""
+    name = "" if exchange.route is None else exchange.route.id
     return Key(id=f"route:{name}", name=f"route {name}", shown="", digest=b"", created_at=0)
 
 
