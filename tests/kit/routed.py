@@ -19,6 +19,10 @@ ttl = 1
 strategy = "disk"
 [retry]
 retries = 1
+[providers.openai]
+api_key = "sk-not-a-routes"
+[providers.groq]
+api_key = "sk-not-a-routes-either"
 """
 Answered = tuple[int, dict[str, str], bytes]
 

@@ -120,6 +120,32 @@ def test_clients_of_other_dialects_are_answered_in_theirs(site: Site, provider: 
     assert (status, json.loads(body)["type"]) == (500, "error")
 
 
+RESPONSE: dict[str, Any] = {
+    "id": "resp_1",
+    "object": "response",
+    "status": "completed",
+    "model": "gpt-4o-mini-2024-07-18",
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Good day"}]}],
+    "usage": {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7},
+}
+
+
+def test_a_client_of_responses_is_answered_as_one_and_goes_on_from_there(
+    site: Site, provider: ScriptedUpstream
+) -> None:
+    provider.script = json_answer(200, RESPONSE)
+    one = {"name": "responder", "weight": 1, **instance(provider, provider="openai", options={"model": "gpt-4o-mini"})}
+    path = site.route({"ai-proxy-multi": {"instances": [one]}}, upstream=None)
+    for asked in ({"input": "hi"}, {"input": "and?", "previous_response_id": "resp_1", "model": "any"}):
+        status, headers, body = site.ask(path + "/v1/responses", "POST", asked)
+        assert (status, json.loads(body)["output"]) == (200, RESPONSE["output"]), body
+        sent = provider.requests[-1]
+        assert (sent.path, sent.json()["input"]) == ("/v1/responses", asked["input"])
+        assert sent.json()["model"] == "gpt-4o-mini"
+        event = site.gate.event(headers["x-request-id"])
+        assert (event["dialect"], event["input_tokens"], event["output_tokens"]) == ("openai_responses", 5, 2)
+
+
 def test_an_endpoint_with_a_path_and_a_query_is_asked_as_it_is_written(site: Site, provider: ScriptedUpstream) -> None:
     azure = at(provider, "/openai/deployments/mini/chat/completions?api-version=2030-01-01")
     conf = instance(provider, provider="azure-openai", auth={"header": {"api-key": "az"}}, override=azure)

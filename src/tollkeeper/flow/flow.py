@@ -61,7 +61,7 @@ class Flow:
         if call.line is not None:
             return self._failover.over(call, call.line)
         routing = self.routing
-        if routing.several and not call.dialect.needs_model:
+        if routing.several and not call.dialect.needs_model and call.destination is None:
             return self._bound(routing, call)
         pool = self._pools.of(routing, call)
         if not call.metered and self._token_counting.takes(call, pool):

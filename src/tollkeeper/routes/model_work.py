@@ -14,6 +14,7 @@ from tollkeeper.core.keys import Key
 from tollkeeper.core.ports import Handler
 from tollkeeper.dialects.endpoint import Endpoint
 from tollkeeper.dialects.paths import endpoint
+from tollkeeper.dialects.translators import TRANSLATORS
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.google_tokens import GoogleTokens
 from tollkeeper.routes.headers import Headers
@@ -43,7 +44,9 @@ def asked(path: str, body: Mapping[str, Any]) -> Endpoint:
     parts = path.strip("/").split("/")
     for length in range(min(_LONGEST_PATH, len(parts)), 0, -1):
         found = endpoint("/".join(parts[-length:]), "POST")
-        if found.takes == "json" and found.metered and found.dialect.needs_model:
+        dialect = found.dialect
+        # A Response may do without a model where a stored prompt has one; here the plugin's options may name it.
+        if found.takes == "json" and found.metered and (dialect.needs_model or dialect.name in TRANSLATORS):
             return found
     embedding = "input" in body and "messages" not in body
     return endpoint("embeddings" if embedding else "chat/completions", "POST")

@@ -107,7 +107,7 @@ class SemanticBalancer:
             name for name in dict.fromkeys((*alike, self._fallback[0], *ranked, *self._fallback)) if name not in ill
         ]
         if self._debugging and scores:
-            told = ",".join(f"{name}:{scores[name]:.4f}" for name in ranked)
+            told = ",".join(f"{name}:{scores[name]:z.4f}" for name in ranked)
             exchange.notes[SemanticBalancer] = (
                 (b"x-ai-semantic-scores", written(told)),
                 (b"x-ai-semantic-picked-instance", written(first if first in alike else "fallback")),
