@@ -35,3 +35,16 @@ def test_words_of_turns_tools_and_schemas() -> None:
     assert "does it" in found[3]
     assert found[4] == '{"type":"object"}'
     assert "QUJD" not in "".join(found)
+
+
+def test_what_the_user_said_last_is_words_of_the_user() -> None:
+    turns = (
+        Turn("user", (Text("first"),)),
+        Turn("user", (Text("look"), Image(Inline("image/png", "QUJD")), Text("here"))),
+        Turn("user", (Image(Inline("image/png", "QUJD")), Text(""))),
+        Turn("assistant", (Text("yes?"), ToolUse("x", "f", "{}"))),
+        Turn("tool", (ToolResult("x", (Text("1"),)),)),
+    )
+
+    assert prompt_texts.last_asked(Conversation(dialect="d", model="m", turns=turns)) == "look here"
+    assert prompt_texts.last_asked(Conversation(dialect="d", model="m", turns=turns[3:])) is None

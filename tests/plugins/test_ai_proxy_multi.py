@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from kit.model_routes import ASKED, at, instance
 from kit.routed import Site
 from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
 from kit.waiting import until
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "plugins.md").read_text("utf-8")
 
 
 def test_where_one_instance_fails_the_next_is_asked(site: Site, provider: ScriptedUpstream) -> None:
@@ -364,3 +368,14 @@ def test_what_semantic_needs_is_checked_when_it_is_written(
     ):
         changed = {name: each for name, each in {**conf, **change}.items() if each is not None}
         assert words in site.refused({"ai-proxy-multi": changed})
+
+
+def test_the_pages_example_chooses(site: Site, provider: ScriptedUpstream, model: EmbeddingModel) -> None:
+    _, _, section = PAGE.partition("## Models by meaning")
+    conf = tomllib.loads(section.split("```toml\n")[1].split("```")[0])["routes"]["ask"]["plugins"]["ai-proxy-multi"]
+    conf["semantic_opts"]["embeddings"] |= {"endpoint": f"http://127.0.0.1:{model.port}", "auth": {}}
+    for each in conf["instances"]:
+        each |= {"override": at(provider), "provider": "openai", "auth": {}}
+    path = site.route({"ai-proxy-multi": conf}, upstream=None)
+    assert site.ask(path, "POST", says("what weather?"))[0] == 200
+    assert (used(provider), len(model.requests)) == ("gpt-4o-mini", 2)

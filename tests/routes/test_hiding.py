@@ -38,6 +38,7 @@ def test_what_plugins_say_to_others_of_who_asks_is_hidden() -> None:
         "response-rewrite": {"headers": {"add": ["Set-Cookie: a=s3c5", "X-Plain: seen"]}},
         "forward-auth": {"uri": "http://user:s3c6@auth.example/x", "request_headers": ["Authorization"]},
         "limit-count": {"redis_password": "s3c7", "key": "http_authorization"},
+        "ai-proxy-multi": {"semantic_opts": {"embeddings": {"auth": {"header": {"Authorization": "Bearer s3c0"}}}}},
         "openid-connect": {"client_secret": "s3c8", "set_access_token_header": True, "session": {"secret": "s3c9"}},
     }
 
