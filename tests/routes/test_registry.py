@@ -24,7 +24,7 @@ def test_the_plugin_of_the_page_runs(tmp_path: Path) -> None:
     folder = tmp_path / "gate" / "plugins"
     folder.mkdir(parents=True)
     [python] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    [toml] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    [toml] = re.findall(r"```toml\n(.*?)```", PAGE.partition("## How to add one")[2], re.DOTALL)
     (folder / "greeting.py").write_text(python, "utf-8")
 
     with running_gate(tmp_path / "gate", toml) as gate:
