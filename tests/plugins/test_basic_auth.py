@@ -42,3 +42,8 @@ def test_an_anonymous_consumer_stands_in(site: Site) -> None:
 def test_a_realm_stays_between_its_quotes(site: Site) -> None:
     headers = site.ask(site.route({"basic-auth": {"realm": 'a"\\\r\nx-own: b'}}))[1]
     assert (headers["www-authenticate"], "x-own" in headers) == ('Basic realm="ax-own: b"', False)
+
+
+def test_an_anonymous_consumer_that_is_not_there_lets_nobody_in(site: Site) -> None:
+    path = site.route({"basic-auth": {"anonymous_consumer": "nobody_of_that_name"}})
+    assert site.ask(path)[::2] == (401, b'{"message":"Invalid user authorization"}\n')

@@ -41,3 +41,11 @@ def test_origins_by_pattern_and_by_metadata(site: Site) -> None:
     site.put("plugin_metadata/cors", {"allow_origins": {"partners": ORIGIN}})
     path = site.route({"cors": {"allow_origins_by_metadata": ["partners"]}})
     assert site.ask(path, origin=ORIGIN)[1]["access-control-allow-origin"] == ORIGIN
+
+
+def test_origins_that_are_listed_and_those_of_the_metadata_both_count(site: Site) -> None:
+    site.put("plugin_metadata/cors", {"allow_origins": {"partners": ORIGIN}})
+    conf = {"allow_origins": "https://own.example", "allow_origins_by_metadata": ["partners"]}
+    path = site.route({"cors": conf})
+    for origin, allowed in ((ORIGIN, ORIGIN), ("https://own.example",) * 2, ("https://evil.example", None)):
+        assert site.ask(path, origin=origin)[1].get("access-control-allow-origin") == allowed

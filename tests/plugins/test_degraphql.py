@@ -68,3 +68,10 @@ def test_a_query_without_variables_and_a_method_that_is_none(site: Site, server:
 
 def test_a_query_that_cannot_be_one_is_refused(site: Site) -> None:
     assert "failed to parse query" in site.refused({"degraphql": {"query": "{ speakers { id }"}})
+
+
+def test_of_several_operations_one_must_be_named(site: Site, server: ScriptedUpstream) -> None:
+    several = "query A { speakers { id } } query B { speakers { name } }"
+    assert "operation_name is required" in site.refused({"degraphql": {"query": several}})
+    one = 'fragment F on Speaker { id } # } { \n query A($a: In = {on: "}{"}) { speakers { ...F } }'
+    route(site, server, query=one)

@@ -18,7 +18,7 @@ def test_a_file_gets_a_line_for_each_request_that_matches(site: Site) -> None:
     site.ask(path + "?log=1")
     file: Path = site.gate.home / "logs" / "requests.log"
     until(lambda: file.exists() and file.read_text().endswith("\n"))
-    assert json.loads(file.read_text()) == {"uri": path, "status": "200"}
+    assert json.loads(file.read_text()) == {"uri": path, "status": "200", "route_id": path[1:]}
 
 
 def test_a_file_lies_below_the_gates_home(site: Site) -> None:
@@ -51,3 +51,25 @@ def test_no_line_has_what_a_caller_shows_to_be_let_in(site: Site) -> None:
     first, second, _ = (json.loads(line)["request"] for line in lines)
     assert first["uri"] == path + "?a=1&mine=***&b=%20"
     assert (second["querystring"], second["headers"]["x-mine"]) == ("mi%6Ee=***", "***")
+
+
+def test_bodies_are_written_down_only_where_their_rules_hold(site: Site) -> None:
+    conf = {
+        "path": "logs/bodies.log",
+        "include_req_body": True,
+        "include_req_body_expr": [["status", "==", 418]],
+        "include_resp_body": True,
+        "include_resp_body_expr": [["arg_show", "==", "1"]],
+    }
+    path = site.route({"file-logger": conf})
+    site.ask(path + "?answer-status=418", "POST", b"sent")
+    site.ask(path + "?show=1&answer-body=back", "POST", b"sent")
+    file: Path = site.gate.home / "logs" / "bodies.log"
+    lines = until(lambda: file.exists() and len(found := file.read_text().splitlines()) == 2 and found)
+    told = [json.loads(line) for line in lines]
+    assert [(each["request"].get("body"), each["response"].get("body")) for each in told] == [
+        ("sent", None),
+        (None, "back"),
+    ]
+    bad = {"path": "logs/x", "include_resp_body_expr": [["a"]]}
+    assert "failed to validate the 'include_resp_body_expr' expression" in site.refused({"file-logger": bad})

@@ -43,9 +43,12 @@ def test_a_batch_that_is_refused_is_tried_again_and_fields_are_chosen(site: Site
             "retry_delay": 0,
             "log_format": {"who": "$remote_addr", "in": {"status": "$status"}},
         }
-        site.ask(site.route({"http-logger": conf}))
+        site.put("services/logged", {"name": "Logged"})
+        path = site.route({"http-logger": conf}, service_id="logged")
+        site.ask(path)
         until(lambda: len(server.requests) == 2)
-        assert server.requests[1].json() == {"who": "127.0.0.1", "in": {"status": "200"}}
+        told = {"who": "127.0.0.1", "in": {"status": "200"}, "route_id": path[1:], "service_id": "logged"}
+        assert server.requests[1].json() == told
 
 
 def test_a_server_that_is_away_hinders_no_request(site: Site) -> None:

@@ -86,5 +86,13 @@ def test_an_edwards_curve_and_a_secret_in_base64_are_taken(site: Site) -> None:
 
 
 def test_a_consumer_without_the_key_its_algorithm_needs_is_refused(site: Site) -> None:
-    value = {"username": "nokey", "plugins": {"jwt-auth": {"key": "x", "algorithm": "RS256"}}}
-    assert site.gate.operator("PUT", "/apisix/admin/consumers", value)[0] == 400
+    def refused(**conf: Any) -> str:
+        value = {"username": "nokey", "plugins": {"jwt-auth": {"key": "x", **conf}}}
+        status, _, body = site.gate.operator("PUT", "/apisix/admin/consumers", value)
+        assert status == 400
+        said: str = json.loads(body)["error_msg"]
+        return said
+
+    assert 'property "public_key" is required when "algorithm" is "RS256"' in refused(algorithm="RS256")
+    assert 'property "secret" is required when "algorithm" is "HS256"' in refused()
+    assert "not in base64" in refused(secret="no base64!", base64_secret=True)

@@ -17,6 +17,12 @@ tags = { type = "array", items = { type = "string" } }
 [routes.plain]
 uri = "/plain"
 plugins.mocking = { response_example = "{}", with_mock_header = false, response_status = 503 }
+[routes.xml]
+uri = "/xml"
+[routes.xml.plugins.mocking]
+content_type = "application/xml"
+[routes.xml.plugins.mocking.response_schema]
+example = { id = 7, name = "a<b", tags = ["x", "y"], on = true }
 """
 
 
@@ -24,6 +30,7 @@ def test_an_answer_is_made_up_by_its_schema(tmp_path: Path) -> None:
     with running_gate(tmp_path, CONFIG) as gate:
         status, headers, body = request("GET", f"{gate.url}/made-up", {})
         plain = request("GET", f"{gate.url}/plain", {})
+        xml = request("GET", f"{gate.url}/xml", {})
     found = json.loads(body)
 
     assert (status, headers["x-mock-by"], headers["x-who"]) == (200, "Tollkeeper", "127.0.0.1")
@@ -31,3 +38,4 @@ def test_an_answer_is_made_up_by_its_schema(tmp_path: Path) -> None:
     assert found["name"] == "ada"
     assert all(isinstance(tag, str) for tag in found["tags"])
     assert (plain[0], plain[2], "x-mock-by" in plain[1]) == (503, b"{}", False)
+    assert xml[2] == b"<data><id>7</id><name>a&lt;b</name><tags>x</tags><tags>y</tags><on>true</on></data>"

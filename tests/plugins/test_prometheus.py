@@ -7,7 +7,10 @@ from kit.waiting import until
 
 
 def test_requests_are_counted_by_route_status_and_node(site: Site) -> None:
-    path = site.route({"prometheus": {"prefer_name": True}}, name="named route")
+    rewritten = {"proxy-rewrite": {"uri": "/elsewhere"}}
+    path = site.route(
+        {"prometheus": {"prefer_name": True}, **rewritten}, name="named route", hosts=["*.0.0.1", "127.0.0.1"]
+    )
     site.ask(path)
     site.ask(path + "?answer-status=404")
     for place in ("/apisix/prometheus/metrics", "/metrics"):
@@ -19,6 +22,7 @@ def test_requests_are_counted_by_route_status_and_node(site: Site) -> None:
             (line,) = [each for each in lines if each.startswith("apisix_http_status{") and f'code="{code}"' in each]
             assert line.endswith(" 1.0")
             assert 'node="127.0.0.1"' in line
+            assert f'matched_host="127.0.0.1",matched_uri="{path}*"' in line
         assert any(line.startswith("apisix_http_latency_bucket{") and 'type="upstream"' in line for line in lines)
         (sent,) = [each for each in lines if each.startswith("apisix_bandwidth{") and 'type="egress"' in each]
         assert float(sent.rpartition(" ")[2]) > 0

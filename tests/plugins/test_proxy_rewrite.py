@@ -49,3 +49,13 @@ def test_another_method_upstream_changes_nothing_in_how_the_client_is_answered(s
     status, headers, body = site.ask(path, "HEAD")
     assert (status, int(headers["content-length"]) > 0, body) == (200, True, b"")
     assert site.upstream.requests[-1].method == "POST"
+
+
+def test_a_line_break_in_a_header_is_refused(site: Site) -> None:
+    for headers in ({"x-a": "1\r\nx-b: 2"}, {"add": {"x-a": "1\n"}}):
+        assert "invalid value character in header" in site.refused({"proxy-rewrite": {"headers": headers}})
+
+
+def test_a_variable_behind_a_backslash_stays_as_it_is(site: Site) -> None:
+    told = site.told(site.route({"proxy-rewrite": {"headers": {"x-a": "$scheme \\$scheme"}}}))
+    assert told["headers"]["x-a"] == "http \\$scheme"

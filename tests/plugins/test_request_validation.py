@@ -51,3 +51,14 @@ def test_a_body_that_no_parser_reads_has_no_variables(site: Site) -> None:
     for body in (b'{"a":"\xff"}', b"[" * 100_000, b'{"a":2}', b'{"query":5}'):
         assert site.ask("/unread", "POST", body, content_type="application/json")[0] == 404
     assert site.ask("/unread", "POST", b'{"a":1}', content_type="application/json")[0] == 200
+
+
+def test_a_header_s_name_may_be_written_in_any_case(site: Site) -> None:
+    schema = {"required": ["X-Must"], "properties": {"X-Must": {"enum": ["yes"]}}}
+    path = site.route({"request-validation": {"header_schema": schema}})
+    assert site.ask(path, x_must="yes")[0] == 200
+    assert site.ask(path, x_must="no")[::2] == (
+        400,
+        b'property "X-Must" validation failed: matches none of the enum values',
+    )
+    assert site.ask(path)[::2] == (400, b'property "X-Must" is required')

@@ -1,9 +1,12 @@
 """response-rewrite at the gate's door."""
 
 import base64
+import gzip
+import zlib
 
 from kit.raw import RawClient
 from kit.routed import Site
+from kit.scripted import Connection, Request, ScriptedUpstream
 
 
 def test_status_headers_and_body_are_what_is_said(site: Site) -> None:
@@ -51,3 +54,36 @@ def test_values_are_written_in_utf_8_and_a_client_s_bytes_as_they_came(site: Sit
         answer = client.read_all()
 
     assert b"x-said: " + "é☃ ☃".encode() + b"\xe9 " + "é".encode() + b"\r\n" in answer
+
+
+def test_filters_see_what_an_upstream_has_compressed(site: Site) -> None:
+    plain = b"hello " * 5000
+    bodies = {
+        "gzip": gzip.compress(plain),
+        "deflate": zlib.compress(plain),
+        "br": b"not read here",
+        "x-gzip": gzip.compress(plain)[:-9],
+    }
+
+    def script(asked: Request, connection: Connection) -> bool:
+        name = asked.path.rpartition("/")[2]
+        body = bodies[name]
+        head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {name}\r\ncontent-length: {len(body)}\r\n\r\n"
+        return connection.send(head.encode() + body)
+
+    with ScriptedUpstream(script) as server:
+        nodes = {"nodes": {f"127.0.0.1:{server.port}": 1}, "type": "roundrobin"}
+        filters = [{"regex": "hello", "scope": "global", "replace": "bye"}]
+        path = site.route({"response-rewrite": {"filters": filters}}, upstream=nodes)
+        for name in ("gzip", "deflate"):
+            _, headers, body = site.ask(f"{path}/{name}")
+            assert (body, "content-encoding" in headers) == (b"bye " * 5000, False)
+        _, headers, body = site.ask(f"{path}/br")
+        assert (body, headers["content-encoding"]) == (bodies["br"], "br")
+        assert site.ask(f"{path}/x-gzip")[0] == 502
+
+
+def test_what_could_not_do_anything_is_refused(site: Site) -> None:
+    assert "invalid base64 content" in site.refused({"response-rewrite": {"body_base64": True}})
+    odd = {"filters": [{"regex": "a", "replace": "b", "options": "jz"}]}
+    assert 'unknown flag "z"' in site.refused({"response-rewrite": odd})

@@ -36,3 +36,16 @@ def test_an_upstream_that_is_gone_is_an_error(site: Site) -> None:
     shares = [{"upstream_id": "nowhere"}]
     path = site.route({"traffic-split": {"rules": [{"weighted_upstreams": shares}]}})
     assert site.ask(path)[0] == 500
+
+
+def test_an_upstream_that_a_share_describes_is_checked_as_any_other(site: Site) -> None:
+    def refused(**upstream: Any) -> str:
+        shares = [{"upstream": {"type": "roundrobin", **upstream}}]
+        return site.refused({"traffic-split": {"rules": [{"weighted_upstreams": shares}]}})
+
+    assert "node 169.254.169.254:80 is not allowed" in refused(nodes={"169.254.169.254:80": 1})
+    assert "missing key" in refused(nodes={"127.0.0.1:80": 1}, type="chash")
+    assert "validation failed" in refused(nodes={"127.0.0.1:80": -1})
+    assert "additional properties forbidden, found weights" in site.refused(
+        {"traffic-split": {"rules": [{"weights": []}]}}
+    )

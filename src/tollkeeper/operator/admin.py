@@ -138,10 +138,11 @@ async def _put(request: Request, app: App, kind: str, prefix: str, id: str | Non
         if given is None or kind == "credentials":
             raise Refusal(400, {"error_msg": f"missing {CALLED[kind]} id"})
         id = str(given)
-    elif "id" in value and str(value["id"]) != id:
-        raise Refusal(400, {"error_msg": f"wrong {CALLED[kind]} id"})
     else:
-        value["id"] = id
+        named = prefix + id if kind == "secrets" else id  # a secret is called by its manager's name too
+        if "id" in value and str(value["id"]) not in (id, named):
+            raise Refusal(400, {"error_msg": f"wrong {CALLED[kind]} id"})
+        value["id"] = named
     administration = app.routes.administration
     full = prefix + id
     new = administration.get(kind, full) is None

@@ -5,7 +5,7 @@ import binascii
 import hmac
 from typing import ClassVar
 
-from tollkeeper.routes.authentication import as_consumer, challenge, unauthorised
+from tollkeeper.routes.authentication import as_consumer, challenge, refused
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Plugin
@@ -37,7 +37,7 @@ class BasicAuth(Plugin):
     def rewrite(self, exchange: Exchange) -> Response | None:
         given = exchange.request.headers.get(b"authorization")
         if given is None:
-            return self._refused(exchange, "Missing authorization in request")
+            return refused(self, exchange, "Missing authorization in request", self._challenge)
         scheme, _, encoded = given.partition(b" ")
         try:
             decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
@@ -45,20 +45,13 @@ class BasicAuth(Plugin):
             decoded = ""
         name, colon, password = decoded.partition(":")
         if scheme.lower() != b"basic" or not colon:
-            return self._refused(exchange, "Invalid authorization in request")
+            return refused(self, exchange, "Invalid authorization in request", self._challenge)
         consumer = self.gate.consumers("basic-auth").get(name)
         wanted = "" if consumer is None else str(consumer.credential["password"])
         right = hmac.compare_digest(password.encode(), wanted.encode())
         if consumer is None or not right:
-            return self._refused(exchange, "Invalid user authorization")
+            return refused(self, exchange, "Invalid user authorization", self._challenge)
         if self.conf["hide_credentials"]:
             exchange.request.headers.remove(b"authorization")
         as_consumer(exchange, consumer)
         return None
-
-    def _refused(self, exchange: Exchange, message: str) -> Response | None:
-        anonymous = self.gate.consumer(self.conf.get("anonymous_consumer", ""))
-        if anonymous is not None:
-            as_consumer(exchange, anonymous)
-            return None
-        return unauthorised(message, self._challenge)

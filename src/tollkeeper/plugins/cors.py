@@ -110,16 +110,20 @@ class Cors(Plugin):
 
     def _allowed(self, origin: str) -> str | None:
         listed: str = self.conf["allow_origins"]
-        if "allow_origins_by_metadata" in self.conf:
-            known = self.gate.metadata("cors").get("allow_origins", {})
-            for name in self.conf["allow_origins_by_metadata"]:
-                found = _among(origin, known.get(name, ""))
-                if found is not None:
-                    return found
-            return None
         if self._patterns:
-            return origin if origin and any(each.search(origin) for each in self._patterns) else None
-        return _among(origin, listed)
+            if origin and any(each.search(origin) for each in self._patterns):
+                return origin
+        elif listed != "*" or "allow_origins_by_metadata" not in self.conf:
+            # The default would leave nothing to the metadata.
+            found = _among(origin, listed)
+            if found is not None:
+                return found
+        known = self.gate.metadata("cors").get("allow_origins", {})
+        for name in self.conf.get("allow_origins_by_metadata", ()):
+            found = _among(origin, known.get(name, ""))
+            if found is not None:
+                return found
+        return None
 
     def _timed(self, origin: str) -> str | None:
         if self._timing:

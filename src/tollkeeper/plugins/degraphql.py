@@ -12,6 +12,9 @@ from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.wire import json_text
 from tollkeeper.wire.json_text import BadJson
 
+_TEXT = re.compile(r'"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*')
+"""Strings and comments: braces in them are none."""
+_PIECE = re.compile(r"[{}()]|\w+")
 _DECLARED = re.compile(r"\$(\w+)\s*:\s*(\w+)")
 
 
@@ -34,6 +37,8 @@ class Degraphql(Plugin):
         query = conf["query"]
         if "{" not in query or query.count("{") != query.count("}"):
             raise ValueError("failed to parse query: braces do not match")
+        if "operation_name" not in conf and _operations(query) > 1:
+            raise ValueError("operation_name is required if multiple operations are present in the query")
 
     def prepare(self) -> None:
         self._kinds = dict(_DECLARED.findall(self.conf["query"]))
@@ -68,6 +73,20 @@ class Degraphql(Plugin):
         request.headers.remove(b"content-encoding", b"content-length")
         request.headers.set(b"content-type", b"application/json")
         return None
+
+
+def _operations(query: str) -> int:
+    """How many selections stand outside of all brackets, but for those of fragments."""
+    depth = found = 0
+    for piece in _PIECE.findall(_TEXT.sub("", query)):
+        if piece in "{(":
+            found += piece == "{" and depth == 0
+            depth += 1
+        elif piece in "})":
+            depth -= 1
+        elif piece == "fragment" and depth == 0:
+            found -= 1
+    return found
 
 
 def _typed(value: str, kind: str | None) -> Any:

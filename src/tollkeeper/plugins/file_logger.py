@@ -35,6 +35,7 @@ class FileLogger(Logger):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        super().check(conf, others)
         if "path" in conf:
             _relative(conf["path"])
         for rules in conf.get("match", ()):

@@ -36,6 +36,7 @@ class HttpLogger(Logger):
 
     @classmethod
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
+        super().check(conf, others)
         if not urlsplit(conf["uri"]).hostname:
             raise ValueError(f"uri has no host: {conf['uri']}")
 

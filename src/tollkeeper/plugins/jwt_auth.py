@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 from tollkeeper.core import signed_tokens
 from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken
-from tollkeeper.routes.authentication import as_consumer, challenge, less, unauthorised
+from tollkeeper.routes.authentication import as_consumer, challenge, less, refused
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import text, written
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.routes.plugin import Plugin
+from tollkeeper.routes.plugin import Conf, Plugin
 
 
 class JwtAuth(Plugin):
@@ -50,10 +50,20 @@ class JwtAuth(Plugin):
             "lifetime_grace_period": {"type": "integer", "minimum": 0, "default": 0},
         },
         "required": ["key"],
-        "if": {"properties": {"algorithm": {"enum": list(SYMMETRIC)}}},
-        "then": {"required": ["secret"]},
-        "else": {"required": ["public_key"]},
     }
+
+    @classmethod
+    def check_consumer(cls, conf: Conf) -> None:
+        algorithm = conf["algorithm"]
+        needed = "secret" if algorithm in SYMMETRIC else "public_key"
+        if needed not in conf:
+            raise ValueError(f'property "{needed}" is required when "algorithm" is "{algorithm}"')
+        secret = conf[needed]
+        if needed == "secret" and conf["base64_secret"] and not secret.startswith("$"):
+            try:
+                _decoded(secret)
+            except BadToken:
+                raise ValueError("base64_secret required but the secret is not in base64 format") from None
 
     def prepare(self) -> None:
         self._challenge = challenge("Bearer", self.conf["realm"])
@@ -61,21 +71,21 @@ class JwtAuth(Plugin):
     def rewrite(self, exchange: Exchange) -> Response | None:
         token, place = self._token(exchange)
         if not token:
-            return self._refused(exchange, "Missing JWT token in request")
+            return refused(self, exchange, "Missing JWT token in request", self._challenge)
         try:
             _, claims = signed_tokens.unverified(token)
         except BadToken:
-            return self._refused(exchange, "JWT token invalid")
+            return refused(self, exchange, "JWT token invalid", self._challenge)
         key = claims.get(self.conf["key_claim_name"])
         if not key:
-            return self._refused(exchange, "missing user key in JWT token")
+            return refused(self, exchange, "missing user key in JWT token", self._challenge)
         consumer = self.gate.consumers("jwt-auth").get(str(key))
         if consumer is None:
-            return self._refused(exchange, "Invalid user key in JWT token")
+            return refused(self, exchange, "Invalid user key in JWT token", self._challenge)
         try:
             claims = self._verified(token, consumer)
         except BadToken:
-            return self._refused(exchange, "failed to verify jwt")
+            return refused(self, exchange, "failed to verify jwt", self._challenge)
         if self.conf["hide_credentials"]:
             self._hide(exchange, place)
         if self.conf["store_in_ctx"]:
@@ -117,13 +127,6 @@ class JwtAuth(Plugin):
             request.headers.remove(b"cookie")
             if kept:
                 request.headers.set(b"cookie", written("; ".join(kept)))
-
-    def _refused(self, exchange: Exchange, message: str) -> Response | None:
-        anonymous = self.gate.consumer(self.conf.get("anonymous_consumer", ""))
-        if anonymous is not None:
-            as_consumer(exchange, anonymous)
-            return None
-        return unauthorised(message, self._challenge)
 
 
 def _decoded(secret: str) -> bytes:

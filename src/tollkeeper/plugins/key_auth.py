@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tollkeeper.routes.authentication import as_consumer, challenge, less, unauthorised
+from tollkeeper.routes.authentication import as_consumer, challenge, less, refused
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import text, written
 from tollkeeper.routes.json_schema import Schema
@@ -46,7 +46,7 @@ class KeyAuth(Plugin):
         exchange.secret_names |= self._names
         key = text(given) if given is not None else exchange.var("arg_" + self._query)
         if key is None:
-            return self._refused(exchange, "Missing API key in request")
+            return refused(self, exchange, "Missing API key in request", self._challenge)
         consumer = self.gate.consumers("key-auth").get(key)
         if consumer is None:
             secret = written(key)
@@ -55,7 +55,7 @@ class KeyAuth(Plugin):
                 consumer = self.gate.consumer(found.name) or self.gate.consumer(found.owner or "")
                 exchange.gate_key, exchange.key = secret, found
         if consumer is None:
-            return self._refused(exchange, "Invalid API key in request")
+            return refused(self, exchange, "Invalid API key in request", self._challenge)
         if self.conf["hide_credentials"]:
             if in_query:
                 request.query = less(request.query, lambda name, value: name == self._query)
@@ -63,10 +63,3 @@ class KeyAuth(Plugin):
                 request.headers.remove(self._header)
         as_consumer(exchange, consumer)
         return None
-
-    def _refused(self, exchange: Exchange, message: str) -> Response | None:
-        anonymous = self.gate.consumer(self.conf.get("anonymous_consumer", ""))
-        if anonymous is not None:
-            as_consumer(exchange, anonymous)
-            return None
-        return unauthorised(message, self._challenge)

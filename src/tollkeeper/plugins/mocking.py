@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from random import Random
 from typing import Any, ClassVar
+from xml.sax.saxutils import escape
 
 import msgspec
 
@@ -55,13 +56,26 @@ class Mocking(Plugin):
         if "response_example" in conf:
             body = filled(conf["response_example"], exchange).encode("utf-8", "surrogateescape")
         else:
-            body = msgspec.json.encode(_made_up(conf["response_schema"], self.gate.random))
+            made = _made_up(conf["response_schema"], self.gate.random)
+            is_xml = conf["content_type"].startswith(("application/xml", "text/xml"))
+            body = _xml("data", made).encode("utf-8", "replace") if is_xml else msgspec.json.encode(made)
         headers = Headers([(b"content-type", written(conf["content_type"]))])
         if conf["with_mock_header"]:
             headers.add(b"x-mock-by", b"Tollkeeper")
         for name, value in conf.get("response_headers", {}).items():
             headers.set(name.encode(), written(filled(str(value), exchange)))
         return Response(conf["response_status"], body, headers)
+
+
+def _xml(name: str, value: Any) -> str:
+    """An element; what is in a list is an element each."""
+    if isinstance(value, list):
+        return "".join(_xml(name, each) for each in value)
+    if isinstance(value, dict):
+        inner = "".join(_xml(each, part) for each, part in value.items())
+    else:
+        inner = "" if value is None else escape(str(value).lower() if isinstance(value, bool) else str(value))
+    return f"<{name}>{inner}</{name}>"
 
 
 def _made_up(schema: Schema, random: Random) -> Any:

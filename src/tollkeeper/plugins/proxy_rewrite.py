@@ -15,6 +15,7 @@ from tollkeeper.routes.variables import filled
 
 _GROUP = re.compile(r"\$(?:\{(\d+)\}|(\d+))")
 _NAME = r"^[^:]+$"
+_CONTROL = re.compile(r"[\r\n\0]")
 _ASCII = bytes(range(128))
 _VALUES: Schema = {
     "type": "object",
@@ -70,6 +71,8 @@ class ProxyRewrite(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         for names in grouped(conf.get("headers", {})).values():
             check_names(names)
+            if isinstance(names, dict) and any(_CONTROL.search(str(value)) for value in names.values()):
+                raise ValueError("invalid value character in header")
         rules = conf.get("regex_uri", [])
         if len(rules) % 2:
             raise ValueError("The length of regex_uri should be an even number")

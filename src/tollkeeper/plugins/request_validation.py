@@ -41,10 +41,7 @@ class RequestValidation(Plugin):
     async def rewrite(self, exchange: Exchange) -> Response | None:
         request = exchange.request
         if self._headers is not None:
-            headers = {
-                name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in request.headers.items
-            }
-            words = json_schema.wrong(headers, self._headers)
+            words = json_schema.wrong(_Named(request.headers.items), self._headers)
             if words is not None:
                 return self._refused(words)
         if self._body is not None:
@@ -68,3 +65,16 @@ class RequestValidation(Plugin):
 
     def _refused(self, words: str) -> Response:
         return Response(self.conf["rejected_code"], self.conf.get("rejected_msg", words).encode())
+
+
+class _Named(dict[str, str]):
+    """Headers by name, which a schema may write in any case."""
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        super().__init__((name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in headers)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and super().__contains__(name.lower())
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())

@@ -3,10 +3,12 @@
 import base64
 import binascii
 import re
+import zlib
 from collections.abc import Iterable
 from typing import ClassVar
 
 from tollkeeper.core import patterns
+from tollkeeper.core.errors import UpstreamError
 from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.expressions import BadExpression, compiled
@@ -18,6 +20,10 @@ from tollkeeper.routes.variables import filled
 _MOST = 64 * 1024 * 1024
 """Bytes of a body that filters are run over; a longer one passes as it is."""
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
+_NO_FLAGS = frozenset("ajoDJuU")
+"""What `options` may say besides: how nginx runs a pattern, which means nothing here or is so in any case."""
+_ANY_ZLIB = zlib.MAX_WBITS | 32
+"""Gzip or zlib, whichever it begins as."""
 _GROUP = re.compile(r"\$(?:\{(\d+)\}|(\d+))")
 _VALUES: Schema = {
     "type": "object",
@@ -83,9 +89,11 @@ class ResponseRewrite(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         if conf.get("body_base64"):
             try:
-                base64.b64decode(conf.get("body", ""), validate=True)
+                decoded = base64.b64decode(conf.get("body", ""), validate=True)
             except (binascii.Error, ValueError):
-                raise ValueError("invalid base64 content") from None
+                decoded = b""
+            if not decoded:
+                raise ValueError("invalid base64 content")
         headers = grouped(conf.get("headers", {}))
         check_names(line.partition(":")[0].strip() for line in headers.get("add", ()))
         check_names([*headers.get("set", ()), *headers.get("remove", ())])
@@ -99,6 +107,9 @@ class ResponseRewrite(Plugin):
                 patterns.compiled(each["regex"])
             except BadPattern as error:
                 raise ValueError(f'regex "{each["regex"]}" validation failed: {error}') from None
+            for option in each["options"]:
+                if option not in _FLAGS and option not in _NO_FLAGS:
+                    raise ValueError(f'regex "{each["regex"]}" validation failed: unknown flag "{option}"')
 
     def prepare(self) -> None:
         conf = self.conf
@@ -122,11 +133,11 @@ class ResponseRewrite(Plugin):
         response = exchange.response
         if response is None or (self._holds is not None and not self._holds(exchange)):
             return
-        exchange.notes[self] = bytearray()
+        headers = response.headers
+        exchange.notes[self] = kept = _Body(headers.all(b"content-encoding") if self._filters else [])
         if "status_code" in self.conf:
             response.status = self.conf["status_code"]
-        headers = response.headers
-        if self._body is not None or self._filters:
+        if self._body is not None or (self._filters and kept.readable):
             headers.remove(b"content-length", b"content-encoding", b"etag", b"last-modified")
         for line in self._headers.get("add", ()):
             name, _, value = line.partition(":")
@@ -140,21 +151,53 @@ class ResponseRewrite(Plugin):
         headers.remove(*(name.lower().encode() for name in self._headers.get("remove", ())))
 
     def body_filter(self, exchange: Exchange, chunk: bytes, last: bool) -> bytes:
-        kept = exchange.notes.get(self)
+        kept: _Body | None = exchange.notes.get(self)
         if kept is None or (self._body is None and not self._filters):
             return chunk
         if self._body is not None:
             return self._body if last else b""
-        kept += chunk
-        if len(kept) > _MOST:
-            del exchange.notes[self]
-            return bytes(kept)
-        if not last:
+        if not kept.readable:
+            return chunk
+        kept.add(chunk, last)
+        if len(kept.data) > _MOST:
+            kept.passes = True
+        if not last and not kept.passes:
             return b""
-        body = bytes(kept)
+        body = bytes(kept.data)
+        kept.data.clear()
+        if kept.passes:
+            return body
         for pattern, replacement, count in self._filters:
             body = pattern.sub(lambda match, text=replacement: _replaced(text, match), body, count=count)  # type: ignore[misc]
         return body
+
+
+class _Body:
+    """What has come of an answer's body, without its compression."""
+
+    def __init__(self, encodings: list[bytes]) -> None:
+        coded = b",".join(encodings).strip().lower()
+        self.readable = coded in (b"", b"identity", b"gzip", b"x-gzip", b"deflate")
+        """Whether its compression is one that is read here."""
+        self.passes = False
+        """Whether it is too long for filters."""
+        self.data = bytearray()
+        self._came = False
+        self._inflates = zlib.decompressobj(_ANY_ZLIB) if coded not in (b"", b"identity") else None
+
+    def add(self, chunk: bytes, last: bool) -> None:
+        """Raises UpstreamError where it is not compressed as it says."""
+        inflates = self._inflates
+        if inflates is None:
+            self.data += chunk
+            return
+        try:
+            self.data += inflates.decompress(chunk) if chunk else b""
+        except zlib.error as error:
+            raise UpstreamError(f"The upstream's answer cannot be decompressed: {error}.") from None
+        self._came |= bool(chunk)
+        if last and self._came and not inflates.eof:
+            raise UpstreamError("The upstream's answer cannot be decompressed: it ends too soon.")
 
 
 def _replaced(template: str, match: "re.Match[bytes]") -> bytes:

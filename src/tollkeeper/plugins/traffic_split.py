@@ -7,6 +7,7 @@ from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.expressions import BadExpression, Predicate, compiled
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.resource_schemas import ID, UPSTREAM
 
 
 class TrafficSplit(Plugin):
@@ -33,21 +34,18 @@ class TrafficSplit(Plugin):
                             "items": {
                                 "type": "object",
                                 "properties": {
-                                    "upstream_id": {
-                                        "anyOf": [
-                                            {"type": "string", "minLength": 1, "maxLength": 64},
-                                            {"type": "integer", "minimum": 1},
-                                        ]
-                                    },
-                                    "upstream": {"type": "object"},
+                                    "upstream_id": ID,
+                                    "upstream": UPSTREAM,
                                     "weight": {"type": "integer", "minimum": 0, "default": 1},
                                 },
                             },
                         },
                     },
+                    "additionalProperties": False,
                 },
             }
         },
+        "additionalProperties": False,
     }
 
     @classmethod
@@ -58,6 +56,13 @@ class TrafficSplit(Plugin):
                     compiled(match.get("vars", []))
                 except BadExpression as error:
                     raise ValueError(f"failed to validate the 'vars' expression: {error}") from None
+
+    @classmethod
+    def upstreams(cls, conf: Conf) -> Iterable[Conf]:
+        for rule in conf.get("rules", ()):
+            for share in rule.get("weighted_upstreams", ()):
+                if "upstream" in share:
+                    yield share["upstream"]
 
     def prepare(self) -> None:
         self._rules = [

@@ -58,7 +58,8 @@ class Routes:
         patterns = Patterns(room.patterns, monotonic)
         self.table = Table(registry, random, monotonic, environment, patterns, parameters=parameters)
         self.checks = Checks(hops, say)
-        self.pipeline = Pipeline(self.table, Proxy(hops, self.checks, monotonic, most_proxies), self._trouble)
+        proxy = Proxy(hops, self.checks, monotonic, most_proxies)
+        self.pipeline = Pipeline(self.table, proxy, self._trouble, (now, monotonic))
         self.administration = Administration(store, Checker(registry, allowed), now, self.table.put, self.table.remove)
         self._say = say
         self.table.gate = Surroundings(

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 from tollkeeper.routes.consumers import Consumer
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import written
+from tollkeeper.routes.plugin import Plugin
 
 TOLD = (b"x-consumer-username", b"x-credential-identifier", b"x-consumer-custom-id")
 """The headers that tell an upstream who it is: name, credential, and the consumer's label custom_id."""
@@ -54,6 +55,18 @@ def challenge(scheme: str, realm: str, more: str = "") -> bytes:
     """How to show who one is: the value of www-authenticate. `more` are other parameters, from ', ' on."""
     plain = realm.replace("\\", "").replace('"', "")
     return written(f'{scheme} realm="{plain}"{more}')
+
+
+def refused(plugin: Plugin, exchange: Exchange, message: str, challenge: bytes) -> Response | None:
+    """What a caller meets who is not known: the 401 with its reason, or what `anonymous_consumer` may do."""
+    name: str | None = plugin.conf.get("anonymous_consumer")
+    if name is None:
+        return unauthorised(message, challenge)
+    anonymous = plugin.gate.consumer(name)
+    if anonymous is None:
+        return unauthorised("Invalid user authorization", challenge)
+    as_consumer(exchange, anonymous)
+    return None
 
 
 def unauthorised(message: str, challenge: bytes | None = None) -> Response:

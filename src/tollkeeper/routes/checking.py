@@ -60,6 +60,8 @@ class Checker:
             self._plugins(kind, id, value, view)
         if kind == "routes":
             self._route(value)
+        if "script" in value:
+            raise Invalid("failed to load 'script' string: Lua is not run here; use plugins")
 
     def _plugins(self, kind: str, id: str, value: Value, view: View) -> None:
         personal = kind in ("consumers", "credentials")
@@ -67,6 +69,8 @@ class Checker:
             self._registry.check(value["plugins"], lambda name: _others(view, name, (kind, id)), consumer=personal)
         except Invalid as error:
             raise Invalid(f"invalid plugins configuration: {error}" if personal else str(error)) from None
+        for name, conf in value["plugins"].items():
+            self._described(name, conf)
         if personal:
             self._duplicates(kind, id, value, view)
         if kind == "global_rules":
@@ -74,6 +78,15 @@ class Checker:
                 for name in value["plugins"] if other != id else ():
                     if name in rule["plugins"]:
                         raise Invalid(f"plugin '{name}' already exists in global rule with id '{other}'")
+
+    def _described(self, name: str, conf: Value) -> None:
+        """The upstreams that a plugin's configuration describes itself."""
+        plugin = self._registry.get(name)
+        for upstream in () if plugin is None else plugin.upstreams(conf):
+            try:
+                self._upstream(upstream)
+            except Invalid as error:
+                raise Invalid(f"failed to check the configuration of plugin {name} err: {error}") from None
 
     def _duplicates(self, kind: str, id: str, value: Value, view: View) -> None:
         """No two consumers may have one key: which of them would it be?"""
@@ -113,8 +126,6 @@ class Checker:
                     raise Invalid(f"invalid {field}: {error}") from None
         if "filter_func" in value:
             raise Invalid("failed to load 'filter_func' string: Lua is not run here; use vars")
-        if "script" in value:
-            raise Invalid("failed to load 'script' string: Lua is not run here; use plugins")
 
     def _upstream(self, value: Value) -> None:
         if value.get("pass_host") == "rewrite" and not value.get("upstream_host"):

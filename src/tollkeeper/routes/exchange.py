@@ -12,6 +12,7 @@ import msgspec
 
 from tollkeeper.core.call import Presence
 from tollkeeper.core.errors import CallerError
+from tollkeeper.core.ids import Clock
 from tollkeeper.core.keys import Key
 from tollkeeper.core.remembered import Remembered
 from tollkeeper.routes.headers import Headers
@@ -194,6 +195,10 @@ class Exchange:
     tries: int = 0
     upstream_seconds: float | None = None
     """From sending to the head of the answer."""
+    upstream_status: int | None = None
+    """Of the upstream's last answer, whatever plugins make of it."""
+    clocks: "tuple[Clock, Clock] | None" = None
+    """Unix seconds and monotonic seconds, for variables that tell the time; set by the pipeline."""
     sent_bytes: int = 0
     """Of the answer's body, as far as it went out."""
     error: BaseException | None = None

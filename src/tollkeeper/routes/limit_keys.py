@@ -1,15 +1,13 @@
 """What the plugins that limit have in common: whose limit it is, and how much that is where a variable says so."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf
-from tollkeeper.routes.variables import filled, reader
+from tollkeeper.routes.variables import NAMED, filled, reader
 
-_NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 HEADER = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]*$"
 """What may stand in the name of a header (RFC 9110, 5.1)."""
 
@@ -51,7 +49,7 @@ def key_reader(conf: Conf) -> Callable[[Exchange], str]:
 
 def names_any(template: str, exchange: Exchange) -> bool:
     """Whether some variable in it has a value."""
-    return any(exchange.var(match[1] or match[2]) is not None for match in _NAMED.finditer(template))
+    return any(exchange.var(match[1] or match[2]) is not None for match in NAMED.finditer(template))
 
 
 def number_of(value: Any, exchange: Exchange) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from tollkeeper.core.errors import CallerError, ClientLeft, TollkeeperError, UpstreamError
+from tollkeeper.core.ids import Clock
 from tollkeeper.core.ports import Duplex
 from tollkeeper.routes import chains
 from tollkeeper.routes.chains import NOTHING, Chain, Step
@@ -18,14 +19,19 @@ NOT_FOUND = b'{"error_msg":"404 Route Not Found"}\n'
 class Pipeline:
     """Answers requests to ordinary routes."""
 
-    def __init__(self, table: Table, proxy: Proxy, trouble: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self, table: Table, proxy: Proxy, trouble: Callable[[str, Exception], None], clocks: tuple[Clock, Clock]
+    ) -> None:
+        """`clocks` tell Unix seconds and monotonic seconds."""
         self.table = table
+        self._clocks = clocks
         self._proxy = proxy
         self._trouble = trouble
 
     async def answer(self, exchange: Exchange, elsewhere: Elsewhere) -> "Outgoing":
         """The answer, with everything run but what belongs to its body and its end. Raises ClientLeft."""
         route = exchange.route
+        exchange.clocks = self._clocks
         rules = chain = NOTHING
         upstream = None
         try:
@@ -70,6 +76,7 @@ class Pipeline:
     async def open(self, exchange: Exchange) -> "tuple[Outgoing | None, Duplex | None, Callable[[], None]]":
         """For a WebSocket: the answer in its place, or the upstream's socket; and what is to be run once it has ended."""
         assert exchange.route is not None
+        exchange.clocks = self._clocks
         rules = chain = NOTHING
         try:
             rules = self.table.rules()

@@ -140,6 +140,15 @@ class Plugin:
         """
 
     @classmethod
+    def check_consumer(cls, conf: Conf) -> None:
+        """The same for what a consumer sets: raises ValueError. `conf` has the defaults of `consumer_schema`."""
+
+    @classmethod
+    def upstreams(cls, conf: Conf) -> Iterable[Conf]:
+        """The upstreams that a configuration describes itself: their nodes are checked as any others."""
+        return ()
+
+    @classmethod
     def check_room(cls, conf: Conf, room: Room) -> None:
         """Raises ValueError where the gate has no room for it: a zone of a cache that is not configured."""
 

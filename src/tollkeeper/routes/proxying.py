@@ -159,7 +159,7 @@ class Proxy:
         exchange.presence.on_leave(sent.close)
         await sent.head()
         now = self._monotonic()
-        exchange.upstream_seconds = now - sent_at
+        exchange.upstream_seconds, exchange.upstream_status = now - sent_at, sent.status
         if upstream.by_latency:
             node.took(now - sent_at, now)
         if watched:

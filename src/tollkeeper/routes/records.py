@@ -27,8 +27,15 @@ LOG_FORMAT: Schema = {"type": "object", "additionalProperties": {"type": ["strin
 def record(
     exchange: Exchange, log_format: Mapping[str, Any] | None, now: float, monotonic: float, bodies: Mapping[str, bytes]
 ) -> bytes:
-    """One line of JSON without its line feed. `now` is Unix seconds; `bodies` are those of request and response to add."""
+    """One line of JSON without its line feed. `now` is Unix seconds; `bodies` are those of request and response to add.
+
+    A form of one's own has the route's and the service's id too, as APISIX's loggers write them.
+    """
     value = _all(exchange, now, monotonic) if not log_format else _formed(log_format, exchange)
+    if log_format and exchange.route is not None:
+        value.setdefault("route_id", exchange.route.id)
+        if exchange.route.service_id is not None:
+            value.setdefault("service_id", exchange.route.service_id)
     for side, body in bodies.items():
         part = value.setdefault(side, {})
         if isinstance(part, dict):

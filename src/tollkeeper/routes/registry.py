@@ -113,16 +113,20 @@ class Registry:
             except BadExpression as error:
                 return f"failed to validate the 'vars' expression: {error}"
         plain = {field: value for field, value in conf.items() if field != "_meta"}
-        for_consumer = consumer and plugin.consumer_schema is not None
-        words = json_schema.wrong(plain, plugin.consumer_schema if for_consumer else plugin.schema)  # type: ignore[arg-type]
-        if words is None and not for_consumer:
-            filled = json_schema.with_defaults(plain, plugin.schema)
-            try:
+        personal = plugin.consumer_schema if consumer else None
+        words = json_schema.wrong(plain, personal or plugin.schema)
+        if words is not None:
+            return words
+        filled = json_schema.with_defaults(plain, personal or plugin.schema)
+        try:
+            if personal is not None:
+                plugin.check_consumer(filled)
+            else:
                 plugin.check(filled, others())
                 plugin.check_room(filled, self._room)
-            except ValueError as error:
-                return str(error)
-        return words
+        except ValueError as error:
+            return str(error)
+        return None
 
     def check_metadata(self, name: str, value: Mapping[str, Any]) -> None:
         """Raises Invalid."""

@@ -48,6 +48,7 @@ class Route:
         "priority",
         "reads_body",
         "service_id",
+        "service_name",
         "timeouts",
         "value",
         "websocket",
@@ -61,6 +62,7 @@ class Route:
         self.priority: int = value.get("priority", 0)
         service_id = value.get("service_id")
         self.service_id: str | None = None if service_id is None else str(service_id)
+        self.service_name: str | None = service.get("name")
         self.paths: list[str] = value.get("uris") or [value["uri"]]
         host = value.get("host")
         self.hosts: list[str] = value.get("hosts") or ([host] if host else service.get("hosts", []))
@@ -94,6 +96,14 @@ class Route:
             literal.startswith(path[:-1]) if path.endswith("*") else not rest and path == template
             for path in self.paths
         )
+
+    def host_of(self, host: str) -> str | None:
+        """The pattern among its own that `host` was found by; None where it is for any host."""
+        if host in self.hosts:
+            return host
+        fitting = [each for each in self.hosts if each.startswith("*") and host.endswith(each[1:].lower())]
+        plain = next((each for each in self.hosts if each.lower() == host), None)
+        return plain or max(fitting, key=len, default=None)
 
     def uri_of(self, path: str) -> str:
         """The pattern among its own that `path` was found by."""

@@ -1,6 +1,10 @@
 """The variables that a route's `vars`, keys of limits and rewritten headers may name, as APISIX names them."""
 
+import base64
+import binascii
 import re
+import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -12,7 +16,8 @@ from tollkeeper.wire.json_text import BadJson
 if TYPE_CHECKING:
     from tollkeeper.routes.exchange import Exchange
 
-_NAMED = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+NAMED = re.compile(r"(?<!\\)\$(?:\{(\w+)\}|(\w+))")
+"""$name and ${name} in a text; a backslash before it makes it plain, as in APISIX."""
 
 
 def variable(exchange: "Exchange", name: str) -> str | None:
@@ -36,7 +41,7 @@ def filled(template: str, exchange: "Exchange") -> str:
     """`template` with every $name and ${name} in it replaced; what has no value is empty."""
     if "$" not in template:
         return template
-    return _NAMED.sub(lambda match: variable(exchange, match[1] or match[2]) or "", template)
+    return NAMED.sub(lambda match: variable(exchange, match[1] or match[2]) or "", template)
 
 
 def _argument(exchange: "Exchange", name: str) -> str | None:
@@ -111,6 +116,22 @@ def _shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _told(exchange: "Exchange", form: str) -> str | None:
+    """The time in UTC, in a form of strftime's."""
+    return None if exchange.clocks is None else time.strftime(form, time.gmtime(exchange.clocks[0]()))
+
+
+def _user(exchange: "Exchange") -> str | None:
+    """The name by which the client authenticates itself (RFC 7617), whether that is right or not."""
+    scheme, _, encoded = (exchange.request.headers.get(b"authorization") or b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        return text(base64.b64decode(encoded.strip(), validate=True).partition(b":")[0])
+    except binascii.Error:
+        return None
+
+
 def _request_length(exchange: "Exchange") -> str:
     body = exchange.request.whole
     return str(len(body) if body is not None else exchange.request.length or 0)
@@ -118,6 +139,7 @@ def _request_length(exchange: "Exchange") -> str:
 
 _PLAIN: dict[str, Callable[["Exchange"], str | None]] = {
     "uri": lambda x: x.request.path,
+    "document_uri": lambda x: x.request.path,
     "request_uri": lambda x: x.request.arrived,
     "request_method": lambda x: x.request.method,
     "remote_addr": lambda x: x.request.client,
@@ -126,21 +148,36 @@ _PLAIN: dict[str, Callable[["Exchange"], str | None]] = {
     "server_port": lambda x: str(x.request.server[1]),
     "server_name": lambda x: x.request.host,
     "host": lambda x: x.request.host,
-    "hostname": lambda x: x.request.host,
+    "hostname": lambda x: socket.gethostname(),
     "scheme": lambda x: x.request.scheme,
+    "https": lambda x: "on" if x.request.scheme == "https" else "",
     "query_string": lambda x: x.request.query or None,
     "args": lambda x: x.request.query or None,
     "is_args": lambda x: "?" if x.request.query else "",
     "request_id": lambda x: x.request_id,
+    "apisix_request_id": lambda x: x.request_id,
     "request_length": _request_length,
     "content_type": lambda x: _header(x, "content-type"),
     "content_length": lambda x: _header(x, "content-length"),
     "status": lambda x: None if x.response is None else str(x.response.status),
     "upstream_addr": lambda x: x.node,
+    "upstream_status": lambda x: None if x.upstream_status is None else str(x.upstream_status),
+    "upstream_response_time": lambda x: None if x.upstream_seconds is None else f"{x.upstream_seconds:.3f}",
+    "balancer_ip": lambda x: None if x.node is None else x.node.rpartition(":")[0].strip("[]"),
+    "balancer_port": lambda x: None if x.node is None else x.node.rpartition(":")[2],
+    "body_bytes_sent": lambda x: str(x.sent_bytes),
+    "request_body": lambda x: None if x.request.whole is None else text(x.request.whole),
+    "request_time": lambda x: None if x.clocks is None else f"{x.clocks[1]() - x.started:.3f}",
+    "msec": lambda x: None if x.clocks is None else f"{x.clocks[0]():.3f}",
+    "time_iso8601": lambda x: _told(x, "%Y-%m-%dT%H:%M:%S+00:00"),
+    "time_local": lambda x: _told(x, "%d/%b/%Y:%H:%M:%S +0000"),
+    "remote_user": lambda x: _user(x),
     "route_id": lambda x: None if x.route is None else x.route.id,
     "route_name": lambda x: None if x.route is None else x.route.name,
-    "matched_uri": lambda x: None if x.route is None else x.route.uri_of(x.request.path),
+    "matched_uri": lambda x: None if x.route is None else x.route.uri_of(x.request.came[0]),
+    "matched_host": lambda x: None if x.route is None else x.route.host_of(x.request.host),
     "service_id": lambda x: None if x.route is None else x.route.service_id,
+    "service_name": lambda x: None if x.route is None else x.route.service_name,
     "consumer_name": lambda x: None if x.consumer is None else x.consumer.name,
     "consumer_group_id": lambda x: None if x.consumer is None else x.consumer.group_id,
 }
