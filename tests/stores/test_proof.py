@@ -203,6 +203,15 @@ def test_an_overdraft_is_told_and_is_no_problem(tmp_path: Path) -> None:
     assert proof.windows[0].overdrawn == 2
 
 
+def test_callers_of_routes_need_no_key(tmp_path: Path) -> None:
+    write(
+        tmp_path / "home",
+        [event(request_id=request_id(n), key_id=key) for n, key in enumerate(("route:r1", "consumer:a"))],
+    )
+
+    assert prove(tmp_path / "home", NOW).problems == []
+
+
 def test_where_detail_is_deleted_the_rest_is_proved(home: Path) -> None:
     plant(
         home,
