@@ -2,6 +2,7 @@
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,27 @@ def test_requests_are_found_by_their_ids(home: Path, tmp_path: Path) -> None:
     assert code == 1
     assert sum("cost_usd 0.000162 0.000162" in line for line in squeezed(out)) == 3
     assert any(line.endswith("cost_usd 0 1 -1 not in the ledger") for line in squeezed(out))
+
+
+def test_requests_that_the_export_lacks_are_told_and_its_own_ids_stay_as_it_writes_them(
+    home: Path, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(main, ["events", "--json", "--home", str(home)])
+    newest, between, oldest = (event["request_id"] for event in json.loads(result.stdout))
+    export = tmp_path / "mine.csv"
+    known = "".join(f"{uuid.UUID(one)},0.000162\n".upper() for one in (newest, oldest))
+    export.write_text("id,usd\n" + known + "Req-1,1\nreq1,2\n", "utf-8")
+
+    code, out, _ = run(home, export, "--columns", "request=id,cost=usd")
+    lines = squeezed(out)
+
+    assert code == 1
+    assert sum("cost_usd 0.000162 0.000162" in line for line in lines) == 2
+    assert any(line.startswith(between) and "cost_usd 0.000162 0 +0.000162 not in the export" in line for line in lines)
+    assert [line for line in lines if line.endswith("not in the ledger")] == [
+        "Req-1 all cost_usd 0 1 -1 not in the ledger",
+        "req1 all cost_usd 0 2 -2 not in the ledger",
+    ]
 
 
 @pytest.mark.parametrize(

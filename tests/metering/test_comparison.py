@@ -95,6 +95,25 @@ def test_requests_are_compared_by_their_ids() -> None:
     assert [(one.request_id, one.missing, one.within) for one in lines] == [("r1", None, True), ("r2", "ours", False)]
 
 
+def test_requests_between_those_of_the_export_are_looked_for_in_it() -> None:
+    comparison = Comparison(DAY, 0.0)
+    for name in ("r1", "r3"):
+        comparison.theirs(line(request_id=name, cost_nano=5))
+    assert comparison.stretch is None
+    both = [ours(at=T + 3, request_id="r3", cost_nano=5), ours(at=T + 1, request_id="r1", cost_nano=5)]
+    for each in both:
+        comparison.ours(each)
+    assert comparison.stretch == (T + 1, T + 3)
+    for each in (*both, ours(at=T + 2, request_id="r2", cost_nano=7), ours(at=T + 2, request_id="failed", cost_nano=0)):
+        comparison.ours(each)
+
+    assert [(one.request_id, one.missing, one.within) for one in comparison.lines()] == [
+        ("r1", None, True),
+        ("r3", None, True),
+        ("r2", "theirs", False),
+    ]
+
+
 @pytest.mark.parametrize(("percent", "within"), [(0.0, False), (0.9, False), (1.0, True)])
 def test_the_tolerance_is_a_part_of_the_greater_figure(percent: float, within: bool) -> None:
     [one] = compared([line(input_tokens=99)], [ours(input_tokens=100)], percent)

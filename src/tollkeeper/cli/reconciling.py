@@ -46,6 +46,9 @@ def reconcile(options: Common, asked: Asked) -> None:
                 comparison.ours(Ours(**msgspec.structs.asdict(billed)))
         for request_id, billed in bills.by_request(provider, comparison.request_ids):
             comparison.ours(Ours(request_id=request_id, **msgspec.structs.asdict(billed)))
+        if comparison.stretch is not None:  # from the first to the last that it names, it should have named all
+            for request_id, billed in bills.between(provider, *comparison.stretch):
+                comparison.ours(Ours(request_id=request_id, **msgspec.structs.asdict(billed)))
     lines = list(comparison.lines())
     if not lines:
         raise CallerError("The export has no line to compare.", code="invalid_export")

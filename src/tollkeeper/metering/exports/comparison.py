@@ -65,12 +65,14 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 
 class _Cell:
-    """The figures of one span and model, both sides."""
+    """The figures of one span and model, or of one request, both sides."""
 
-    __slots__ = ("estimated", "model", "ours", "seen", "theirs", "unpriced")
+    __slots__ = ("estimated", "model", "ours", "seen", "theirs", "unpriced", "written")
 
-    def __init__(self, model: str | None) -> None:
+    def __init__(self, model: str | None, written: str | None = None) -> None:
         self.model = model
+        self.written = written
+        """How the export writes the request's id."""
         self.theirs: dict[str, int] = {}
         self.ours = dict.fromkeys(FIELDS, 0)
         self.unpriced = self.estimated = 0
@@ -93,6 +95,8 @@ class _Cell:
         fields = [field for field in FIELDS if field in (self.theirs or told)]
         figures = [_figure(field, self.ours, self.theirs.get(field, 0), percent) for field in fields]
         missing = "theirs" if not self.theirs else "ours" if not self.seen else None
+        if missing == "ours" and request_id is not None:
+            request_id = self.written or request_id  # by which it is found in the export
         return Compared(
             start=start,
             end=end,
@@ -106,7 +110,10 @@ class _Cell:
 
 
 class Comparison:
-    """First `theirs` for every line, then `span`, then `ours` for what the ledger has of that span, then `lines`."""
+    """First `theirs` for every line, then `span`, then `ours` for what the ledger has of that span, then `lines`.
+
+    With lines of single requests: `ours` for each of `request_ids`, then for all that began within `stretch`.
+    """
 
     def __init__(self, bucket_ms: int, percent: float) -> None:
         self._bucket_ms = bucket_ms
@@ -115,12 +122,14 @@ class Comparison:
         self._requests: dict[str, tuple[int, _Cell]] = {}
         self._told: set[str] = set()
         self._starts: list[Span] = []
+        self._first: int | None = None
+        self._last: int | None = None
 
     def theirs(self, line: Line) -> None:
         """A line of the export. Raises CallerError where its time cannot be."""
         self._told.update(field for field in FIELDS if getattr(line, field) is not None)
         if line.request_id is not None:
-            _, cell = self._requests.setdefault(line.request_id, (line.start, _Cell(line.model)))
+            _, cell = self._requests.setdefault(line.request_id, (line.start, _Cell(line.model, line.request_written)))
             cell.add_theirs(line)
             return
         start, end = line.start, line.end
@@ -147,10 +156,15 @@ class Comparison:
         """Those that lines are of."""
         return list(self._requests)
 
+    @property
+    def stretch(self) -> Span | None:
+        """When the first and the last began (Unix ms) of those requests that the ledger has, once it has told them."""
+        return None if self._first is None or self._last is None else (self._first, self._last)
+
     def ours(self, ours: Ours) -> None:
-        """What the ledger has of a minute, or of one of the requests."""
+        """What the ledger has of a minute, or of a request: one that the export names, or then one within `stretch`."""
         if ours.request_id is not None:
-            self._requests[ours.request_id][1].add_ours(ours)
+            self._request(ours.request_id, ours)
             return
         at = bisect_right(self._starts, (ours.at, 1 << 62)) - 1
         if at < 0 or ours.at >= self._starts[at][1]:
@@ -158,6 +172,19 @@ class Comparison:
         cells = self._spans[self._starts[at]]
         name = _match(cells, ours)
         cells.setdefault(name, _Cell(name)).add_ours(ours)
+
+    def _request(self, request_id: str, ours: Ours) -> None:
+        found = self._requests.get(request_id)
+        if found is None:
+            if any(getattr(ours, field) for field in self._told):  # else no line of it is due
+                cell = _Cell(ours.model_used or ours.model)
+                cell.add_ours(ours)
+                self._requests[request_id] = (ours.at, cell)
+            return
+        if not found[1].seen:
+            found[1].add_ours(ours)
+            self._first = ours.at if self._first is None else min(self._first, ours.at)
+            self._last = ours.at if self._last is None else max(self._last, ours.at)
 
     def lines(self) -> Iterable[Compared]:
         """In order of time, then by model."""

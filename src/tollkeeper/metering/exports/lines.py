@@ -24,6 +24,8 @@ class Line(Struct, frozen=True, kw_only=True):
     model: str | None = None
     """None where it is of all models together."""
     request_id: str | None = None
+    request_written: str | None = None
+    """As the export has it."""
     requests: int | None = None
     input_tokens: int | None = None
     """With what was cached or written to a cache."""

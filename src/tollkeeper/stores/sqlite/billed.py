@@ -76,3 +76,13 @@ class Bills:
         for request_id in request_ids:
             for row in self._reader.execute(query, (request_id, provider)):
                 yield request_id, Billed(*row)
+
+    def between(self, provider: str, first: int, last: int) -> Iterator[tuple[str, Billed]]:
+        """Each request that the provider was asked for in attempts that began in [first, last] (Unix ms)."""
+        query = (
+            f"SELECT request_id, min(started_at), model, model_used, {_FIGURES} FROM events"
+            " WHERE provider = ? AND outcome <> 'cached' AND request_id >= ? AND started_at BETWEEN ? AND ?"
+            " GROUP BY request_id"
+        )
+        for row in self._reader.execute(query, (provider, f"{max(0, first - _LONGEST_UPLOAD):012x}", first, last)):
+            yield row[0], Billed(*row[1:])
