@@ -194,6 +194,26 @@ def test_a_streams_words_pass_as_they_come(apache: Apache, upstream: ScriptedUps
     assert apache.events()[0]["streamed"]
 
 
+def test_a_stream_that_breaks_off_ends_with_an_error_event_that_the_server_ends_as_if_it_were_whole(
+    apache: Apache, upstream: ScriptedUpstream, key: str
+) -> None:
+    def script(request: Request, connection: Connection) -> None:
+        connection.send(SSE_HEAD)
+        connection.chunk(chat_events(["one"], None)[0])
+        connection.reset()
+
+    upstream.script = script
+    with RawClient(apache.port) as client:
+        client.send(_raw(key))
+        client.read_until(b"upstream_")
+        received = client.read_all()
+
+    events = received.partition(b"\r\n\r\n")[2]
+    assert b'data: {"error":' in events
+    assert b"[DONE]" not in events
+    assert events.endswith(b"0\r\n\r\n")
+
+
 def test_a_client_that_leaves_midway_is_charged_once(apache: Apache, upstream: ScriptedUpstream, key: str) -> None:
     events = chat_events(["word "] * 200, usage_of(7, 200))
     left = threading.Event()
