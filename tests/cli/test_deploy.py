@@ -165,6 +165,16 @@ def test_the_image_runs_as_a_user_of_its_own_and_starts_a_command_of_ours(tmp_pa
     assert all((Path(__file__).parent.parent.parent / each).exists() for each in copied)
 
 
+def test_the_files_for_an_image_are_to_be_copied_to_the_source_unless_they_are_there(tmp_path: Path) -> None:
+    elsewhere = deploy("docker", "--output", str(tmp_path), "--json").json()["run"]
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "run.txt").touch()
+    there = deploy("docker", "--output", str(tmp_path), "--force", "--json").json()["run"]
+
+    assert elsewhere[0].startswith("cp Dockerfile compose.yaml .dockerignore CHECKOUT/ && cd CHECKOUT")
+    assert elsewhere[1:] == there
+
+
 def test_the_compose_file_is_one(tmp_path: Path) -> None:
     python = linter("python")
     deploy("docker", "--output", str(tmp_path))

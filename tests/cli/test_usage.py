@@ -151,7 +151,7 @@ def test_a_store_without_events_has_an_empty_report(home: Path) -> None:
     assert json.loads(_run(home, "usage", "--json")[1]) == []
     assert _run(home, "usage")[1].split() == ["key", *HEADINGS]
     assert json.loads(_run(home, "events", "--json")[1]) == []
-    assert _run(home, "events") == (0, "", "")
+    assert _run(home, "events") == (0, "", "There are no such events.\n")
 
 
 @pytest.mark.parametrize("command", ["usage", "events"])

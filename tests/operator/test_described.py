@@ -45,6 +45,7 @@ def test_the_document_is_small_and_the_same_in_both_spellings(gate: GateProcess)
     spelt = _get(gate, "/openapi.yaml")
     assert spelt[1]["content-type"].startswith("application/yaml")
     assert yaml.safe_load(spelt[2]) == document
+    assert not any(isinstance(token, yaml.AliasToken) for token in yaml.scan(spelt[2]))
 
 
 def test_every_operation_is_there_and_behind_a_key(gate: GateProcess) -> None:

@@ -154,7 +154,9 @@ def docker(options: Common, output: Path, force: bool, **given: Any) -> None:
     """For Docker: an image and a compose file, to be built in a checkout of the source."""
     values = _placed(options, given) | {"user": "tollkeeper"}
     names = ["Dockerfile", "compose.yaml", ".dockerignore"]
+    elsewhere = not (output / "requirements" / "run.txt").exists()
     steps = [
+        *([f"cp {' '.join(names)} CHECKOUT/ && cd CHECKOUT   # the source, which the image is built from"] * elsewhere),
         "touch tollkeeper.toml tollkeeper.env && chmod 600 tollkeeper.env",
         "docker compose up --detach --build --wait",
         "docker compose exec gate tollkeeper keys create --name ada --home " + values["home"],

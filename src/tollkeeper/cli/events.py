@@ -31,6 +31,8 @@ def events(
     if options.json:
         print_json(shown)
         return
+    if not shown:
+        printing.nothing("There are no such events.")
     for event in shown:
         cost = "unpriced" if event["cost_usd"] is None else f"{event['cost_usd']} USD"
         told = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tollkeeper.cli import printing
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.core import budget, rate
 from tollkeeper.core.errors import CallerError
@@ -96,6 +97,8 @@ def list_all(options: Common) -> None:
     if options.json:
         print_json([shown(key) for key in found])
         return
+    if not found:
+        printing.nothing("There is no key: tollkeeper keys create --name NAME makes one.")
     for key in found:
         rules = ", ".join([*map(budget.shown, key.budgets), *map(rate.shown, key.limits)])
         owner = f"  ({key.owner})" if key.owner else ""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import click
 import msgspec
 
 _CONTROLS = re.compile(
@@ -19,6 +20,11 @@ def plain(text: str) -> str:
 def line(text: str) -> str:
     """The same, in one line."""
     return plain(text).replace("\n", " ")
+
+
+def nothing(text: str) -> None:
+    """Says on standard error that there is nothing to list: what is read from standard output stays empty."""
+    click.echo(text, err=True)
 
 
 def resource(kind: str, id: str, value: Mapping[str, Any]) -> str:

@@ -62,6 +62,8 @@ def list_all(options: Common) -> None:
     if options.json:
         print_json(found)
         return
+    if not any(found.values()):
+        printing.nothing("Nothing is configured: see tollkeeper routes apply, or the config's [routes].")
     for kind, of in found.items():
         for id, value in of.items():
             click.echo(printing.resource(kind, id, value))
@@ -76,6 +78,8 @@ def history(options: Common, limit: int) -> None:
     if options.json:
         print_json([shown(each) for each in found])
         return
+    if not found:
+        printing.nothing("Nothing was ever changed.")
     for each in found:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each.at / 1000))
         told = f"{each.number:>6}  {when} UTC  {each.who} by {each.face}  {each.what}  ({len(each.changes)})"

@@ -9,6 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import msgspec
+
 from tollkeeper.core.version import __version__
 
 TITLE = "Tollkeeper administration"
@@ -155,7 +157,9 @@ def openapi_yaml(server: str) -> str:
     """The same, as YAML."""
     import yaml  # which few of the gates that run ever need
 
-    return yaml.safe_dump(openapi(server), sort_keys=False, allow_unicode=True, default_flow_style=False)
+    # Made anew: of an object that stands in it twice YAML would make an alias, which not every importer reads.
+    document = msgspec.json.decode(msgspec.json.encode(openapi(server)))
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=False)
 
 
 def manifest(server: str, contact: str) -> dict[str, Any]:
