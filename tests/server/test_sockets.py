@@ -428,6 +428,8 @@ def test_an_answer_that_is_no_text_comes_as_a_result(gate: GateProcess, upstream
         found = {each["type"]: each for each in frames(socket)}
 
     assert found["result"] == {"type": "result", "id": "a", "value": {"name": "Ada"}}
+    assert "delta" not in found
+    assert not upstream.requests[-1].json().get("stream")  # what does not follow the schema is nobody's answer
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,16 @@ class Published:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        described = api.description
+        # What comes as words and is none in the end (JSON that follows a schema) is told when it is whole and was checked.
+        self._streamed = _is_text(described.answer) or not _is_text(described.piece)
 
     async def answer(self, ask: Ask, listener: Listener) -> None:
         """Raises TollkeeperError."""
         body = self._body(ask)
         call = call_of(ask, "chat/completions")
         try:
-            answered = await self._api.answer(Asked(call, body, json_text.members(body), True))
+            answered = await self._api.answer(Asked(call, body, json_text.members(body), self._streamed))
             if answered.status >= 400:
                 listener.fail(TRANSLATOR.read_error(answered.status, answered.body))
                 return
