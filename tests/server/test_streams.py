@@ -192,6 +192,47 @@ def test_a_garbled_stream_is_an_error_and_the_garbage_does_not_arrive(
     assert b'"ind\n' not in body
 
 
+def test_a_stream_of_nothing_but_its_end_is_an_error(gate: GateProcess, upstream: ScriptedUpstream, key: str) -> None:
+    upstream.script = event_stream(b"data: [DONE]\n\n")
+
+    status, headers, received = gate.call("POST", "/v1/chat/completions", key, ASK)
+
+    assert (status, json.loads(received)["error"]["code"]) == (502, "upstream_bad_answer")
+    assert gate.event(headers["x-request-id"])["cost_usd"] == "0"
+
+
+@pytest.mark.parametrize("usage", [False, True])
+def test_a_whole_answer_in_place_of_a_stream_is_given_as_the_stream_that_was_asked_for(
+    gate: GateProcess, upstream: ScriptedUpstream, key: str, usage: bool
+) -> None:
+    upstream.script = json_answer(200, chat_answer("Hello!", 9, 2))
+
+    status, headers, received = gate.call(
+        "POST", "/v1/chat/completions", key, {**ASK, "stream_options": {"include_usage": usage}}
+    )
+
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    *events, done = received.decode().strip().split("\n\n")
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events]
+    assert done == "data: [DONE]"
+    assert "".join(c["delta"].get("content") or "" for chunk in chunks for c in chunk["choices"]) == "Hello!"
+    assert [c["finish_reason"] for chunk in chunks for c in chunk["choices"]][-1] == "stop"
+    assert [bool(chunk.get("usage")) for chunk in chunks] == [False] * (len(chunks) - 1) + [usage]
+    event = gate.event(headers["x-request-id"])
+    assert (event["outcome"], event["input_tokens"], event["output_tokens"]) == ("ok", 9, 2)
+
+
+def test_what_is_no_answer_of_the_dialect_is_passed_as_it_came_though_a_stream_was_asked_for(
+    gate: GateProcess, upstream: ScriptedUpstream, key: str
+) -> None:
+    upstream.script = json_answer(200, {"object": "odd", "usage": usage_of(3, 1)})
+
+    status, headers, received = gate.call("POST", "/v1/chat/completions", key, ASK)
+
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert json.loads(received)["object"] == "odd"
+
+
 def test_the_answer_ends_at_done_though_the_provider_keeps_its_connection_open(
     gate: GateProcess, upstream: ScriptedUpstream, key: str
 ) -> None:

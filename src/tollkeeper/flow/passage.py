@@ -8,6 +8,7 @@ from msgspec import structs
 from tollkeeper.core.account import Target
 from tollkeeper.core.call import Call
 from tollkeeper.core.conversation import Conversation
+from tollkeeper.core.deltas import Failed
 from tollkeeper.core.embedding import Texts
 from tollkeeper.core.errors import CallerError
 from tollkeeper.core.translation import Identity, Rendered, Sitting, Terms
@@ -15,7 +16,7 @@ from tollkeeper.dialects.crossing import Crossing, EmbeddingCrossing
 from tollkeeper.dialects.embedders import EMBEDDERS
 from tollkeeper.dialects.paths import RELAYED
 from tollkeeper.dialects.translators import TRANSLATORS
-from tollkeeper.wire import json_text
+from tollkeeper.wire import json_text, sse
 
 _JSON = (b"content-type", b"application/json")
 _TRAVEL = frozenset((b"user-agent",))
@@ -73,6 +74,31 @@ def passage(call: Call, target: Target, now: float) -> Passage:
     )
     crossing = Crossing(client, provider, sitting, identity)
     return Passage(_sent(call, provider.name, rendered), rendered.dropped, crossing)
+
+
+def as_stream(call: Call, body: bytes, now: float) -> bytes | None:
+    """The events of a whole answer in the client's own dialect; None where it is none, or cannot be told in events.
+
+    `now` is Unix seconds.
+    """
+    translator = TRANSLATORS.get(call.dialect.name)
+    if (
+        translator is None
+        or call.dialect.stream_type != sse.MEDIA_TYPE
+        or call.path not in _WHOLE.get(translator.name, (call.path,))
+    ):
+        return None
+    try:
+        asked = translator.read_request(_bytes(call), _path(call))
+        deltas = translator.read_answer(body, Sitting(origin=call.dialect.name, id=call.request_id))
+    except (CallerError, ValueError):
+        return None
+    if any(isinstance(delta, Failed) for delta in deltas):
+        return None
+    identity = Identity(
+        id=call.request_id, created=int(now), model=call.model or "", stream_usage=asked.stream_usage, asked=asked
+    )
+    return translator.encoder(identity).feed(deltas)
 
 
 def _embeddings(call: Call, target: Target) -> Passage:

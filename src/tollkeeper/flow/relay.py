@@ -26,6 +26,7 @@ from tollkeeper.flow.attempt import Attempt
 from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures, Drain
 from tollkeeper.flow.event_stream import EventStream
+from tollkeeper.flow.passage import as_stream
 from tollkeeper.flow.watch import Watch
 from tollkeeper.wire import ndjson
 from tollkeeper.wire.ndjson import LineScanner
@@ -184,10 +185,16 @@ class Relay:
                 self._end("ok", None)
                 return self._reply(body, answer.last_byte_at)
             raise UpstreamError("The provider's answer is not a JSON object.", code="upstream_bad_answer") from None
-        if attempt.heard.reported is None and self._counts:
+        counted = attempt.heard.reported is None and self._counts
+        if counted:
             refused = error_answers.code_of(body) if dialect.json_answer else None
             if refused is not None:
                 return self._refused(body, refused)
+        if attempt.call.streamed:
+            events = as_stream(attempt.call, body, attempt.hold.started_at / 1000)
+            if events is not None:
+                return self._in_events(events, lambda: dialect.answer_text(body))
+        if counted:
             self._end("ok", None, lambda: dialect.answer_text(body))
             return self._reply(body, answer.last_byte_at)
         reply = self._reply(body, answer.last_byte_at)
@@ -196,6 +203,18 @@ class Relay:
             if cost is not None:
                 reply.headers.append((b"x-tollkeeper-cost", cost))
         self._end("ok", None)
+        return reply
+
+    def _in_events(self, events: bytes, delivered: Callable[[], str]) -> Reply:
+        """A whole answer for a client that asked for a stream: it would read none in it, and not notice."""
+        self._end("ok", None, delivered)
+
+        async def pour(sink: Sink) -> None:
+            sink.write(self._without_secret(events))
+
+        reply = self._reply(pour, self._answer.last_byte_at)
+        reply.headers = [header for header in reply.headers if header[0] != b"content-type"]
+        reply.headers.append((b"content-type", self._stream_type))
         return reply
 
     def _refused(self, body: bytes, code: str) -> Reply:
@@ -255,6 +274,8 @@ class Relay:
             first += events.feed(chunk)
             if events.garbled:
                 raise UpstreamError("The provider's stream is not one of JSON events.", code="upstream_bad_answer")
+        if reader.done and events.seen == 1 and _says_nothing(reader):
+            raise UpstreamError("The provider's stream ended before it had begun.", code="upstream_bad_answer")
         if reader.error_code is not None and (events.seen == 1 or not reader.delivered()):
             return await self._refused_in_stream(events, first)
         return self._reply(lambda sink: self._pour_events(sink, events, first), answer.first_byte_at)
@@ -440,6 +461,12 @@ class Relay:
     def _without_secret(self, data: bytes) -> bytes:
         """Our key with the provider, which a careless one puts into errors, must not reach a client."""
         return redaction.hidden(data, self._secret)
+
+
+def _says_nothing(reader: EventReader) -> bool:
+    """Of one that is done: the provider ended a stream in which there was nothing but the end."""
+    heard = reader.error_code or reader.model or reader.reported
+    return heard is None and not reader.delivered()
 
 
 async def _room(sink: Sink) -> None:
