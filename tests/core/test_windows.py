@@ -45,6 +45,16 @@ def test_a_day_without_a_midnight_begins_when_the_clocks_jump() -> None:
     assert before[1] == day[0] == ms("2026-03-29T01:00", "Asia/Beirut")
 
 
+@pytest.mark.parametrize("window", ["day", "month"])
+def test_a_day_with_two_midnights_begins_at_the_first(window: Window) -> None:
+    # Havana's clocks go back from 01:00 to 00:00 on the first of November, which is 05:00 in UTC.
+    first = ms("2026-11-01T04:00")
+    before = bounds(window, "America/Havana", first - 1)
+    windows = {bounds(window, "America/Havana", first + minutes * 60_000) for minutes in range(0, 240, 15)}
+    assert {start for start, _ in windows} == {before[1]} == {first}
+    assert len(windows) == 1
+
+
 def test_every_moment_of_two_years_lies_in_its_windows_and_windows_meet() -> None:
     windows: tuple[Window, ...] = ("hour", "day", "week", "month")
     for zone in ("UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Pacific/Apia", "Australia/Lord_Howe"):

@@ -20,7 +20,7 @@ def bounds(window: Window, zone: str, at_ms: int) -> tuple[int, int | None]:
         start = at_ms - at_ms % 3_600_000
         return start, start + 3_600_000
     local = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(_zone(zone))
-    day = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    day = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
     if window == "day":
         first, after = day, day + timedelta(days=1)
     elif window == "week":
@@ -47,5 +47,5 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _ms(midnight: datetime, zone: str) -> int:
-    """Where clocks jump over midnight, fold=0 makes this the moment of the jump (PEP 495)."""
+    """Without `fold` this is the moment of the jump where clocks jump over midnight, the first where it comes twice (PEP 495)."""
     return int(midnight.replace(tzinfo=_zone(zone)).timestamp() * 1000)
