@@ -99,6 +99,32 @@ def test_files_and_batches_stay_with_their_account(three: Several) -> None:
     assert _by(three, "/v1/files/file-c-out/content") == "c"
 
 
+def test_a_message_that_names_a_file_goes_where_the_file_is(three: Several) -> None:
+    form = b'--x\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n{}\r\n--x--\r\n'
+    _post(three, "/v1/files", form, content_type="multipart/form-data; boundary=x", x_tollkeeper_provider="b")
+    chat = {"model": "m", "messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-b"}}]}]}
+    response = {"model": "m", "input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-b"}]}]}
+    quoted = {"model": "m", "messages": [{"role": "user", "content": 'What is {"file_id": "file-b"}?'}]}
+
+    for _ in range(6):
+        assert _post(three, "/v1/responses", response)[1]["x-tollkeeper-model"] == "b/m"
+        assert _post(three, "/v1/chat/completions", chat)[1]["x-tollkeeper-model"] == "b/m"
+    went = {_post(three, "/v1/chat/completions", quoted)[1]["x-tollkeeper-model"] for _ in range(30)}
+    assert len(went) > 1, "who only writes about a file is bound to nothing"
+    status, _, body = _post(three, "/v1/chat/completions", {**chat, "model": "a/m"})
+    assert status == 400
+    assert b"file-b" in body
+
+
+def test_an_answer_too_long_to_be_kept_is_remembered_by_its_beginning(three: Several) -> None:
+    picture = [{"type": "image_generation_call", "id": "ig_1", "result": "A" * 5_000_000}]
+    three.upstreams[2].script = json_answer(200, _response("resp_painted", output=picture))
+    _post(three, "/v1/responses", {"model": "c/m", "input": "paint"})
+    three.upstreams[2].script = _keeper("c")
+
+    assert _by(three, "/v1/responses/resp_painted") == "c"
+
+
 def test_what_nobody_knows_goes_where_it_went(three: Several) -> None:
     assert _by(three, "/v1/files/file-unknown") == "a"
     _, headers, _ = three.gate.call("GET", "/v1/files/file-c", three.key, x_tollkeeper_provider="b")

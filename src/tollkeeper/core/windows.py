@@ -47,5 +47,5 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _ms(midnight: datetime, zone: str) -> int:
-    """Without `fold` this is the moment of the jump where clocks jump over midnight, the first where it comes twice (PEP 495)."""
+    """Without `fold`: the moment of the jump where clocks jump over midnight, the first where it comes twice (PEP 495)."""
     return int(midnight.replace(tzinfo=_zone(zone)).timestamp() * 1000)

@@ -12,7 +12,7 @@ from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Handler, Policy
 from tollkeeper.flow.failover import Failover
-from tollkeeper.flow.origins import Bonds, models_of_batch
+from tollkeeper.flow.origins import Bonds, models_of_batch, names_a_file
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
@@ -63,7 +63,8 @@ class Flow:
         routing = self.routing
         if routing.several and not call.dialect.needs_model and call.destination is None:
             return self._bound(routing, call)
-        pool = self._pools.of(routing, call)
+        bond = self._bonds.account_of(call) if routing.several and names_a_file(call) else None
+        pool = self._pools.of(routing, call) if bond is None else self._pools.bound(routing, call, *bond)
         if not call.metered and self._token_counting.takes(call, pool):
             return self._token_counting(call, pool)
         return self._rehearsal(call, pool) if call.dry else self._answered(call, pool)

@@ -4,6 +4,7 @@ Only where there are several accounts: then the ids of what answers say was made
 of them goes to the account that made it, and nowhere else.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeGuard
 
@@ -21,6 +22,11 @@ _BATCH = "message_batch"
 """What Anthropic calls a batch; its other answers are kept nowhere."""
 _LOOKED_AT = 64 * 1024
 """Bytes of an answer in which its ids are looked for."""
+_FILE = b'"file_id"'
+"""As a member's name. Inside of a string it would read `\\"file_id\\"`, so no text of a prompt is taken for it."""
+_FILES = re.compile(_FILE + rb'\s*:\s*"([^"\\]+)"')
+_BEGUN = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]+)"\s*,\s*"object"\s*:\s*"(?!list")')
+"""How an answer begins that says what was made: enough of one that is too long to be kept, as with pictures in it."""
 
 
 class _Kept(Struct):
@@ -90,7 +96,7 @@ class Bonds:
             ear = _Ear(sink, None if whole else lambda ids: self._origins.remember(ids, account))
             await pour(ear)
             if whole:
-                self._origins.remember(ids_of_answer(bytes(ear.heard)), account)
+                self._origins.remember(ids_of_answer(bytes(ear.heard)) or _ids_begun(ear.heard), account)
 
         return poured
 
@@ -131,6 +137,14 @@ def ids_of_request(call: Call) -> Iterator[str]:
             if _is_id(found):
                 yield found
     yield from (part for part in call.path.split("/")[1:] if _is_id(part))
+    if isinstance(call.body, bytes) and _FILE in call.body:
+        files = (name.decode("latin-1") for name in _FILES.findall(call.body))
+        yield from (name for name in files if _is_id(name))
+
+
+def names_a_file(call: Call) -> bool:
+    """Whether a JSON body has a member `file_id`, at whatever depth: a part of a message that is a file at the provider."""
+    return isinstance(call.body, bytes) and _FILE in call.body
 
 
 def models_of_batch(call: Call) -> set[str]:
@@ -151,6 +165,12 @@ def ids_of_answer(body: bytes) -> list[str]:
         return _ids(_decode(body))
     except (msgspec.DecodeError, RecursionError):
         return []
+
+
+def _ids_begun(data: bytes | bytearray) -> list[str]:
+    begun = _BEGUN.match(data)
+    name = begun[1].decode("latin-1") if begun is not None else None
+    return [name] if _is_id(name) else []
 
 
 def ids_of_events(data: bytes) -> list[str]:
