@@ -55,7 +55,9 @@ def test_what_cannot_be_read_is_refused(site: Site, provider: ScriptedUpstream) 
         ({"provider": "vertex-ai", "auth": {"gcp": {"service_account_json": "{}"}}}, "no service account"),
         ({"auth": {"header": {"x-a": "b\r\nc: d"}}}, "is no header"),
         ({"auth": {"aws": {}}}, "additional properties forbidden, found aws"),
-        ({"keepalive": False}, "additional properties forbidden, found keepalive"),
+        ({"keepalive": False}, 'property "keepalive" validation failed'),
+        ({"logging": {"summaries": True}}, 'property "logging" validation failed'),
+        ({"max_response_bytes": 1}, "additional properties forbidden, found max_response_bytes"),
     ):
         assert why in site.refused({"ai-proxy": instance(provider, **refused)})
 
@@ -223,3 +225,18 @@ def test_a_dry_run_is_told_and_not_sent(site: Site, provider: ScriptedUpstream) 
     assert site.ask(path, "POST", ASKED, apikey="ai-dry", x_tollkeeper_dry_run="yes")[0] == 400
     assert site.ask(anybodys, "POST", ASKED, x_tollkeeper_dry_run="1")[0] == 400
     assert provider.requests == []
+
+
+def test_what_apisix_fills_in_by_itself_is_taken(site: Site, provider: ScriptedUpstream) -> None:
+    filled = {
+        "keepalive": True,
+        "keepalive_timeout": 60000,
+        "keepalive_pool": 30,
+        "ssl_verify": True,
+        "streaming_flush_interval_ms": 10,
+        "logging": {"summaries": False, "payloads": False},
+    }
+    site.route({"ai-proxy": instance(provider, **filled)}, upstream=None)
+    site.route(
+        {"ai-proxy-multi": {"instances": [{"name": "one", "weight": 1, **instance(provider)}], **filled}}, upstream=None
+    )

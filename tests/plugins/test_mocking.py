@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from kit.gate import request, running_gate
+from kit.routed import Site
 
 CONFIG = """
 [routes.made_up]
@@ -39,3 +40,10 @@ def test_an_answer_is_made_up_by_its_schema(tmp_path: Path) -> None:
     assert all(isinstance(tag, str) for tag in found["tags"])
     assert (plain[0], plain[2], "x-mock-by" in plain[1]) == (503, b"{}", False)
     assert xml[2] == b"<data><id>7</id><name>a&lt;b</name><tags>x</tags><tags>y</tags><on>true</on></data>"
+
+
+def test_a_schema_that_is_none_is_refused(site: Site) -> None:
+    conf = {"response_schema": {"properties": {"a": 1}}}
+    assert "invalid schema at response_schema.a" in site.refused({"mocking": conf})
+    odd = {"properties": {"a": True, "b": {"type": "array", "items": [{"type": "integer"}]}, "c": {"enum": []}}}
+    assert site.ask(site.route({"mocking": {"response_schema": odd}}))[0] == 200

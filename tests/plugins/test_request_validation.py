@@ -62,3 +62,13 @@ def test_a_header_s_name_may_be_written_in_any_case(site: Site) -> None:
         b'property "X-Must" validation failed: matches none of the enum values',
     )
     assert site.ask(path)[::2] == (400, b'property "X-Must" is required')
+
+
+def test_a_reference_within_a_schema_is_followed(site: Site) -> None:
+    schema = {"$defs": {"name": {"type": "string"}}, "properties": {"who": {"$ref": "#/$defs/name"}}}
+    path = site.route({"request-validation": {"body_schema": schema}})
+    assert site.ask(path, "POST", {"who": 1})[0] == 400
+    assert site.ask(path, "POST", {"who": "a"})[0] == 200
+    elsewhere = {"body_schema": {"$ref": "https://example.com/schema"}}
+    assert "is not of the form '#/definitions/name'" in site.refused({"request-validation": elsewhere})
+    assert "'text' is no type" in site.refused({"request-validation": {"header_schema": {"type": "text"}}})

@@ -77,6 +77,7 @@ class AiProxyMulti(Plugin):
             "max_stream_duration_ms": model_instances.LONGEST_STREAM,
             "max_req_body_size": MOST_BODY,
             "ssl_verify": model_instances.VERIFIED,
+            **model_instances.TUNING,
         },
         "required": ["instances"],
         "additionalProperties": False,

@@ -10,7 +10,7 @@ import msgspec
 
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import Headers, check_names, written
-from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.json_schema import Schema, check_schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
 
@@ -48,6 +48,7 @@ class Mocking(Plugin):
         if conf["response_status"] < 200:
             raise ValueError("response_status must be 200 or more: below, clients wait for another answer")
         check_names(conf.get("response_headers", ()))
+        check_schema(conf.get("response_schema", True), "response_schema")
 
     async def access(self, exchange: Exchange) -> Response:
         conf = self.conf
@@ -81,13 +82,16 @@ def _xml(name: str, value: Any) -> str:
 def _made_up(schema: Schema, random: Random) -> Any:
     if "example" in schema:
         return schema["example"]
-    if "enum" in schema:
+    if schema.get("enum"):
         return random.choice(schema["enum"])
     kind = schema.get("type", "object")
     if kind == "object":
-        return {name: _made_up(inner, random) for name, inner in schema.get("properties", {}).items()}
+        known = schema.get("properties", {})
+        return {name: _made_up(inner if isinstance(inner, dict) else {}, random) for name, inner in known.items()}
     if kind == "array":
-        return [_made_up(schema.get("items", {"type": "string"}), random) for _ in range(random.randint(1, 3))]
+        items = schema.get("items")
+        each = items if isinstance(items, dict) else {"type": "string"}
+        return [_made_up(each, random) for _ in range(random.randint(1, 3))]
     if kind == "integer":
         return random.randint(1, 10_000)
     if kind == "number":

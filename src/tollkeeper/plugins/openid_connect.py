@@ -78,6 +78,8 @@ class OpenidConnect(Plugin):
             "post_logout_redirect_uri": _URL,
             "authorization_params": {"type": "object", "additionalProperties": {"type": "string"}},
             "use_pkce": {"type": "boolean", "default": True},
+            "use_nonce": {"type": "boolean"},
+            "accept_none_alg": {"type": "boolean", "enum": [False]},
             "renew_access_token_on_expiry": {"type": "boolean", "default": True},
             "session": {
                 "type": "object",

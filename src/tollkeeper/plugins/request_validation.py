@@ -8,6 +8,7 @@ from tollkeeper.routes import json_schema
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.schema_references import inlined
 from tollkeeper.wire import json_text
 from tollkeeper.wire.json_text import BadJson
 
@@ -31,11 +32,12 @@ class RequestValidation(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         for name in ("header_schema", "body_schema"):
             if name in conf:
-                json_schema.check_schema(conf[name], name)
+                json_schema.check_schema(inlined(conf[name], name), name)
 
     def prepare(self) -> None:
         self._headers, self._body = (
-            json_schema.prepared(self.conf.get(name), self.gate.patterns) for name in ("header_schema", "body_schema")
+            json_schema.prepared(inlined(self.conf.get(name), name), self.gate.patterns)
+            for name in ("header_schema", "body_schema")
         )
 
     async def rewrite(self, exchange: Exchange) -> Response | None:

@@ -40,6 +40,10 @@ def check_schema(schema: Any, place: str) -> None:
         given = schema.get(keyword)
         if keyword in schema and type(given) not in kinds:
             raise ValueError(f"invalid schema at {place}: {keyword} cannot be {msgspec.json.encode(given).decode()}")
+    kinds_named = schema.get("type", [])
+    for kind in [kinds_named] if isinstance(kinds_named, str) else kinds_named:
+        if isinstance(kind, str) and kind not in _TYPES:
+            raise ValueError(f"invalid schema at {place}: {kind!r} is no type")
     if schema.get("multipleOf", 1) <= 0:
         raise ValueError(f"invalid schema at {place}: multipleOf must be more than 0")
     for name in ("required", "type"):
@@ -381,6 +385,7 @@ _CHECKS: dict[str, _Check] = {
     "if": _if,
 }
 _WITH_A_SCHEMA = ("not", "if", "then", "else", "items", "additionalProperties")
+_TYPES = frozenset(("object", "array", "string", "number", "integer", "boolean", "null"))
 _EXACTLY: dict[str, type] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
 _OBJECT, _ARRAY, _NUMBER, _SCHEMA = (dict,), (list,), (int, float), (dict, bool)
 _TAKES: dict[str, tuple[type, ...]] = {

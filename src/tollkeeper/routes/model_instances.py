@@ -96,6 +96,21 @@ VERIFIED: Schema = {"type": "boolean", "enum": [True], "default": True}
 """That a certificate is looked at can be said, and not be refused."""
 
 
+TUNING: Schema = {
+    "keepalive": {"type": "boolean", "enum": [True]},
+    "keepalive_timeout": {"type": "integer", "minimum": 1000},
+    "keepalive_pool": {"type": "integer", "minimum": 1},
+    "streaming_flush_interval_ms": {"type": "integer", "minimum": 0},
+    "logging": {
+        "type": "object",
+        "properties": {name: {"type": "boolean", "enum": [False]} for name in ("summaries", "payloads")},
+        "additionalProperties": False,
+    },
+}
+"""What says how APISIX keeps connections, flushes and logs, as far as that is so here or asks for nothing: the gate has
+one pool for all, and passes each piece on at once. Configurations that APISIX has filled in name all of them."""
+
+
 def check(instance: Mapping[str, Any], endpoint: str = "override.endpoint", key: str = "auth") -> None:
     """Raises ValueError with what is wrong with one provider's settings that no schema can say.
 
