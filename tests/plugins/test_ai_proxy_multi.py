@@ -12,6 +12,7 @@ import pytest
 
 from kit.embeddings import EmbeddingModel
 from kit.model_routes import ASKED, at, instance
+from kit.raw import RawClient
 from kit.routed import Site
 from kit.scripted import Connection, Request, ScriptedUpstream, chat_answer, json_answer
 from kit.waiting import until
@@ -274,6 +275,40 @@ def test_first_requests_share_one_learning_of_the_examples(
         model.held.set()
         assert [each.result()[0] for each in asked] == [200] * 4
     assert sorted(len(texts) for texts in model.texts) == [1, 1, 1, 1, 5]
+
+
+def test_of_a_long_prompt_the_beginning_is_looked_at(
+    site: Site, provider: ScriptedUpstream, model: EmbeddingModel
+) -> None:
+    path = site.route({"ai-proxy-multi": meant(provider, model)}, upstream=None)
+    assert (site.ask(path, "POST", says("a code" + "é" * 20000))[0], used(provider)) == (200, "coder")
+    assert model.texts[-1] == ["a code" + "é" * ((16384 - 6) // 2)]
+
+
+def test_who_leaves_while_his_prompt_is_looked_at_asks_no_model(
+    site: Site, provider: ScriptedUpstream, model: EmbeddingModel
+) -> None:
+    def outcomes() -> list[str]:
+        return [each["outcome"] for each in site.gate.events() if each["key_id"] == f"route:{path[1:]}"]
+
+    def left(requests: int, ended: int) -> None:
+        model.held.clear()
+        client = RawClient(site.gate.port)
+        client.post(path, "", says("code"))
+        until(lambda: len(model.requests) == requests)
+        client.reset()
+        for _ in range(2):  # the gate has seen the reset once it has answered what came after it
+            assert site.ask("/healthz")[0] == 200
+        model.held.set()
+        until(lambda: len(outcomes()) == ended)
+
+    path = site.route({"ai-proxy-multi": meant(provider, model)}, upstream=None)
+    left(requests=1, ended=1)
+    assert site.ask(path, "POST", says("code"))[0] == 200  # the examples are known: others may need them
+    until(lambda: len(outcomes()) == 3)
+    left(requests=3, ended=4)
+    assert (outcomes()[0], len(model.requests), len(provider.requests)) == ("client_left", 3, 1)
+    assert failures(site, path) == []
 
 
 def test_prompts_are_charged_to_who_asks_and_examples_to_the_route(
