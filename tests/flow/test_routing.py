@@ -88,8 +88,10 @@ def test_the_demo_takes_no_other_name() -> None:
     _refused(_routing(DEMO), "whatever")
 
 
-def test_without_providers_nothing_is_there() -> None:
-    _refused(_routing(), "gpt-4o")
+def test_without_providers_nothing_is_there_and_that_is_said() -> None:
+    error = _refused(_routing(), "gpt-4o")
+    assert (error.status, error.code, error.param) == (404, "model_not_found", "model")
+    assert "no provider is configured here" in error.message
     with pytest.raises(CallerError) as raised:
         _routing().unnamed(None)
     assert (raised.value.status, raised.value.code) == (404, "provider_not_found")

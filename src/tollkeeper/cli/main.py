@@ -14,6 +14,7 @@ _COMMANDS = (
     "deploy",
     "keys",
     "budgets",
+    "holds",
     "usage",
     "events",
     "explain",

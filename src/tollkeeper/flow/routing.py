@@ -42,6 +42,14 @@ class Routing:
         open_ended = [account for account in self.accounts.values() if account.provider.name != "demo"]
         if len(open_ended) == 1 and not self.models:
             return Target(open_ended[0], model)
+        if not self.accounts:  # as at somebody's first try
+            raise CallerError(
+                f"The model `{model}` does not exist: no provider is configured here, by OPENAI_API_KEY or the like in the "
+                "environment, or in tollkeeper.toml.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
         raise model_not_found(model)
 
     def unnamed(self, provider: str | None, dialect: str | None = None) -> Target:

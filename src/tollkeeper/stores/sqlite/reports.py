@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tollkeeper.core.errors import CallerError, GateError
-from tollkeeper.core.events import Event
+from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.money import usd_from_nano
 from tollkeeper.stores.sqlite import database
+from tollkeeper.stores.sqlite.holds import open_holds
 from tollkeeper.stores.sqlite.rows import EVENT_COLUMNS, event_of
 from tollkeeper.stores.sqlite.sums import EVER, Span, refuse_parts_of_deleted_hours, sums_query
 
@@ -148,6 +149,10 @@ class Reports:
         from tollkeeper.stores.sqlite.dossier import dossier  # the one question that needs the writers' modules
 
         return dossier(self._database, request_id)
+
+    def holds(self) -> list[Hold]:
+        """Those attempts, each with what is still set aside for it."""
+        return open_holds(self._database)
 
     def open_holds(self) -> int:
         """Attempts that were sent and have not ended."""
