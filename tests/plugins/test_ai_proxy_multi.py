@@ -204,6 +204,12 @@ def test_scores_are_told_where_that_is_wanted_and_an_instance_may_have_a_thresho
         ("coder", "coder:1.0000,general:0.7683,translator:0.0000", "coder"),
         ("general", "general:1.0000,coder:0.7683,translator:0.5488", "general"),
     ]
+    explained = site.gate.command("explain", headers["x-request-id"])["rules"]
+    assert [(each["instance"], each["cosine"], each["threshold"]) for each in explained] == [
+        ("general", 1.0, 0.5),
+        ("coder", 0.7683, 0.95),
+        ("translator", 0.5488, 0.5),
+    ]
     # "joke" is as unknown as "anything": without it the coder's own threshold decides.
     conf["instances"][2]["examples"] = ["weather"]
     path = site.route({"ai-proxy-multi": conf}, upstream=None)

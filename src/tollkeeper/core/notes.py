@@ -17,6 +17,7 @@ _FIELDS = {
     "dropped": ("field",),
     "cache": ("result", "saved"),
     "idempotency": ("result", "key"),
+    "likeness": ("instance", "cosine", "threshold"),
 }
 _ADAPTIVE = "adaptive_held"
 """The seventh of a budget's, where it holds less than the ceiling."""

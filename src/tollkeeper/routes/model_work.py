@@ -28,6 +28,8 @@ from tollkeeper.wire import json_text
 MOST_BODY: Schema = {"type": "integer", "minimum": 1, "default": 64 * 1024 * 1024}
 ON_END = "model_work.on_end"
 """Where an exchange's notes have those who are told when the call is over."""
+NOTES = "model_work.notes"
+"""Where they have what led to its `Choice`: notes as `core.notes` has them, for the call."""
 _PASSED_ON = frozenset(
     (b"accept", b"content-type", b"user-agent", b"openai-beta", b"anthropic-version", b"anthropic-beta")
 )
@@ -206,6 +208,7 @@ class Work:
         )
         used = self._instances[exchange.notes[Choice].names[0]].get("options", {}).get("model", given.model)
         handed = exchange.notes[Handed] = Handed(call, given.wanted, used)
+        call.notes += exchange.notes.get(NOTES, ())
         for callback in exchange.notes.get(ON_END, ()):
             call.on_end(callback)
         traffic: Traffic = self._gate.shared[Traffic]

@@ -16,7 +16,7 @@ from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.headers import written
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.model_balancing import Checks
-from tollkeeper.routes.model_work import DRY, asked, payer, payer_of_none
+from tollkeeper.routes.model_work import DRY, NOTES, asked, payer, payer_of_none
 from tollkeeper.routes.plugin import Surroundings
 from tollkeeper.routes.similarity import Direction, likeness
 from tollkeeper.wire import json_text
@@ -41,6 +41,8 @@ OPTIONS: Schema = {
 }
 _MOST_EXAMPLES = 512
 """Of one plugin: a vector has 50 to 100 kB in memory and takes some 10 µs of each request."""
+_MOST_NOTED = 8
+"""Instances whose likeness is kept with a call."""
 _LONGEST_PROMPT = 16384
 """Bytes of a prompt that are embedded, as with APISIX: embedding models take about 8,192 tokens."""
 
@@ -105,6 +107,9 @@ class SemanticBalancer:
         ill = self._checks.ill()
         first, *rest = [
             name for name in dict.fromkeys((*alike, self._fallback[0], *ranked, *self._fallback)) if name not in ill
+        ]
+        exchange.notes[NOTES] = [
+            ("likeness", name, round(scores[name], 4), self._thresholds[name]) for name in ranked[:_MOST_NOTED]
         ]
         if self._debugging and scores:
             told = ",".join(f"{name}:{scores[name]:z.4f}" for name in ranked)
