@@ -8,8 +8,12 @@ from kit.waiting import until
 
 def test_requests_are_counted_by_route_status_and_node(site: Site) -> None:
     rewritten = {"proxy-rewrite": {"uri": "/elsewhere"}}
+    site.put("services/counted", {"name": "named service"})
     path = site.route(
-        {"prometheus": {"prefer_name": True}, **rewritten}, name="named route", hosts=["*.0.0.1", "127.0.0.1"]
+        {"prometheus": {"prefer_name": True}, **rewritten},
+        name="named route",
+        hosts=["*.0.0.1", "127.0.0.1"],
+        service_id="counted",
     )
     site.ask(path)
     site.ask(path + "?answer-status=404")
@@ -22,6 +26,7 @@ def test_requests_are_counted_by_route_status_and_node(site: Site) -> None:
             (line,) = [each for each in lines if each.startswith("apisix_http_status{") and f'code="{code}"' in each]
             assert line.endswith(" 1.0")
             assert 'node="127.0.0.1"' in line
+            assert 'service="named service"' in line
             assert f'matched_host="127.0.0.1",matched_uri="{path}*"' in line
         assert any(line.startswith("apisix_http_latency_bucket{") and 'type="upstream"' in line for line in lines)
         (sent,) = [each for each in lines if each.startswith("apisix_bandwidth{") and 'type="egress"' in each]
@@ -57,3 +62,18 @@ def test_the_numbers_are_behind_the_operators_key(site: Site) -> None:
 
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(site.gate.operator_url + "/apisix/prometheus/metrics", timeout=30)
+
+
+def test_nodes_with_active_checks_are_told_by_upstream(site: Site) -> None:
+    active = {"healthy": {"interval": 1}, "unhealthy": {"interval": 1, "tcp_failures": 1}}
+    nodes = {site.node: 1, "127.0.0.1:1": 1}
+    site.put("upstreams/watched", {"nodes": nodes, "type": "roundrobin", "checks": {"active": active}})
+    site.ask(site.route({}, upstream=None, upstream_id="watched"))
+    port = site.node.rpartition(":")[2]
+
+    def told() -> set[str]:
+        return set(site.gate.operator("GET", "/metrics")[2].decode().splitlines())
+
+    line = 'apisix_upstream_status{ip="127.0.0.1",name="/apisix/upstreams/watched",port="%s"} %s'
+    until(lambda: {line % (port, "1.0"), line % ("1", "0.0")} <= told())
+    assert any(each.startswith('apisix_node_info{hostname="') for each in told())

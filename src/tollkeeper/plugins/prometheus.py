@@ -51,7 +51,9 @@ class Prometheus(Plugin):
         consumer = "" if exchange.consumer is None else exchange.consumer.name
         if route is None:
             return "", "", consumer
-        return (self.conf["prefer_name"] and route.name) or route.id, route.service_id or "", consumer
+        named: bool = self.conf["prefer_name"]
+        service = (named and route.service_name) or route.service_id or ""
+        return (named and route.name) or route.id, service, consumer
 
     def _worked(self, place: tuple[str, ...], handed: Handed, call: Call) -> None:
         for event in call.events:

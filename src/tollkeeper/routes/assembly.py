@@ -51,13 +51,13 @@ class Routes:
         say: Callable[..., None],
     ) -> None:
         self.registry = registry
-        self.traffic = Traffic()
+        self.checks = Checks(hops, say)
+        self.traffic = Traffic(self.checks.watched)
         """What requests to routes with the plugin prometheus came to."""
         self.shared: dict[object, Any] = {Traffic: self.traffic}
         """What plugins have in common; see `Surroundings.shared`."""
         patterns = Patterns(room.patterns, monotonic)
         self.table = Table(registry, random, monotonic, environment, patterns, parameters=parameters)
-        self.checks = Checks(hops, say)
         proxy = Proxy(hops, self.checks, monotonic, most_proxies)
         self.pipeline = Pipeline(self.table, proxy, self._trouble, (now, monotonic))
         self.administration = Administration(store, Checker(registry, allowed), now, self.table.put, self.table.remove)

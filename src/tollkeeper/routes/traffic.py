@@ -3,7 +3,8 @@
 prometheus-client is loaded when they are asked for: it brings an HTTP server of its own along.
 """
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from tollkeeper.core.histogram import Histogram
@@ -11,6 +12,8 @@ from tollkeeper.core.histogram import Histogram
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
+
+    from tollkeeper.routes.upstreams import Upstream
 
 _MILLISECONDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000)
 _PLACE = ("route", "service", "consumer", "node")
@@ -26,7 +29,9 @@ _OTHER = "other"
 class Traffic:
     """Adds requests up; `text` is the exposition."""
 
-    def __init__(self) -> None:
+    def __init__(self, watched: "Callable[[], Iterable[Upstream]]" = tuple) -> None:
+        """`watched` gives the upstreams whose nodes are checked."""
+        self._watched = watched
         self._status: dict[tuple[str, ...], int] = {}
         self._latency: dict[tuple[str, ...], Histogram] = {}
         self._bytes: dict[tuple[str, ...], int] = {}
@@ -125,9 +130,25 @@ class Traffic:
             band.add_metric(labels, size)
         yield _plain(band)
         yield from self._of_models()
+        yield from self._of_nodes()
         requests = CounterMetricFamily("apisix_http_requests", "The total number of client requests")
         requests.add_metric((), self._requests)
         yield requests
+
+    def _of_nodes(self) -> "Iterator[Metric]":
+        from prometheus_client.core import GaugeMetricFamily
+
+        info = GaugeMetricFamily("apisix_node_info", "The machine that this gate runs on", labels=("hostname",))
+        info.add_metric((socket.gethostname(),), 1)
+        yield info
+        words = "Whether a node with active checks is healthy (1) or not (0)"
+        status = GaugeMetricFamily("apisix_upstream_status", words, labels=("name", "ip", "port"))
+        nodes = {
+            (each.name, node.host, str(node.port)): node.healthy for each in self._watched() for node in each.nodes
+        }
+        for place, healthy in nodes.items():
+            status.add_metric(place, int(healthy))
+        yield status
 
     def _of_models(self) -> "Iterator[Metric]":
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
