@@ -95,6 +95,13 @@ def test_a_budget_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert "budgets.all: '10 beans'" in done.error
 
 
+def test_where_the_environment_names_a_table_no_home_is_read_in_its_place(tmp_path: Path) -> None:
+    done = tollkeeper("budgets", folder=tmp_path, environment={"TOLLKEEPER_TABLE": "gate", "HOME": str(tmp_path)})
+
+    assert done.code == 1
+    assert "not the table of TOLLKEEPER_TABLE: say which with --home" in done.error
+
+
 def test_where_there_is_no_store_that_is_said(tmp_path: Path) -> None:
     done = _run(tmp_path)
 

@@ -57,3 +57,7 @@ def test_another_processes_job_can_be_watched_to_its_end(tmp_path: Path) -> None
         assert 0 < seen[0]["rows"] < 300
         assert (seen[-1]["running"], seen[-1]["rows"], seen[-1]["cost_usd"]) == (False, 300, "0.0045")
         assert folder.run("x", "-o", "none.jsonl", "--watch")[0] == 4
+        assert folder.run(*JOB, "--watch")[1].splitlines()[1:] == [
+            "Nobody runs the job: it has ended, or goes on with --resume."
+        ]
+        assert "/s" not in folder.run(*JOB, "--watch")[1]

@@ -28,7 +28,7 @@ def budgets(options: Common) -> None:
 
     A key's own budgets are in the store; those for all, each key, teams and owners are in the config.
     """
-    home = options.home_folder()
+    home = options.stored_home()
     store = KeyStore(home, time.time, os.urandom, create=False)
     click.get_current_context().call_on_close(store.close)
     now_ms = int(time.time() * 1000)

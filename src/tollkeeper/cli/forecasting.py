@@ -119,5 +119,6 @@ def watch(options: Common, journal: Path) -> None:
             facts = {"rows": seen.rows, "failed": seen.failed, "attempts": seen.attempts, "cost_usd": cost}
             click.echo(msgspec.json.encode({"running": seen.running, **facts, "rows_per_second": round(rate, 1)}))
         else:
-            state = "" if seen.running else " Nobody runs the job."
-            click.echo(f"{seen.rows:,} rows · {rate:,.1f}/s · {seen.failed:,} failed · {cost} USD{state}")
+            speed = "" if seen is first else f" · {rate:,.1f}/s"  # of one look alone there is none
+            state = "" if seen.running else "\nNobody runs the job: it has ended, or goes on with --resume."
+            click.echo(f"{seen.rows:,} rows{speed} · {seen.failed:,} failed · {cost} USD{state}")

@@ -49,15 +49,20 @@ class Common(msgspec.Struct, frozen=True):
 
         return reports_of(os.environ)
 
-    def reports(self) -> "Reports":
-        """What the store of the home says; closed when the command ends. Raises GateError where there is none."""
+    def stored_home(self) -> Path:
+        """The same, for commands that read a home's store. Raises CallerError where a table is meant."""
         if self.table:
             raise CallerError(
                 "This command reads a home's store, not the table of TOLLKEEPER_TABLE: say which with --home."
             )
+        return self.home_folder()
+
+    def reports(self) -> "Reports":
+        """What the store of the home says; closed when the command ends. Raises GateError where there is none."""
+        home = self.stored_home()
         from tollkeeper.stores.sqlite.reports import Reports  # nor the store
 
-        reports = Reports(self.home_folder())
+        reports = Reports(home)
         click.get_current_context().call_on_close(reports.close)
         return reports
 
