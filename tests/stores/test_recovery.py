@@ -71,3 +71,12 @@ def test_of_what_a_provider_goes_on_with_only_what_is_not_spent_is_held(store: P
         ("tk1", 10_000 - 2 * 3150, 0),
         ("tk2", 0, None),
     ]
+
+
+def test_of_a_batch_that_has_expired_only_the_input_is_charged_whose_rows_were_not(store: Path, other: Other) -> None:
+    batch = hold(request_id="tk1", detached=True, expires_at=NOW + 1000, input_bound=100)
+    write(store, [event(request_id="tk1-0"), event(request_id="tk1-7")], [batch])
+
+    recover(store, lambda held: Price(version="v", input=1_000_000), NOW + 1000)
+
+    assert [each.usage.input_tokens for each in other.every_event() if each.request_id == "tk1"] == [100 - 2 * 9]

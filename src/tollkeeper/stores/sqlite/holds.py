@@ -8,7 +8,7 @@ from tollkeeper.core.events import Hold
 
 _decode = msgspec.json.Decoder(Hold).decode
 _SPENT = """
-SELECT coalesce(sum(cost_nano), 0), coalesce(sum(input_tokens + output_tokens), 0)
+SELECT coalesce(sum(cost_nano), 0), coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(input_tokens), 0)
 FROM events WHERE request_id > ? AND request_id < ?
 """
 
@@ -22,9 +22,12 @@ def open_holds(connection: sqlite3.Connection) -> list[Hold]:
 def _rest(connection: sqlite3.Connection, hold: Hold) -> Hold:
     if not hold.detached:
         return hold
-    [(nano, tokens)] = connection.execute(_SPENT, (f"{hold.request_id}-", f"{hold.request_id}."))
+    [(nano, tokens, sent)] = connection.execute(_SPENT, (f"{hold.request_id}-", f"{hold.request_id}."))
     return msgspec.structs.replace(
-        hold, held_nano=_less(hold.held_nano, nano), held_tokens=_less(hold.held_tokens, tokens)
+        hold,
+        held_nano=_less(hold.held_nano, nano),
+        held_tokens=_less(hold.held_tokens, tokens),
+        input_bound=max(0, hold.input_bound - sent),  # of which nobody has heard what became
     )
 
 
