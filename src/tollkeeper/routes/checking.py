@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tollkeeper.routes import expressions, json_schema
 from tollkeeper.routes.nodes import split
 from tollkeeper.routes.registry import Invalid, Registry
-from tollkeeper.routes.resource_schemas import CALLED, SCHEMAS
+from tollkeeper.routes.resource_schemas import CALLED, SCHEMAS, SECRETS
 
 Value = Mapping[str, Any]
 _HOST = re.compile(r"[0-9A-Za-z._:-]+")
@@ -43,7 +43,7 @@ class Checker:
             for one, several in (("host", "hosts"), ("remote_addr", "remote_addrs")):
                 if one in value and several in value:
                     raise Invalid(f"only one of {one} or {several} is allowed")
-        words = json_schema.wrong(value, SCHEMAS[kind])
+        words = json_schema.wrong(value, _schema_of_secret(id) if kind == "secrets" else SCHEMAS[kind])
         if words is not None:
             raise Invalid(f"invalid configuration: {words}")
         _named(kind, id, value)
@@ -144,6 +144,13 @@ class Checker:
         ):
             if field in value and view.get(kind, str(value[field])) is None:
                 raise Invalid(f"failed to fetch {called} info by {called} id [{value[field]}], response code: 404")
+
+
+def _schema_of_secret(id: str) -> json_schema.Schema:
+    manager = id.partition("/")[0]
+    if manager not in SECRETS:
+        raise Invalid(f"secret manager not exits, manager: {manager}")
+    return SECRETS[manager]
 
 
 def _named(kind: str, id: str, value: Value) -> None:

@@ -243,6 +243,30 @@ PROTO: Schema = {
     "additionalProperties": False,
 }
 METADATA: Schema = {"type": "object", "properties": {"id": ID}}
+_TEXT: Schema = {"type": "string"}
+SECRETS: dict[str, Schema] = {
+    "vault": {
+        "type": "object",
+        "properties": {
+            "uri": {"type": "string", "pattern": r"^[^/]+://([0-9a-zA-Z.-]+|\[[0-9a-fA-F:]+\])(:\d+)?"},
+            **dict.fromkeys(("prefix", "token", "namespace"), _TEXT),
+        },
+        "required": ["uri", "prefix", "token"],
+    },
+    "aws": {
+        "type": "object",
+        "properties": dict.fromkeys(
+            ("access_key_id", "secret_access_key", "session_token", "region", "endpoint_url"), _TEXT
+        ),
+        "required": ["access_key_id", "secret_access_key"],
+    },
+    "gcp": {
+        "type": "object",
+        "properties": {"auth_config": {"type": "object"}, "auth_file": _TEXT, "ssl_verify": {"type": "boolean"}},
+        "oneOf": [{"required": ["auth_config"]}, {"required": ["auth_file"]}],
+    },
+}
+"""What is said of a vault, by its manager. Nothing is read there: a tool gets back what it stored."""
 SCHEMAS: dict[str, Schema] = {
     "routes": ROUTE,
     "services": SERVICE,
