@@ -93,7 +93,6 @@ WITHOUT_A_MIRROR = {
     "flow/headers.py": "clients/test_openai_python_errors.py",
     "flow/relay.py": "server/test_streams.py",
     "flow/token_counting.py": "server/test_paths.py",
-    "flow/passage.py": "server/test_translated.py",
     "flow/translated_relay.py": "server/test_translated.py",
     "flow/lines.py": "server/test_realtime.py",
     "flow/render.py": "policies/test_rights.py",
