@@ -92,11 +92,42 @@ def test_a_target_gets_no_more_calls_at_once_than_it_may_have(tmp_path: Path) ->
         status, headers, body = running.ask()
 
         assert (status, json.loads(body)["error"]["code"], headers["retry-after"]) == (503, "targets_busy", "1")
+        while (told := running.gate.operator("GET", f"/api/explain/{headers['x-request-id']}"))[0] != 200:
+            assert time.monotonic() < until, "a refusal is written a moment after its answer"
+        targets = [(target["target"], target["reason"]) for target in json.loads(told[2])["targets"]]
+        assert targets == [("a/m", "full"), ("b/m", "full")]
         go.set()
         for thread in threads:
             thread.join()
         assert [answer[0] for answer in answers] == [200] * 3
         assert (running.ask()[0], running.counts()) == (200, [3, 1])
+
+
+def test_a_call_that_waits_to_be_tried_again_takes_no_place_that_others_have_meanwhile(tmp_path: Path) -> None:
+    go = threading.Event()
+
+    def limited_once(request: Request, connection: Connection) -> bool | None:
+        if len(upstream.requests) == 1:
+            return failing(429, "retry-after: 3")(request, connection)
+        go.wait(30)
+        return WELL(request, connection)
+
+    with several(tmp_path, [limited_once], targets='{ target = "a/m", concurrency = 1 }') as running:
+        upstream = running.upstreams[0]
+        answers: dict[str, int] = {}
+        first = threading.Thread(target=lambda: answers.update(first=running.ask()[0]))
+        first.start()
+        until = time.monotonic() + 30
+        while running.counts() != [1] and time.monotonic() < until:
+            time.sleep(0.01)
+        second = threading.Thread(target=lambda: answers.update(second=running.ask()[0]))
+        second.start()
+        first.join()
+        go.set()
+        second.join()
+
+        assert answers == {"first": 429, "second": 200}
+        assert running.counts() == [2]
 
 
 # --- strategies ----------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class Failover:
             if choice.skipped:
                 call.notes += [("skipped", skipped.name, reason) for skipped, reason in choice.skipped]
         elif member.full:
-            raise _busy(call)
+            raise _busy(call, pool)
         attempt = self._attempt(call, member, 1, until, now)
         state = attempt.state = member.state
         state.account.budget.earn(self.options.budget)
@@ -93,7 +93,7 @@ class Failover:
         """Who would be asked, were the call made now. Raises GateError where nobody has room."""
         choice = self._chosen(call, pool, self._monotonic())
         if not choice.order:
-            raise _busy(call)
+            raise _busy(call, pool)
         return Choice(choice.order, "the only one", []) if pool.single else choice
 
     def _chosen(self, call: Call, pool: Pool, now: float) -> Choice:
@@ -167,11 +167,15 @@ class _Rescue:
                 stale = attempt.reused and verdict.code in STALE and not self._replaced
                 self._replaced = self._replaced or stale
                 found = (member, 0.0) if stale else self._next()
+                while found is not None:
+                    member, wait = found
+                    if wait > 0:
+                        await _sleep(call, wait)
+                    if not member.full:
+                        break
+                    found = self._next()  # others have taken its last place meanwhile
                 if found is None:
                     return self._answer(self._best)
-                member, wait = found
-                if wait > 0:
-                    await _sleep(call, wait)
                 now = failover._monotonic()
                 if self._until is not None and now >= self._until:
                     return self._answer(self._best)
@@ -318,7 +322,8 @@ def _within(seconds: float, member: Member) -> Patience:
     )
 
 
-def _busy(call: Call) -> GateError:
+def _busy(call: Call, pool: Pool) -> GateError:
+    call.notes += [("skipped", member.name, "full") for member in pool.members]
     return GateError(
         f"Every target of the model '{call.model}' has as many calls as it may have.",
         code="targets_busy",

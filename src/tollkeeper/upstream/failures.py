@@ -74,4 +74,6 @@ def stalled(seconds: float) -> UpstreamError:
 
 def overdue(seconds: float) -> UpstreamError:
     """The whole attempt took too long."""
-    return UpstreamError(f"The provider's answer took over {seconds:g} s.", status=504, code="upstream_deadline")
+    return UpstreamError(
+        f"The provider's answer took over {round(seconds, 3):g} s.", status=504, code="upstream_deadline"
+    )
