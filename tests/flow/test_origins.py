@@ -16,6 +16,7 @@ from kit.scripted import Connection, Request, Script, ScriptedUpstream, event_st
 from kit.several import Several, failing, several
 from tollkeeper.flow.origins import ids_of_answer, ids_of_events
 
+WEIGHTED = 'strategy = "weighted"\n[routing]\nallow_nodes = ["127.0.0.0/8"]'
 USAGE = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 
 
@@ -52,7 +53,7 @@ def _keeper(name: str) -> Script:
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
     """Three accounts, and a model that is spread over them by chance."""
-    with several(tmp_path_factory.mktemp("three"), [_keeper(name) for name in "abc"], 'strategy = "weighted"') as all_:
+    with several(tmp_path_factory.mktemp("three"), [_keeper(name) for name in "abc"], WEIGHTED) as all_:
         yield all_
 
 
@@ -114,6 +115,24 @@ def test_a_message_that_names_a_file_goes_where_the_file_is(three: Several) -> N
     status, _, body = _post(three, "/v1/chat/completions", {**chat, "model": "a/m"})
     assert status == 400
     assert b"file-b" in body
+
+
+def test_a_route_with_a_provider_of_its_own_is_not_asked_whose_a_file_is(three: Several) -> None:
+    form = b'--x\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n{}\r\n--x--\r\n'
+    _post(three, "/v1/files", form, content_type="multipart/form-data; boundary=x", x_tollkeeper_provider="b")
+    own = {"provider": "openai-compatible", "auth": {"header": {"authorization": "Bearer sk-route"}}}
+    own |= {"override": {"endpoint": f"{three.upstreams[2].url}/chat/completions"}}
+    route = {"uri": "/files/chat", "plugins": {"ai-proxy": own}}
+    assert three.gate.operator("PUT", "/apisix/admin/routes/own", route)[0] in (200, 201)
+    part = {"type": "file", "file": {"file_id": "file-b"}}
+
+    for _ in range(200):  # a route is in force within a moment
+        status, _, body = _post(three, "/files/chat", {"model": "x", "messages": [{"role": "user", "content": [part]}]})
+        if status != 404:
+            break
+        time.sleep(0.1)
+
+    assert (status, b'"by": "c"' in body) == (200, True)
 
 
 def test_an_answer_too_long_to_be_kept_is_remembered_by_its_beginning(three: Several) -> None:

@@ -223,7 +223,10 @@ def test_a_response_that_follows_on_steering_is_a_call_of_its_own(
         heard_so_far.append(heard.hear())
         say(heard, "response.steer.accepted", "l", steer={"id": "s1", "previous_response_id": "resp_1"})
         completed(heard, "resp_1", "l", "response.incomplete")
-        respond(heard, "resp_2", "l", "turned")
+        steered_to = {"id": "resp_steered", "object": "response", "status": "in_progress", "model": "real-2026"}
+        say(heard, "response.created", "l", response=steered_to)
+        say(heard, "response.output_text.delta", "l", item_id="m", output_index=0, content_index=0, delta="turned")
+        completed(heard, "resp_steered", "l")
         heard.hear()
 
     upstream.script = steered
@@ -244,6 +247,9 @@ def test_a_response_that_follows_on_steering_is_a_call_of_its_own(
     ]
     assert [each["cost_usd"] for each in events] == [COST, COST]
     assert events[0]["model_asked"] == "m"
+    elsewhere = {"model": "plain", "input": "and?", "previous_response_id": "resp_steered"}
+    status, _, body = gate.call("POST", PATH, key, elsewhere)
+    assert (status, b"another provider" in body) == (400, True), "it is known where it was made"
 
 
 def test_a_response_that_nobody_may_have_is_kept_back_and_its_socket_closed(

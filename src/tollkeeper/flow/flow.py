@@ -58,12 +58,14 @@ class Flow:
             call.end()
 
     def _route(self, call: Call) -> Awaitable[Reply]:
-        if call.line is not None:
-            return self._failover.over(call, call.line)
         routing = self.routing
-        if routing.several and not call.dialect.needs_model and call.destination is None:
+        several = routing.several and call.destination is None
+        if call.line is not None:
+            followed = self._failover.over(call, call.line)
+            return self._remembered(call, followed) if several else followed
+        if several and not call.dialect.needs_model:
             return self._bound(routing, call)
-        bond = self._bonds.account_of(call) if routing.several and names_a_file(call) else None
+        bond = self._bonds.account_of(call) if several and names_a_file(call) else None
         pool = self._pools.of(routing, call) if bond is None else self._pools.bound(routing, call, *bond)
         if not call.metered and self._token_counting.takes(call, pool):
             return self._token_counting(call, pool)
@@ -77,7 +79,10 @@ class Flow:
         pool = self._pools.of(routing, call) if bond is None else self._pools.bound(routing, call, *bond)
         if call.dry:
             return await self._rehearsal(call, pool)
-        return self._bonds.overhear(call, await self._failover(call, pool))
+        return await self._remembered(call, self._failover(call, pool))
+
+    async def _remembered(self, call: Call, reply: Awaitable[Reply]) -> Reply:
+        return self._bonds.overhear(call, await reply)
 
 
 def _around(policy: Policy, handler: Handler) -> Handler:
