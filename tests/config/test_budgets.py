@@ -33,7 +33,7 @@ def test_budgets_are_read(tmp_path: Path) -> None:
     ]
     assert [(each.scope, each.of) for each in rules.owners["ada"]] == [("owner", "ada")]
     assert rules.options.default_output == 4096
-    assert config.budget_rules(path) == rules
+    assert config.budget_rules(path) == (rules, path)
 
 
 @pytest.mark.parametrize(
