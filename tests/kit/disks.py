@@ -109,8 +109,13 @@ def _records(log: bytes) -> Iterator[tuple[str, int, int, bytes]]:
         at += length
 
 
+def _options() -> list[tuple[str]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as library:
+        return library.execute("PRAGMA compile_options").fetchall()
+
+
 needs_to_know_where = pytest.mark.skipif(
-    ("ENABLE_DBSTAT_VTAB",) not in sqlite3.connect(":memory:").execute("PRAGMA compile_options").fetchall(),
+    ("ENABLE_DBSTAT_VTAB",) not in _options(),
     reason="this SQLite does not tell where its tables are",
 )
 

@@ -163,7 +163,7 @@ class SqliteLedger:
         if self._timer is not None:
             self._timer.cancel()
         self._threads.shutdown(wait=False)
-        if written:
+        if not self._busy:  # else the thread still has them
             self._syncer.close()
             self._writer.close()
         return written
