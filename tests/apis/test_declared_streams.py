@@ -90,11 +90,11 @@ def test_a_template_that_needs_the_whole_text_is_one_piece(
     assert events_of(answer) == ["HELLO", "[DONE]"]
 
 
-def test_an_upstream_that_does_not_stream_is_one_piece(gate: GateProcess, key: str) -> None:
+def test_an_upstream_that_does_not_stream_is_a_stream_all_the_same(gate: GateProcess, key: str) -> None:
     _, headers, answer = gate.call("POST", "/hogehoge", key, {**HELLO, "stream": True})
 
     assert headers["content-type"].startswith("text/event-stream")
-    assert events_of(answer) == ["Answer: Hi", "[DONE]"]
+    assert events_of(answer) == ["Answer: ", "Hi", "[DONE]"]
 
 
 def test_a_stream_that_is_cut_is_an_error_event_and_never_a_clean_end(
