@@ -70,6 +70,28 @@ def test_a_connection_that_its_peer_closed_while_idle_is_not_used(upstream: Scri
     assert upstream.connections == 2
 
 
+@pytest.mark.row(41)
+def test_a_peer_that_closed_one_that_was_kept_is_trusted_with_none_for_a_second(upstream: ScriptedUpstream) -> None:
+    def answer_and_close_soon(request: Request, connection: Connection) -> bool:
+        connection.send(answered(b"hello"))
+        time.sleep(0.05)
+        return False
+
+    upstream.script = answer_and_close_soon
+
+    async def test() -> None:
+        client = HttpClient(lambda: 5.0)  # none is idle for long
+        assert await fetch(client, upstream.url) == (200, b"hello")
+        await asyncio.sleep(0.5)  # the loop tells
+        assert await fetch(client, upstream.url) == (200, b"hello")
+        time.sleep(0.5)  # it cannot
+        assert await fetch(client, upstream.url) == (200, b"hello")
+        await client.close()
+
+    asyncio.run(test())
+    assert upstream.connections == 3
+
+
 def test_a_connection_that_was_idle_for_too_long_is_closed(upstream: ScriptedUpstream) -> None:
     async def test(client: HttpClient) -> None:
         assert await fetch(client, upstream.url) == (200, b"hello")

@@ -24,6 +24,8 @@ _line = b": ".join
 _TRUST_IDLE = 0.01
 """Where the loop has told of nothing for this many seconds, a pooled connection that was idle for as long is asked whether
 its peer has closed it before it is used: the loop may not have been told yet."""
+_DISTRUST = 1.0
+"""Seconds for which each is asked after one of them was lost though it had been kept."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class Origin:
     told_at: float = float("-inf")
     """Monotonic time of the last answer's end, when the loop tells of what peers have closed in the same round, or of the
     last look at a connection."""
+    trusted_from: float = float("-inf")
+    """Monotonic time before which every connection is asked whether its peer has closed it."""
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
 
@@ -156,7 +160,7 @@ class HttpClient:
             if age > keep:
                 connection.close()
                 continue
-            if min(age, now - origin.told_at) > _TRUST_IDLE:
+            if min(age, now - origin.told_at) > _TRUST_IDLE or now < origin.trusted_from:
                 if connection.peer_closed():
                     connection.close()
                     continue
@@ -213,6 +217,7 @@ class HttpClient:
             _wake_one(origin)
         elif connection.lost:
             if connection.used:  # a provider that closes one of those that it kept has often closed them all
+                origin.trusted_from = self._now() + _DISTRUST
                 for other in [idle for idle in origin.idle if idle.peer_closed()]:
                     origin.idle.remove(other)
                     other.close()
