@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kit.gate import GateProcess, request, running_gate
+from kit.waiting import until
 
 MOCKED = {"plugins": {"mocking": {"response_example": "one", "content_type": "text/plain"}}}
 
@@ -20,8 +21,8 @@ def routed(tmp_path: Path) -> Iterator[GateProcess]:
 
 def body_once(gate: GateProcess, path: str, wanted: bytes, seconds: float = 20) -> bytes:
     """What the gate answers, when it is what is wanted or time is up."""
-    until = time.monotonic() + seconds
-    while (found := request("GET", gate.url + path, {})[2]) != wanted and time.monotonic() < until:
+    end = time.monotonic() + seconds
+    while (found := request("GET", gate.url + path, {})[2]) != wanted and time.monotonic() < end:
         time.sleep(0.05)
     return found
 
@@ -46,7 +47,7 @@ def test_a_file_is_applied_shown_and_undone_while_the_gate_runs(routed: GateProc
 
     undone = routed.command("routes", "undo", str(number))
     assert undone["what"] == f"undo {number}"
-    assert body_once(routed, "/one", b"") != b"one"
+    assert until(lambda: request("GET", routed.url + "/one", {})[2] != b"one")
 
 
 def test_toml_is_applied_too_and_what_is_wrong_with_it_is_said(routed: GateProcess, tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ def hello(request: Request, connection: Connection) -> bool | None:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    """A terminal in a folder where `openai` is a provider of ours."""
-    with ScriptedUpstream(hello) as upstream, Shell(tmp_path, {}) as session:
+def shell(tmp_path: Path, page: str) -> Iterator[Shell]:
+    """A terminal in a folder where `openai` is a provider of ours. README has the command that pip has installed."""
+    with ScriptedUpstream(hello) as upstream, Shell(tmp_path, {}, installed=page == "README") as session:
         config_file = f'[providers.openai]\nbase_url = "{upstream.url}"\n[log]\nformat = "json"\n'
         (session.folder / "tollkeeper.toml").write_text(config_file, "utf-8")
         yield session

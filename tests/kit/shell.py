@@ -1,7 +1,9 @@
 """A reader of the docs with a terminal: types what a page says into one bash session and compares what comes back."""
 
+import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +13,10 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import IO
+
+from kit.copies import Copy, start
+from kit.typed import Typed
 
 GATE, OPERATORS = "http://127.0.0.1:9080", "http://127.0.0.1:9180"
 """The addresses that pages speak of; the session's gate is on free ports."""
@@ -22,7 +28,8 @@ _SERVE = re.compile(r"^(\w+=\S+ +)*tollkeeper serve\b")
 class Shell:
     """One page's session: a folder to work in, a home of its own, no provider's keys but those that the page sets."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, installed: bool = False) -> None:
+        """`installed`: its `tollkeeper` is the one that pip has written, not a copy."""
         self.folder = folder / "work"
         self.home = folder / "home"
         self.folder.mkdir(parents=True)
@@ -32,13 +39,17 @@ class Shell:
         kept = {n: v for n, v in os.environ.items() if not n.endswith(("_API_KEY", "_proxy", "_PROXY"))}
         self._environment = kept | {
             "HOME": str(self.home),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
             "COLUMNS": "100",
             **environment,
         }
         self._log = folder / "gate.log"
-        self._gate: subprocess.Popen[bytes] | None = None
+        self._gate: Copy | subprocess.Popen[bytes] | None = None
         self._addresses: dict[str, str] = {}
+        self._installed = installed
+        self._open = contextlib.ExitStack()
+        if not installed:
+            self._open.enter_context(Typed(folder / "bin"))
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             stdin=subprocess.PIPE,
@@ -56,6 +67,7 @@ class Shell:
         self._bash.communicate("exit\n", timeout=30)
         if self._gate is not None:
             self.stop_gate(signal.SIGKILL)
+        self._open.close()
 
     def run(self, command: str) -> tuple[int, str]:
         """Exit code and output of what a page says, its addresses and keys replaced by this session's and back."""
@@ -116,13 +128,7 @@ class Shell:
         if self._gate is not None:
             self.stop_gate()
         with self._log.open("ab") as log:
-            self._gate = subprocess.Popen(
-                ["bash", "-c", f"exec env {command} --port 0 --operator-port 0"],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=self.folder,
-                env=self._environment,
-            )
+            self._gate = self._started(f"{command} --port 0 --operator-port 0", log)
         assert self._gate.stdout is not None
         said = os.read(self._gate.stdout.fileno(), 65536).decode()
         found = re.findall(r"http://[\d.]+:\d+", said)
@@ -130,6 +136,15 @@ class Shell:
         self._addresses = {GATE: found[0], OPERATORS: found[1]}
         with _web.open(found[0] + "/healthz", timeout=10):
             return self._theirs(said)
+
+    def _started(self, command: str, log: IO[bytes]) -> Copy | subprocess.Popen[bytes]:
+        if self._installed:
+            line, environment = ["bash", "-c", f"exec env {command}"], self._environment
+            return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=log, cwd=self.folder, env=environment)
+        words = shlex.split(command)
+        of_the_program = words.index("tollkeeper")
+        environment = self._environment | dict(word.split("=", 1) for word in words[:of_the_program])
+        return start(*words[of_the_program + 1 :], folder=self.folder, environment=environment, stderr=log)
 
     def _mine(self, text: str) -> str:
         for theirs, mine in self._addresses.items():
