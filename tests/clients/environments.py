@@ -1,7 +1,10 @@
 """The environments that scripts/setup-clients makes in .clients, and the marks that skip tests where one is missing."""
 
+import atexit
+import functools
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -38,17 +41,15 @@ def run(
     command: list[str], environment: Mapping[str, str], given: str = "", seconds: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Runs a client to its end, with nothing in its environment that could lead it elsewhere."""
+    return subprocess.run(
+        command, input=given, capture_output=True, text=True, env=_clean(environment), timeout=seconds, check=False
+    )
+
+
+def _clean(environment: Mapping[str, str]) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "AZURE_"))}
     without_proxies = {name: value for name, value in clean.items() if not name.lower().endswith("_proxy")}
-    return subprocess.run(
-        command,
-        input=given,
-        capture_output=True,
-        text=True,
-        env={**without_proxies, "NODE_PATH": str(NODE_MODULES), **environment},
-        timeout=seconds,
-        check=False,
-    )
+    return {**without_proxies, "NODE_PATH": str(NODE_MODULES), **environment}
 
 
 def answer_of(
@@ -58,3 +59,27 @@ def answer_of(
     done = run(command, environment, json.dumps(job), seconds)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def openai_028(job: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+    """What openai_028.py prints for one job: the client is imported for each job, what it imports only once."""
+    process = _prepared_openai_028()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    asked = {"script": str(HERE / "openai_028.py"), "environment": _clean(environment), "given": json.dumps(job)}
+    process.stdin.write(json.dumps(asked) + "\n")
+    process.stdin.flush()
+    if not select.select([process.stdout], [], [], PATIENCE)[0]:
+        process.kill()
+        raise TimeoutError(f"no answer in {PATIENCE} s")
+    done = json.loads(process.stdout.readline())
+    assert done["code"] == 0, done["error"]
+    return json.loads(done["out"])
+
+
+@functools.cache
+def _prepared_openai_028() -> subprocess.Popen[str]:
+    command = [str(OPENAI028), str(HERE / "copying.py"), "numpy", "requests", "aiohttp"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_clean({}), text=True)
+    atexit.register(process.communicate)
+    return process

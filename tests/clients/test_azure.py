@@ -8,7 +8,7 @@ from openai import AzureOpenAI
 
 from clients.aimock import HELLO, HELLO_TOKENS, HELLO_USD, Aimock
 from clients.caller import Caller, tokens
-from clients.environments import HERE, OPENAI028, answer_of, needs_openai028
+from clients.environments import needs_openai028, openai_028
 
 ASK = [{"role": "user", "content": "say hello"}]
 VERSION = "2024-10-21"
@@ -88,7 +88,7 @@ def test_openai_028_set_to_azure_is_served(caller: Caller, call: str) -> None:
     }
     job = {"call": call, "with": {"engine": "gpt-4o-mini", "messages": ASK}}
 
-    result = answer_of([str(OPENAI028), str(HERE / "openai_028.py")], job, environment)
+    result = openai_028(job, environment)
 
     assert "error" not in result
     assert tokens(caller.event()) == HELLO_TOKENS

@@ -9,7 +9,7 @@ import pytest
 
 from clients.aimock import HELLO, HELLO_TOKENS, HELLO_USD
 from clients.caller import Caller, tokens
-from clients.environments import HERE, OPENAI028, answer_of, needs_openai028
+from clients.environments import needs_openai028, openai_028
 from kit.scripted import (
     SSE_HEAD,
     Connection,
@@ -30,7 +30,7 @@ def legacy(caller: Caller, call: str, base: str = "/v1", key: str | None = None,
     """What the client makes of one call."""
     environment = {"OPENAI_API_BASE": caller.gate.url + base, "OPENAI_API_KEY": key or caller.key}
     job = {"call": call, "with": fields}
-    result = answer_of([str(OPENAI028), str(HERE / "openai_028.py")], job, environment)
+    result = openai_028(job, environment)
     assert result["version"] == "0.28.1"
     return result
 
