@@ -36,6 +36,10 @@ SELECT printf('%012x7%019x', at, i), 1, at, 'key_' || k, 'owner-' || (k % 40), '
        '{"prompt_tokens":1234,"completion_tokens":123,"total_tokens":1357}', 120.5, 900.25, 0.5
 FROM asked
 """
+NOTE = """
+INSERT INTO unsummed (attempts)
+SELECT json_group_array(json_array(request_id, attempt)) FROM events WHERE request_id >= ?
+"""
 
 
 def main() -> None:
@@ -62,6 +66,7 @@ def make(home: Path, events: int, days: int, keys: int, models: int) -> None:
         last = min(events, first + CHUNK)
         shape = {"begin": NOW - events * step, "step": step, "keys": keys, "models": models}
         writer.database.execute(MAKE, {"first": first, "last": last, **shape})
+        writer.database.execute(NOTE, (f"{NOW - events * step + first * step:012x}",))
         at = time.perf_counter()
         roll_up(writer.database, CHUNK)
         summing += time.perf_counter() - at

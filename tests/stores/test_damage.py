@@ -72,7 +72,7 @@ def test_a_sound_store_and_none_are_left_as_they_are(tmp_path: Path) -> None:
 
 @needs_to_know_where
 @pytest.mark.row(65)
-@pytest.mark.parametrize("table", ["events", "keys", "sums", "sum_groups", "fresh", "hours", "charged"])
+@pytest.mark.parametrize("table", ["events", "keys", "sums", "sum_groups", "unsummed", "hours", "charged"])
 @pytest.mark.parametrize("summed_up", [True, False])
 def test_what_was_spent_is_known_though_a_table_is_broken(home: Path, table: str, summed_up: bool) -> None:
     spent = _make(home, summed_up=summed_up)
@@ -107,7 +107,7 @@ def test_what_was_spent_is_known_though_a_table_is_broken(home: Path, table: str
 
 @needs_to_know_where
 @pytest.mark.row(65)
-@pytest.mark.parametrize("tables", [("holds",), ("detail",), ("events", "sums"), ("fresh", "events")])
+@pytest.mark.parametrize("tables", [("holds",), ("detail",), ("events", "sums"), ("unsummed", "events")])
 def test_where_it_is_not_known_the_gate_does_not_begin(home: Path, tables: tuple[str, ...]) -> None:
     _make(home)
     for table in tables:
@@ -129,6 +129,19 @@ def test_sums_are_not_made_again_where_detail_was_deleted(home: Path) -> None:
 
     with pytest.raises(GateError, match="neither sums nor events are whole"):
         mend(home, _now)
+
+
+def test_a_note_of_fresh_events_that_changed_is_found_and_made_again(home: Path) -> None:
+    spent = _make(home, summed_up=False)
+    with contextlib.closing(database.connect(home)) as writer:
+        writer.execute("UPDATE unsummed SET attempts = 'x' || substr(attempts, 2) WHERE number = 1")
+
+    damage = mend(home, _now)
+
+    assert damage is not None
+    assert "unsummed" in damage.tables
+    assert mend(home, _now) is None
+    assert _spent(home) == spent
 
 
 def test_a_number_that_changed_in_the_sums_is_found_and_made_again(home: Path) -> None:

@@ -135,7 +135,11 @@ WRONG = [
     ("a day", "UPDATE sums SET cost_nano = cost_nano + 1 WHERE span = 'day'", "differ from those of its hours"),
     ("a month that is gone", "DELETE FROM sums WHERE span = 'month'", "The sums of the month"),
     ("an hour that is gone", "DELETE FROM hours", "are in no sums and do not wait for them"),
-    ("a fresh one that is gone", "INSERT INTO fresh VALUES ('00', 1)", "1 events that were written are gone"),
+    (
+        "a fresh one that is gone",
+        "INSERT INTO unsummed (attempts) VALUES ('[[\"00\",1]]')",
+        "1 events that were written are gone",
+    ),
     ("a note", f"UPDATE events SET trace = 'oops' WHERE request_id = {FIRST}", "its notes cannot be read"),
     (
         "a price",

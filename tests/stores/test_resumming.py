@@ -61,8 +61,8 @@ def test_an_hours_total_that_is_off_is_named(store: sqlite3.Connection, name: st
 
 
 def test_an_event_in_no_sums_and_one_that_is_gone_are_counted(store: sqlite3.Connection) -> None:
-    store.execute("DELETE FROM fresh")
-    store.execute("INSERT INTO fresh VALUES ('gone', 1)")
+    store.execute("DELETE FROM unsummed")
+    store.execute("INSERT INTO unsummed (attempts) VALUES ('[[\"gone\",1]]')")
 
     assert problems(store)[:2] == [
         "1 events that were written are gone",

@@ -27,11 +27,22 @@ def _state(writer: sqlite3.Connection) -> tuple[int, int, int, int]:
     return fresh, spans.get("hour", 0), spans.get("day", 0), spans.get("month", 0)
 
 
-def test_events_go_into_the_sums_once_in_steps(store: Path, writer: sqlite3.Connection) -> None:
-    write(store, [event() for _ in range(25)])
+def test_events_go_into_the_sums_once_in_steps_of_whole_transactions(store: Path, writer: sqlite3.Connection) -> None:
+    for count in (4, 7, 9, 5):
+        write(store, [event() for _ in range(count)])
 
-    assert [roll_up(writer, 10) for _ in range(4)] == [10, 10, 5, 0]
+    assert [roll_up(writer, 10) for _ in range(4)] == [11, 14, 0, 0]
     assert _state(writer) == (0, 25, 25, 25)
+
+
+def test_only_what_was_noted_before_a_number_is_summed_where_one_is_given(
+    store: Path, writer: sqlite3.Connection
+) -> None:
+    for count in (1, 2, 4):
+        write(store, [event() for _ in range(count)])
+
+    assert [roll_up(writer, 10, before=3) for _ in range(2)] == [3, 0]
+    assert _state(writer) == (4, 3, 3, 3)
 
 
 def test_an_event_that_comes_late_is_summed_where_it_belongs(store: Path, writer: sqlite3.Connection) -> None:

@@ -21,7 +21,7 @@ from tollkeeper.stores.sqlite import database as store
 
 _PATIENCE = 0.5
 """Seconds for the look at the start; of a great store, what is not looked at then is left to `verify`."""
-_FIRST = ("keys", "holds", "detail", "fresh", "sum_groups", "sums")
+_FIRST = ("keys", "holds", "detail", "unsummed", "sum_groups", "sums")
 _SALVAGE = "salvage"
 _SPANS = (
     "SELECT count(DISTINCT attempts), count(DISTINCT cost_nano), count(DISTINCT tokens), count(*) FROM"
@@ -91,11 +91,21 @@ def _looked_at(damaged: sqlite3.Connection) -> set[str]:
                 said = []
             if said != [("ok",)]:
                 found.add(table)
+        if "unsummed" not in found and not _notes_can_be_read(damaged):
+            found.add("unsummed")
         if "sums" not in found and time.monotonic() < until and not _spans_agree(damaged):
             found.add("sums")
     finally:
         damaged.set_progress_handler(None, 0)
     return found
+
+
+def _notes_can_be_read(reader: sqlite3.Connection) -> bool:
+    """What is noted of events that are not summed yet."""
+    try:
+        return reader.execute("SELECT 1 FROM unsummed WHERE NOT json_valid(attempts) LIMIT 1").fetchone() is None
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
 
 
 def _spans_agree(reader: sqlite3.Connection) -> bool:
@@ -115,14 +125,11 @@ def _salvaged(damaged: sqlite3.Connection, home: Path, found: set[str]) -> set[s
     folder.mkdir(mode=0o700)
     fresh = store.connect(folder)
     try:
-        [(trigger,)] = fresh.execute("SELECT sql FROM sqlite_master WHERE name = 'fresh_event'")
-        fresh.execute("DROP TRIGGER fresh_event")
         tables = [row[0] for row in fresh.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         fresh.execute("BEGIN IMMEDIATE")
         lost = found | {table for table in tables if not _copied(damaged, fresh, table)}
         _make_sound(fresh, lost, home / store.FILE)
         fresh.execute("COMMIT")
-        fresh.execute(trigger)
         if fresh.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
             raise _refusal(home / store.FILE, "what is left of it contradicts itself")
         fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -164,12 +171,12 @@ def _make_sound(fresh: sqlite3.Connection, lost: set[str], path: Path) -> None:
     if lost & {"holds", "detail"}:
         raise _refusal(path, f"the table {' and '.join(sorted(lost & {'holds', 'detail'}))} is not whole")
     [(kept_from,)] = fresh.execute("SELECT kept_from FROM detail")
-    if lost & {"sums", "sum_groups", "fresh"}:
+    if lost & {"sums", "sum_groups", "unsummed"}:
         if "events" in lost or kept_from:
             raise _refusal(path, "neither sums nor events are whole")
-        for table in ("sums", "sum_groups", "hours", "fresh"):
+        for table in ("sums", "sum_groups", "hours", "unsummed"):
             fresh.execute(f"DELETE FROM {table}")
-        fresh.execute("INSERT INTO fresh SELECT request_id, attempt FROM events")
+        fresh.execute("INSERT INTO unsummed (attempts) SELECT json_array(json_array(request_id, attempt)) FROM events")
         return
     missing = "SELECT count(*) FROM fresh LEFT JOIN events USING (request_id, attempt) WHERE started_at IS NULL"
     if fresh.execute(missing).fetchone()[0]:

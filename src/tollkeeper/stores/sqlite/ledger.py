@@ -24,8 +24,9 @@ from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.histogram import Histogram
 from tollkeeper.stores.sqlite.database import VERSION
-from tollkeeper.stores.sqlite.rows import End, HoldRow, Made, Once, hold_row, put
+from tollkeeper.stores.sqlite.rows import End, HoldRow, Made, Once, Written, hold_row, put
 from tollkeeper.stores.sqlite.syncing import Syncer, syncer
+from tollkeeper.stores.sqlite.tally import Tally
 from tollkeeper.stores.sqlite.writer import REPLACED, Writer
 
 T = TypeVar("T")
@@ -75,7 +76,9 @@ class SqliteLedger:
         self.batch_rows = Histogram(_BATCH_ROWS)
         self.on_event: Callable[[Event], None] = _nobody
         """Told of every event as it will be charged: when it is taken, or, of a mere look, when it is on disk."""
-        self._looks: list[Event] = []
+        self.tally = Tally()
+        """Of what is on disk and not in the sums yet; to be used in a `turn`."""
+        self._written: Written | None = None
         self._resting: list[Callable[[list[Event] | None], None]] = []
 
     @property
@@ -214,7 +217,7 @@ class SqliteLedger:
         database = self._writer.database
         try:
             database.execute("BEGIN IMMEDIATE")
-            self._looks = put(database, holds, ends)
+            self._written = put(database, holds, ends)
             database.execute("COMMIT")
             self._committed = True
         except Exception as error:  # whatever it is, the thread meets it again, and then it is told
@@ -237,14 +240,19 @@ class SqliteLedger:
             self.rows += rows
             self.batch_rows.observe(rows)
             self.sync_seconds.observe(self._loop.time() - self._began)
-            for event in self._looks:
-                self.on_event(event)
+            written = self._written
+            if written is not None:
+                if written.number:
+                    self.tally.add(written.number, written.rows)
+                for event in written.looks:
+                    self.on_event(event)
             self._trusted = True
             if not self.healthy:
                 self.healthy = True
                 self._on_trouble("")
         else:
             self._trusted = False
+            self.tally.parts.clear()
             # What was committed and not synced may be found on disk or not: the holds are released, the ends said again.
             self._ends = ends + [(row[0], row[1]) for row in holds if self._committed] + self._ends
             for waiter in waiters:
@@ -313,7 +321,7 @@ class SqliteLedger:
                     if not _is_busy(error) or time.monotonic() > until:
                         raise
                 time.sleep(0.005)
-            self._looks = put(database, holds, ends)
+            self._written = put(database, holds, ends)
             if not (holds or ends):
                 database.execute(
                     f"PRAGMA user_version = {VERSION}"

@@ -4,14 +4,13 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from tollkeeper.stores.sqlite.sums import OF_EVENTS, SUMS
+from tollkeeper.stores.sqlite.sums import OF_EVENTS, SUMMED, SUMS
 
 _HOUR = 3_600_000
 _LABEL = " || ',' || ".join(f"quote(e.{name})" for name in ("key_id", "owner", "team", "model_asked", "provider"))
-_SUMMED = "NOT EXISTS (SELECT 1 FROM fresh f WHERE f.request_id = e.request_id AND f.attempt = e.attempt)"
 _MADE = (
     f"SELECT {_LABEL} AS label, {', '.join(OF_EVENTS[name] for name in SUMS)} FROM events e"
-    f" WHERE e.request_id BETWEEN ? AND ? AND e.started_at >= ? AND e.started_at < ? AND {_SUMMED} GROUP BY label"
+    f" WHERE e.request_id BETWEEN ? AND ? AND e.started_at >= ? AND e.started_at < ? AND {SUMMED} GROUP BY label"
 )
 _KEPT = (
     f"SELECT g.label, {', '.join(f's.{name}' for name in SUMS)} FROM sums s JOIN sum_groups g ON g.id = s.of"
@@ -61,7 +60,7 @@ def _places(reader: sqlite3.Connection, kept_from: int, problem: Callable[[str],
     [(nowhere,)] = reader.execute(
         "SELECT count(*) FROM events e LEFT JOIN hours h ON h.start = e.started_at - e.started_at % 3600000"
         " WHERE e.started_at >= ? AND (h.start IS NULL OR e.request_id NOT BETWEEN h.first_id AND h.last_id)"
-        f" AND {_SUMMED}",
+        f" AND {SUMMED}",
         (kept_from,),
     )
     if nowhere:

@@ -2,11 +2,10 @@
 
 import sqlite3
 
+from tollkeeper.stores.sqlite.sums import SUMMED
+
 _DAY = 86_400_000
-_OLD = (
-    "SELECT request_id, attempt FROM events e WHERE request_id < ? AND started_at < ?"
-    " AND NOT EXISTS (SELECT 1 FROM fresh f WHERE f.request_id = e.request_id AND f.attempt = e.attempt) LIMIT ?"
-)
+_OLD = f"SELECT request_id, attempt FROM events e WHERE request_id < ? AND started_at < ? AND {SUMMED} LIMIT ?"
 _OLD_ORIGINS = "DELETE FROM origins WHERE id IN (SELECT id FROM origins WHERE made_at < ? LIMIT ?)"
 
 

@@ -2,8 +2,8 @@
 
 import math
 import sqlite3
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -11,21 +11,25 @@ from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.usage import NOTHING, Usage
 
 HoldRow = tuple[str, int, int, str]
+EventRow = tuple[Any, ...]
+"""In the order of COLUMNS."""
 
 _FIELDS = Event.__struct_fields__
 _AT = _FIELDS.index("usage")
-_NAMES = (*_FIELDS[:_AT], *Usage.__struct_fields__, *_FIELDS[_AT + 1 :])
-EVENT_COLUMNS = ", ".join(_NAMES)
+COLUMNS = (*_FIELDS[:_AT], *Usage.__struct_fields__, *_FIELDS[_AT + 1 :])
 """Of the table `events`, in the order of `row_of` and `event_of`."""
+EVENT_COLUMNS = ", ".join(COLUMNS)
 _INSERT_HOLD = "INSERT INTO holds VALUES (?, ?, ?, ?)"
 _DELETE_HOLD = "DELETE FROM holds WHERE request_id = ? AND attempt = ?"
-_INSERT_EVENT = f"INSERT OR IGNORE INTO events ({EVENT_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
+_INSERT_EVENT = f"INSERT OR IGNORE INTO events ({EVENT_COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_IS_THERE = "SELECT 1 FROM events WHERE request_id = ? AND attempt = ?"
+_NOTE = "INSERT INTO unsummed (attempts) VALUES (?)"
 _INSERT_ORIGIN = "INSERT OR IGNORE INTO origins VALUES (?, ?, ?)"
 MOST = 2**53
 """What a number that no column can hold is recorded as: 9 million USD, and far more tokens than any attempt has."""
 _ABSURD = 10**18
 """Nano-USD: a billion USD for one attempt. Few of them would be more than 64 bits hold."""
-_NULL = math.nan
+NULL = math.nan
 """A float that is not a number is NULL to SQLite. For None, and for a bool, the module would first search for an adapter,
 which costs as much as a tenth of a whole row (CPython's Modules/_sqlite/microprotocols.c)."""
 _encode = msgspec.json.Encoder().encode
@@ -55,34 +59,77 @@ def hold_row(hold: Hold) -> HoldRow:
     return (hold.request_id, hold.attempt, hold.expires_at, _encode(hold).decode())
 
 
-def put(database: sqlite3.Connection, holds: Sequence[HoldRow], ends: Sequence[End]) -> list[Event]:
-    """Puts them in, within the caller's transaction; returns the looks as they are charged.
+class Written(NamedTuple):
+    """What `put` did."""
 
-    Putting the same in again changes nothing.
-    """
+    looks: list[Event]
+    """As they are charged."""
+    rows: list[EventRow]
+    """Of events that were not there before, as they were written."""
+    number: int
+    """Under which they are noted as not summed yet; 0 where there are none."""
+
+
+def put(database: sqlite3.Connection, holds: Sequence[HoldRow], ends: Sequence[End]) -> Written:
+    """Puts them in, within the caller's transaction. Putting the same in again changes nothing."""
+    written = _put(database, holds, ends, None)
+    if written is None:
+        database.execute("ROLLBACK")
+        database.execute("BEGIN IMMEDIATE")
+        told = [end.event if isinstance(end, Once) else end for end in ends if not isinstance(end, tuple)]
+        attempts = [(event.request_id, event.attempt) for event in told]
+        written = _put(database, holds, ends, {attempt for attempt in attempts if _is_there(database, attempt)})
+        assert written is not None
+    return written
+
+
+def _put(
+    database: sqlite3.Connection,
+    holds: Sequence[HoldRow],
+    ends: Sequence[End],
+    there: Collection[tuple[str, int]] | None,
+) -> Written | None:
+    """None where some of the events were there before and those that are `there` were not given."""
     looks: list[Event] = []
     if holds:
         database.executemany(_INSERT_HOLD, holds)
     if not ends:
-        return looks
+        return Written(looks, [], 0)
     events = [
         end if isinstance(end, Event) else _charged_once(database, end, looks)
         for end in ends
         if not isinstance(end, tuple)
     ]
-    database.executemany(_DELETE_HOLD, [(event.request_id, event.attempt) for event in events])
+    attempts = [(event.request_id, event.attempt) for event in events]
+    database.executemany(_DELETE_HOLD, attempts)
     if len(events) < len(ends):
         others = [end for end in ends if isinstance(end, tuple)]
         database.executemany(_DELETE_HOLD, [end for end in others if not isinstance(end, Made)])
         database.executemany(_INSERT_ORIGIN, [end for end in others if isinstance(end, Made)])
+    rows: list[EventRow] = [row_of(event) for event in events]
+    if there:
+        rows = [row for row in rows if row[:2] not in there]
+    before = database.total_changes
     try:
-        database.executemany(_INSERT_EVENT, map(row_of, events))
-    except (
-        OverflowError,
-        UnicodeEncodeError,
-    ):  # what one provider says must not keep others' events from being written
-        database.executemany(_INSERT_EVENT, [tuple(map(_writable, row_of(event))) for event in events])
-    return looks
+        database.executemany(_INSERT_EVENT, rows)
+    except (OverflowError, UnicodeEncodeError):
+        # What one provider says must not keep others' events from being written.
+        rows = [tuple(map(_writable, row)) for row in rows]
+        database.executemany(_INSERT_EVENT, rows)
+    if database.total_changes - before < len(rows):
+        if there is None:
+            return None
+        rows = [row for row in rows if _is_there(database, row[:2])]
+    if len(rows) < len(attempts):
+        attempts = [row[:2] for row in rows]
+    if not rows:
+        return Written(looks, [], 0)
+    number = database.execute(_NOTE, (_encode(attempts).decode(),)).lastrowid
+    return Written(looks, rows, number or 0)
+
+
+def _is_there(database: sqlite3.Connection, attempt: tuple[str, int]) -> bool:
+    return database.execute(_IS_THERE, attempt).fetchone() is not None
 
 
 def _charged_once(database: sqlite3.Connection, end: Once, looks: list[Event]) -> Event:
@@ -110,18 +157,18 @@ def row_of(event: Event) -> tuple[object, ...]:
         event.attempt,
         event.started_at,
         event.key_id,
-        _NULL if event.owner is None else event.owner,
-        _NULL if event.team is None else event.team,
+        NULL if event.owner is None else event.owner,
+        NULL if event.team is None else event.team,
         event.operation,
         event.dialect,
-        _NULL if event.model_asked is None else event.model_asked,
+        NULL if event.model_asked is None else event.model_asked,
         event.provider,
-        _NULL if event.model is None else event.model,
-        _NULL if event.model_used is None else event.model_used,
+        NULL if event.model is None else event.model,
+        NULL if event.model_used is None else event.model_used,
         1 if event.streamed else 0,
         event.outcome,
         event.status,
-        _NULL if event.error_code is None else event.error_code,
+        NULL if event.error_code is None else event.error_code,
         event.quality,
         usage.input_tokens,
         usage.cached_input_tokens,
@@ -133,15 +180,15 @@ def row_of(event: Event) -> tuple[object, ...]:
         usage.audio_output_tokens,
         usage.cache_write_1h_tokens,
         usage.web_searches,
-        _NULL if cost is None else (MOST if cost > _ABSURD else cost),
-        _NULL if event.price_version is None else event.price_version,
-        _NULL if event.usage_raw is None else event.usage_raw,
-        _NULL if event.first_byte_ms is None else event.first_byte_ms,
+        NULL if cost is None else (MOST if cost > _ABSURD else cost),
+        NULL if event.price_version is None else event.price_version,
+        NULL if event.usage_raw is None else event.usage_raw,
+        NULL if event.first_byte_ms is None else event.first_byte_ms,
         event.duration_ms,
         event.overhead_ms,
-        _NULL if event.held_nano is None else event.held_nano,
+        NULL if event.held_nano is None else event.held_nano,
         event.saved_nano,
-        _NULL if event.trace is None else event.trace,
+        NULL if event.trace is None else event.trace,
     )
 
 

@@ -15,7 +15,7 @@ from tollkeeper.stores.sqlite import database as store
 from tollkeeper.stores.sqlite.clock import SettledClock
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
 from tollkeeper.stores.sqlite.retention import delete_old
-from tollkeeper.stores.sqlite.rollups import roll_up
+from tollkeeper.stores.sqlite.rollups import add_up, roll_up
 
 _EVERY = 2.0
 """Seconds between two rounds."""
@@ -79,7 +79,9 @@ class Upkeep:
     async def round(self) -> None:
         """All that is to be done now. Raises sqlite3.Error, GateError, OSError."""
         await self._checkpoint()
-        await self._until_nothing(lambda writer: roll_up(writer, _STEP))
+        tally = self._ledger.tally
+        await self._until_nothing(lambda writer: add_up(writer, tally))
+        await self._until_nothing(lambda writer: roll_up(writer, _STEP, tally.begins))
         self._summed_at = self._monotonic()
         if self._monotonic() >= self._delete_at:
             now_ms, days = int(self._settled() * 1000), self.keep_days
@@ -87,7 +89,7 @@ class Upkeep:
             self._delete_at = self._monotonic() + _DELETE_EVERY
 
     async def _until_nothing(self, step: Callable[[sqlite3.Connection], int]) -> None:
-        while await self._ledger.turn(step) == _STEP:
+        while await self._ledger.turn(step):
             await self._checkpoint()
             await asyncio.sleep(0.005)
 
