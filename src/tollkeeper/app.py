@@ -318,6 +318,7 @@ class App:
         self.loaded = self.pricing.loaded = loaded
         self.apis = apis
         self.flow.routing = Routing(loaded.models, loaded.accounts, loaded.balancing)
+        self.target_health.keep_only(loaded.accounts)  # before the next call, too: operators look at it
         self.sending.options = loaded.config.relay
         self.counting.most = loaded.config.relay.uncounted
         self.failover.options = loaded.config.retry

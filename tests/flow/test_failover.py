@@ -468,6 +468,7 @@ def test_a_call_that_comes_too_late_is_not_sent(tmp_path: Path) -> None:
 
         assert (status, json.loads(body)["error"]["code"]) == (504, "deadline_exceeded")
         assert (headers["x-should-retry"], running.counts()) == ("false", [0])
+        assert "retry-after" not in headers, "it would come too late again"
         assert running.gate.command("verify")["open_holds"] == 0
 
 

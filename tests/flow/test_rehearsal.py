@@ -19,6 +19,10 @@ api_key = "sk-canary-0123456789"
 kind = "openai"
 base_url = "{url}"
 
+[providers.other]
+kind = "anthropic"
+base_url = "{url}"
+
 [models.two]
 targets = ["up/a", "second/b"]
 price = {{ input = 1.5, output = 6 }}
@@ -26,6 +30,18 @@ price = {{ input = 1.5, output = 6 }}
 [models.one]
 targets = ["second/a"]
 price = {{ input = 1.5, output = 6, request = 0.01 }}
+
+[models.translated]
+targets = ["other/claude"]
+price = {{ input = 1.5, output = 6 }}
+
+[models.thinking]
+targets = ["other/claude-sonnet-4-5"]
+max_output_tokens = 5000
+price = {{ input = 1.5, output = 6 }}
+
+[models.mixed]
+targets = ["other/claude", "up/a"]
 """
 
 
@@ -72,9 +88,60 @@ def test_the_request_is_shown_by_what_the_gate_changes_in_it(
     assert told == {
         "method": "POST",
         "url": f"{upstream.url}/chat/completions",
+        "dialect": "openai_chat",
         "changed": {"model": "a", "stream_options": {"include_usage": True}},
         "dropped": [],
     }
+
+
+def test_a_call_that_is_translated_is_rehearsed_in_the_other_dialect(
+    gate: GateProcess, key: str, upstream: ScriptedUpstream
+) -> None:
+    asked = BODY | {"model": "translated", "seed": 1, "max_tokens": 100}
+    told = rehearsed(gate, key, asked)
+
+    assert told["candidates"] == [{"target": "other/claude", "reason": "the only one"}]
+    assert told["request"] == {
+        "method": "POST",
+        "url": f"{upstream.url}/messages",
+        "dialect": "anthropic_messages",
+        "changed": {"model": "claude"},
+        "dropped": ["seed"],
+    }
+    assert told["ceiling"]["output_tokens"] == 100
+    assert told["expected"]["input_tokens"] == 12
+
+
+def test_a_budget_that_clamps_is_seen_in_a_translated_request(gate: GateProcess) -> None:
+    told = rehearsed(gate, gate.new_key(budgets=["0.01 USD/day"]), BODY | {"model": "translated"})
+
+    assert told["request"]["changed"]["max_tokens"] == told["ceiling"]["output_tokens"] < 4096
+    assert float(told["ceiling"]["usd"]) <= 0.01
+
+
+def test_a_call_that_is_translated_is_limited_by_a_budget_as_any_other(
+    gate: GateProcess, upstream: ScriptedUpstream
+) -> None:
+    poor = gate.new_key(budgets=["0.02 USD/day"])
+    asked = {"messages": BODY["messages"], "model": "thinking", "reasoning_effort": "medium"}
+    told = rehearsed(gate, poor, asked)
+    gate.call("POST", "/v1/chat/completions", poor, asked)
+    sent = upstream.requests[-1].json()
+
+    assert sent["max_tokens"] == told["request"]["changed"]["max_tokens"]
+    assert 1024 <= sent["thinking"]["budget_tokens"] < sent["max_tokens"] < 4000
+    assert rehearsed(gate, gate.new_key(), asked)["ceiling"]["output_tokens"] == 5000
+
+
+def test_a_target_that_cannot_be_asked_is_passed_over_as_in_a_call(gate: GateProcess, key: str) -> None:
+    told = rehearsed(gate, key, {"model": "mixed", "prompt": "a canary sings"}, "/v1/completions")
+    status, headers, _ = gate.call("POST", "/v1/completions", key, {"model": "mixed", "prompt": "a canary sings"})
+
+    assert told["candidates"] == [
+        {"target": "up/a", "reason": "those before it were passed over"},
+        {"target": "other/claude", "skipped": "endpoint_not_found"},
+    ]
+    assert (status, headers["x-tollkeeper-model"]) == (200, "up/a")
 
 
 def test_what_a_query_holds_is_not_shown(gate: GateProcess, key: str, upstream: ScriptedUpstream) -> None:

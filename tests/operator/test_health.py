@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from kit.gate import request
-from kit.several import WELL, failing, several
+from kit.several import WELL, Several, failing, several
+from kit.waiting import until
 
 
 def test_health_is_shown_to_operators(tmp_path: Path) -> None:
@@ -31,3 +32,20 @@ def test_health_is_shown_to_operators(tmp_path: Path) -> None:
         assert shown["d/m"]["stream_latency_ms"] is None
         assert request("GET", running.gate.operator_url + "/api/health", {})[0] == 401
         assert "sk-" not in body.decode()
+
+
+def test_an_account_that_has_another_key_is_not_shown_as_refused_any_more(tmp_path: Path) -> None:
+    with several(tmp_path, [failing(401), WELL]) as running:
+        running.ask()
+        assert "a/m" in _shown(running)
+        config = running.gate.config.read_text("utf-8")
+        running.gate.config.write_text(config.replace('api_key = "sk-a"', 'api_key = "sk-new"'), "utf-8")
+
+        until(lambda: "config_loaded" in running.gate.log())
+
+        assert list(_shown(running)) == ["b/m"]
+
+
+def _shown(running: Several) -> dict[str, dict[str, object]]:
+    data = json.loads(running.gate.operator("GET", "/api/health")[2])["data"]
+    return {entry["target"]: entry for entry in data}

@@ -49,6 +49,11 @@ class TollkeeperError(Exception):
         if retryable is not None:
             self.retryable = retryable
 
+    @property
+    def told(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers that the caller gets."""
+        return self.headers
+
 
 class CallerError(TollkeeperError):
     """The request cannot be served as sent."""
@@ -65,6 +70,13 @@ class GateError(TollkeeperError):
     status = 503
     code = "gate_unavailable"
     retryable = True
+
+    @property
+    def told(self) -> tuple[tuple[bytes, bytes], ...]:
+        """With a time to come again, unless they say one, or that it is of no use."""
+        if any(name in (b"retry-after", b"x-should-retry") for name, _ in self.headers):
+            return self.headers
+        return (*self.headers, (b"retry-after", b"1"))
 
 
 class UpstreamError(TollkeeperError):

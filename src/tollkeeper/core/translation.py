@@ -41,6 +41,8 @@ class Rendered(Struct, frozen=True, kw_only=True):
     """What was left out, as the client's dialect calls it."""
     renamed: Mapping[str, str] = {}
     """Tools whose names the provider would not take: the client's names by the provider's."""
+    filled: str | None = None
+    """The member that bounds the output, where the dialect must name one and the client did not: ours to lower."""
 
 
 class Sitting(Struct, frozen=True, kw_only=True):

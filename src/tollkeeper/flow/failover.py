@@ -22,7 +22,7 @@ from tollkeeper.flow.retries import RetryOptions, after_rest, backoff
 from tollkeeper.flow.sending import Sending
 from tollkeeper.flow.verdicts import Verdict, judged, may_repeat
 
-_NOT_HERE = frozenset(("price_unknown", "unsupported_parameter", "endpoint_not_found"))
+NOT_HERE = frozenset(("price_unknown", "unsupported_parameter", "endpoint_not_found"))
 """Refusals of ours that are about one target."""
 _ATTEMPTS = b"x-tollkeeper-attempts"
 _SPARE = 0.05
@@ -204,7 +204,7 @@ class _Rescue:
     def _other(self, member: Member, end: Reply | TollkeeperError) -> Member | None:
         """Who is asked in place of a target that could not be: a budget refused it for its price, which of another may be
         known, or its dialect has no place for what is asked, which another's may have."""
-        if isinstance(end, Reply) or end.code not in _NOT_HERE:
+        if isinstance(end, Reply) or end.code not in NOT_HERE:
             return None
         self._asked[member] = Verdict("elsewhere", end.code or "")
         self._call.notes.append(("skipped", member.name, end.code))

@@ -16,6 +16,7 @@ from tollkeeper.dialects.crossing import Crossing, EmbeddingCrossing
 from tollkeeper.dialects.embedders import EMBEDDERS
 from tollkeeper.dialects.paths import RELAYED
 from tollkeeper.dialects.translators import TRANSLATORS
+from tollkeeper.flow.render import amended
 from tollkeeper.wire import json_text, sse
 
 _JSON = (b"content-type", b"application/json")
@@ -38,16 +39,49 @@ def needed(call: Call, target: Target) -> bool:
 class Passage:
     """One attempt's."""
 
-    def __init__(self, call: Call, dropped: tuple[str, ...], crossing: Crossing | EmbeddingCrossing):
+    def __init__(
+        self, call: Call, dropped: tuple[str, ...], crossing: Crossing | EmbeddingCrossing, filled: str | None = None
+    ):
         self.call = call
         """As it is sent: in the provider's dialect."""
         self.crossing = crossing
         self.dropped = dropped
         """What was left out, as the client calls it."""
+        self.filled = filled
+        """The member with a bound of the output that the client did not set."""
 
 
-def passage(call: Call, target: Target, now: float) -> Passage:
-    """For one attempt; `now` is Unix seconds. Raises CallerError where the request cannot be carried."""
+def carried(call: Call, target: Target, now: float, limit: int | None = None) -> tuple[Call, Passage | None]:
+    """The call as `target` is to get it, and how it comes into its dialect, where that is another; `now` is Unix seconds.
+
+    `limit` bounds the output where the dialect must name a bound and the client set none. Raises CallerError where the
+    request cannot be carried.
+    """
+    passed = passage(call, target, now, limit) if needed(call, target) else None
+    return amended(call if passed is None else passed.call, target), passed
+
+
+def kept_to(
+    limits: Mapping[str, bytes], asked: Call, passed: Passage | None, call: Call, target: Target, now: float
+) -> tuple[Call, Passage | None]:
+    """`carried` once more where `limits` lower the bound that was filled in: what was fitted into it must fit again."""
+    limit = limits.get(passed.filled) if passed is not None and passed.filled is not None else None
+    return (asked, passed) if limit is None else carried(call, target, now, int(limit))
+
+
+def as_asked(asked: Call, passed: Passage | None, target: Target) -> tuple[Call, Target]:
+    """What budgets go by: where the client set no bound of its output, the one that was filled in is the target's most."""
+    if passed is None or passed.filled is None:
+        return asked, target
+    filled = asked.members[passed.filled]
+    if bytes(filled) != bytes(passed.call.members[passed.filled]):
+        return asked, target  # the target sets one of its own
+    members = {name: value for name, value in asked.members.items() if name != passed.filled}
+    return structs.replace(asked, members=members), structs.replace(target, max_output=int(bytes(filled)))
+
+
+def passage(call: Call, target: Target, now: float, limit: int | None = None) -> Passage:
+    """For one attempt; see `carried`. Raises CallerError where the request cannot be carried."""
     if call.method != "POST" or call.path not in _WHOLE.get(call.dialect.name, (call.path,)):
         raise CallerError(
             f"The model {target.name} speaks another dialect, in which there is nothing like /{call.path[:64]}.",
@@ -61,7 +95,7 @@ def passage(call: Call, target: Target, now: float) -> Passage:
     asked = call.conversation
     if not isinstance(asked, Conversation):
         asked = call.conversation = client.read_request(_bytes(call), _path(call))
-    terms = _terms(target)
+    terms = _terms(target, limit)
     rendered = provider.render_request(asked, terms)
     sitting = Sitting(origin=terms.origin, renamed=rendered.renamed, id=call.request_id)
     identity = Identity(
@@ -73,7 +107,7 @@ def passage(call: Call, target: Target, now: float) -> Passage:
         asked=asked,
     )
     crossing = Crossing(client, provider, sitting, identity)
-    return Passage(_sent(call, provider.name, rendered), rendered.dropped, crossing)
+    return Passage(_sent(call, provider.name, rendered), rendered.dropped, crossing, rendered.filled)
 
 
 def as_stream(call: Call, body: bytes, now: float) -> bytes | None:
@@ -128,12 +162,13 @@ def _spoken(call: Call, target: Target, known: Mapping[str, object]) -> str:
     return found
 
 
-def _terms(target: Target) -> Terms:
+def _terms(target: Target, limit: int | None = None) -> Terms:
     provider = target.account.provider
     return Terms(
         model=target.model or "",
         origin=provider.family or provider.name,
         strict=target.strict,
+        output_limit=target.max_output if limit is None else limit,
         limit_field=provider.output_limit[0],
         replays_reasoning=provider.replays_reasoning,
         reports_stream_usage=provider.stream_usage == "ask",

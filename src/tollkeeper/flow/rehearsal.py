@@ -8,16 +8,18 @@ import msgspec
 from msgspec import Struct
 
 from tollkeeper.core.account import Target
+from tollkeeper.core.budget import Bounds
 from tollkeeper.core.call import Call, Reply, Upload
-from tollkeeper.core.errors import GateError
+from tollkeeper.core.errors import GateError, TollkeeperError
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.money import MILLION, Price, usd_from_nano
 from tollkeeper.core.ports import Budgets
 from tollkeeper.core.usage import Usage
 from tollkeeper.flow.attempt import PriceOf
-from tollkeeper.flow.choosing import Pool
+from tollkeeper.flow.choosing import Member, Pool
 from tollkeeper.flow.counting import Counting
-from tollkeeper.flow.failover import Failover
+from tollkeeper.flow.failover import NOT_HERE, Failover
+from tollkeeper.flow.passage import Passage, as_asked, carried, kept_to
 from tollkeeper.flow.render import Outgoing, render
 from tollkeeper.wire import json_text
 
@@ -47,6 +49,18 @@ class Sketch(Struct, frozen=True, kw_only=True):
     expected: Tokens = Tokens()
 
 
+class Draft(Struct, frozen=True):
+    """The request that one target would get."""
+
+    asked: Call
+    """In the target's dialect, with what the target changes in every request."""
+    passed: Passage | None
+    """Where that is another dialect than the client's."""
+    limits: dict[str, bytes]
+    """Members that a budget sets."""
+    outgoing: Outgoing
+
+
 class Rehearsal:
     """Goes through the engine's steps as far as can be without taking or sending anything."""
 
@@ -74,39 +88,58 @@ class Rehearsal:
         if kept is not None:
             return Reply(200, list(_JSON), _encode(Sketch(answered_from=_KEPT[kept])))
         choice = self._failover.candidates(call, pool)
-        member = choice.order[0]
+        refused: dict[Member, TollkeeperError] = {}
+        for member in choice.order:
+            try:
+                draft = await self._draft(call, member.target)
+                break
+            except TollkeeperError as error:
+                if error.code not in NOT_HERE:
+                    raise
+                refused[member] = error
+        else:
+            raise refused[choice.order[0]]
+        first = "those before it were passed over" if refused else choice.reason
         candidates: list[dict[str, object]] = [
-            {"target": each.name, "reason": choice.reason if each is member else "if those before it fail"}
+            {"target": each.name, "reason": first if each is member else "if those before it fail"}
             for each in choice.order
+            if each not in refused
         ]
+        candidates += [{"target": each.name, "skipped": error.code} for each, error in refused.items()]
         candidates += [{"target": each.name, "skipped": reason} for each, reason in choice.skipped]
         target, at_ms = member.target, int(self._now() * 1000)
-        limits = {}
-        if self._budgets.concern(call.key):
-            reservation = await self._budgets.reserve(call, target, at_ms)
-            if reservation is not None:
-                limits = dict(reservation.changes)
-        outgoing = render(call, target, limits)
         trouble = self._trouble()
         if trouble is not None:
             raise trouble
         price = target.price or self._price_of(target, None, None, at_ms)
         sketch = Sketch(
             candidates=candidates,
-            request=_shown(call, target, outgoing),
+            request=_shown(call, target, draft),
             price_version=None if price is None else price.version,
-            ceiling=_ceiling(call, target, price, limits),
-            expected=await self._expected(call, target, price),
+            ceiling=_ceiling(draft, target, price),
+            expected=await self._expected(call, draft.asked, target, price),
         )
         return Reply(200, list(_JSON), _encode(sketch))
 
-    async def _expected(self, call: Call, target: Target, price: Price | None) -> Tokens:
+    async def _draft(self, call: Call, target: Target) -> Draft:
+        """What `Sending` would send. Raises TollkeeperError as it does."""
+        now = self._now()
+        asked, passed = carried(call, target, now)
+        limits = {}
+        if self._budgets.concern(call.key):
+            reservation = await self._budgets.reserve(*as_asked(asked, passed, target), int(now * 1000))
+            if reservation is not None:
+                limits = dict(reservation.changes)
+                asked, passed = kept_to(limits, asked, passed, call, target, now)
+        return Draft(asked, passed, limits, render(asked, target, limits))
+
+    async def _expected(self, call: Call, asked: Call, target: Target, price: Price | None) -> Tokens:
         """The input counted, and as much output as such calls have lately had."""
         if not (call.metered and call.members and call.dialect.counts_text):
             return Tokens()
         counted = await self._counting.prompt(call, target.model)
         typical = await asyncio.to_thread(self._typical_output, call.key.id, call.model)
-        given = call.dialect.bounds(call.path, call.members, len(_body(call)), target.account.provider)
+        given = _bounds(asked, target)
         if typical is not None and given.output_tokens is not None:
             typical = min(typical, given.output_tokens * given.choices)
         if price is None or typical is None:
@@ -118,11 +151,17 @@ class Rehearsal:
 _KEPT: dict[tuple[object, ...], str] = {("cache", "hit"): "cache", ("idempotency", "replayed"): "replay"}
 
 
-def _ceiling(call: Call, target: Target, price: Price | None, limits: dict[str, bytes]) -> Tokens:
+def _bounds(asked: Call, target: Target) -> Bounds:
+    size = 0 if isinstance(asked.body, Upload) else len(asked.body)
+    return asked.dialect.bounds(asked.path, asked.members, size, target.account.provider)
+
+
+def _ceiling(draft: Draft, target: Target, price: Price | None) -> Tokens:
     """What the request bounds by itself or by what the gate adds to it."""
-    if not call.metered or not call.members:
+    asked, limits = draft.asked, draft.limits
+    if not asked.metered or not asked.members:
         return Tokens()
-    bounds = call.dialect.bounds(call.path, call.members, len(_body(call)), target.account.provider)
+    bounds = _bounds(asked, target)
     most_in = None if bounds.elsewhere else bounds.input_tokens
     output = bounds.output_tokens
     if output is None and bounds.field in limits:
@@ -135,29 +174,34 @@ def _ceiling(call: Call, target: Target, price: Price | None, limits: dict[str, 
     return Tokens(most_in, most_out, usd_from_nano(nano))
 
 
-def _shown(call: Call, target: Target, outgoing: Outgoing) -> dict[str, object]:
+def _shown(call: Call, target: Target, draft: Draft) -> dict[str, object]:
     """Where it would go, and what the gate would change in it: its own values, none of the caller's."""
+    outgoing, passed = draft.outgoing, draft.passed
     parts = urlsplit(outgoing.url)
     host = parts.netloc.rpartition("@")[2]
     query = "&".join(f"{pair.partition('=')[0]}=…" for pair in parts.query.split("&")) if parts.query else ""
     shown: dict[str, object] = {
         "method": outgoing.method.decode(),
         "url": urlunsplit((parts.scheme.rpartition("+")[2], host, parts.path, query, "")),
+        "dialect": draft.asked.dialect.name,
         "changed": {},
-        "dropped": [],
+        "dropped": [] if passed is None else list(passed.dropped),
     }
     if call.members and isinstance(outgoing.body, bytes):
+        given = call.members if passed is None else passed.call.members
         sent = json_text.members(outgoing.body)
-        shown["changed"] = {
+        changed = {
             name: msgspec.json.decode(value)
             for name, value in sent.items()
-            if name not in call.members or bytes(value) != bytes(call.members[name])
+            if name not in given or bytes(value) != bytes(given[name])
         }
-        shown["dropped"] = [name for name in call.members if name not in sent]
+        if passed is None:
+            shown["dropped"] = [name for name in given if name not in sent]
+        else:
+            changed |= {name: msgspec.json.decode(sent[name]) for name in draft.limits if name in sent}
+            if "model" in sent and target.model != call.model:
+                changed["model"] = target.model
+        shown["changed"] = changed
     elif isinstance(call.body, Upload) and call.body.replace is not None and target.model not in (None, call.model):
         shown["changed"] = {"model": target.model}
     return shown
-
-
-def _body(call: Call) -> bytes:
-    return b"" if isinstance(call.body, Upload) else call.body

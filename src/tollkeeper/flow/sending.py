@@ -8,9 +8,9 @@ from tollkeeper.core.ports import Budgets, Ledger, Observer, Outbound
 from tollkeeper.flow.attempt import Attempt, PriceOf
 from tollkeeper.flow.counting import Counting
 from tollkeeper.flow.departures import Departures
-from tollkeeper.flow.passage import needed, passage
+from tollkeeper.flow.passage import as_asked, carried, kept_to
 from tollkeeper.flow.relay import Relay, RelayOptions
-from tollkeeper.flow.render import amended, render
+from tollkeeper.flow.render import render
 from tollkeeper.flow.translated_relay import TranslatedRelay
 
 
@@ -67,15 +67,15 @@ class Sending:
         try:
             if call.metered:
                 self._counting.check(call.key.id)  # whether the answer will report its usage is not known yet
-            passed = passage(call, target, self._now()) if needed(call, target) else None
+            asked, passed = carried(call, target, self._now())
             way: Outbound = call.line or self._outbound
             if call.ways is not None:
                 way = call.ways.out(target, way, passed is None)
-            asked = amended(call if passed is None else passed.call, target)
             if self._budgets.concern(call.key):
-                reservation = await self._budgets.reserve(asked, target, attempt.hold.started_at)
+                reservation = await self._budgets.reserve(*as_asked(asked, passed, target), attempt.hold.started_at)
                 if reservation is not None:
                     attempt.reserve(reservation)
+                    asked, passed = kept_to(attempt.limits, asked, passed, call, target, self._now())
             outgoing = render(asked, target, attempt.limits)
             await self._ledger.hold(attempt.hold)
             if call.presence.gone:

@@ -7,7 +7,7 @@ import msgspec
 
 from tollkeeper.core import notes
 from tollkeeper.core.call import Call, Reply
-from tollkeeper.core.errors import ClientLeft, GateError, TollkeeperError
+from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Handler
 
 ORDER = 50
@@ -45,11 +45,8 @@ class DryRun:
 
 def _refusal(call: Call, error: TollkeeperError) -> dict[str, Any]:
     """The very answer that the caller would get."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in error.headers}
-    if isinstance(error, GateError) and not headers:
-        headers["retry-after"] = "1"  # as the door has it
     return {
         "status": error.status,
-        "headers": headers,
+        "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in error.told},
         "body": msgspec.json.decode(call.dialect.render_error(error)),
     }

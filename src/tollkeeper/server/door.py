@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tollkeeper.core.call import Reply
-from tollkeeper.core.errors import ClientLeft, GateError, TollkeeperError
+from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ids import Clock
 from tollkeeper.server.bodies import Message, Receive
 from tollkeeper.server.pouring import pour_over_asgi
@@ -129,10 +129,7 @@ class Door:
 
 def refusal(request: Request, error: TollkeeperError) -> Reply:
     """The error as its caller reads it."""
-    headers = [_JSON, *error.headers]
-    if isinstance(error, GateError) and not any(name == b"retry-after" for name, _ in error.headers):
-        headers.append((b"retry-after", b"1"))
-    return Reply(error.status, headers, request.refusal(error))
+    return Reply(error.status, [_JSON, *error.told], request.refusal(error))
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -81,6 +81,7 @@ def request(conversation: Conversation, terms: Terms) -> Rendered:
         headers=(VERSION,),
         dropped=losses.dropped,
         renamed=names.renamed,
+        filled="max_tokens" if asked is None and "max_tokens" not in conversation.own else None,
     )
 
 
