@@ -420,11 +420,21 @@ def test_tools_whose_names_anthropic_would_not_take_keep_them_in_the_answer(tmp_
         assert asked[0].startswith("weather_look_up_")
 
 
-def test_a_model_whose_provider_has_no_such_api_is_refused(tmp_path: Path) -> None:
+def test_a_model_whose_provider_has_no_such_api_is_refused_before_the_job_begins(tmp_path: Path) -> None:
+    with ScriptedUpstream(OpenAIBatchProvider()) as upstream:
+        folder = folder_of(tmp_path, upstream)
+        folder.prompts(2)
+        code, _, err = folder.run(*JOB, "anthropic")
+        assert code == 1
+        assert "up/gpt-4o-mini has no batch API of the kind anthropic: say --batch openai." in err
+        assert folder.run(*JOB, "openai")[0] == 0
+
+
+def test_a_row_whose_own_model_has_no_such_api_stops_the_job(tmp_path: Path) -> None:
     with ScriptedUpstream(OpenAIBatchProvider()) as upstream:
         folder = folder_of(tmp_path, upstream, "none")
         folder.prompts(2)
-        code, out, _ = folder.run(*JOB, "openai")
+        code, out, _ = folder.run("in.jsonl", "-o", "out.jsonl", "--batch", "openai", "--set", 'model="m"')
         assert code == 5
         assert "batch_unsupported" in out
 

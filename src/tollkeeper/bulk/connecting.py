@@ -87,8 +87,15 @@ async def in_process(config: Path | None, home: Path, key: str, job: str) -> Asy
                 del _OPENED[at]
 
 
-def batching(app: App, engine: Engine, running: Batching, kind: str, every: float) -> Charging:
-    """Sets up who runs `running`'s batches: the accounts of the app. Returns who pays, before anything is asked."""
+def batching(
+    app: App, engine: Engine, running: Batching, kind: str, every: float, model: str | None = None
+) -> Charging:
+    """Sets up who runs `running`'s batches: the accounts of the app. Returns who pays, before anything is asked.
+
+    Raises CallerError where rows are to go to `model`, and there is no such model (404), or no such batch API.
+    """
+    if model is not None:
+        supported(app.flow.routing.targets(model), kind)
     charging = Charging(engine.key, app.budgets, app.prices, app.ledger, app, time.time)
     calls = functools.partial(HttpCalls, app.client, every=every, uniform=random.uniform)
     running.connect(

@@ -121,7 +121,7 @@ def run(
             engine.key = await cap.begin(key)
             stack.push_async_callback(lambda: cap.end(whole=not job.running.left))
         if isinstance(job.running, Batching):
-            connecting.batching(app, engine, job.running, given["batch"], given["batch_poll"])
+            connecting.batching(app, engine, job.running, given["batch"], given["batch_poll"], given["model"])
         return engine
 
     connect = in_process if gate is None else asked_gate

@@ -213,4 +213,6 @@ def supported(targets: Sequence[Target], kind: str) -> Target:
         if target.account.provider.batch == kind:
             return target
     names = ", ".join(target.name for target in targets)
-    raise CallerError(f"{names} has no {kind} batch API.", code="batch_unsupported", param="batch")
+    other = next((target.account.provider.batch for target in targets if target.account.provider.batch), None)
+    hint = "ask without --batch" if other is None else f"say --batch {other}"
+    raise CallerError(f"{names} has no batch API of the kind {kind}: {hint}.", code="batch_unsupported", param="batch")
