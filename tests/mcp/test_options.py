@@ -32,10 +32,22 @@ def test_an_issuers_document_is_looked_for_where_both_standards_have_it() -> Non
     ]
 
 
+def test_a_scope_that_is_asked_for_by_an_address_stands_in_tokens_by_its_name_alone() -> None:
+    scopes = {"read_scope": "api://1234/gate.read", "write_scope": "api://1234/gate.write"}
+    options = msgspec.convert({**OAUTH, **scopes}, OAuthOptions)
+
+    assert [options.reads({given}) for given in ("gate.read", "api://1234/gate.read", "gate.write", "read")] == [
+        *(True, True, False, False)
+    ]
+    assert [options.writes({given}) for given in ("gate.write", "gate.read")] == [True, False]
+    assert not msgspec.convert({**OAUTH, "read_scope": "a/b"}, OAuthOptions).reads({"b"})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"issuer": "http://login.example"},
+        {"read_scope": "api://1/all", "write_scope": "api://2/all"},
         {"issuer": "login.example"},
         {"issuer": "https://login.example/?a=b"},
         {"resource": "https://gate.example/mcp#x"},

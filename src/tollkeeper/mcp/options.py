@@ -1,5 +1,6 @@
 """[mcp]: whether tools are offered to chat clients, which web pages may ask for them, and who answers for them."""
 
+from collections.abc import Set
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -47,8 +48,16 @@ class OAuthOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for name, value in (("issuer", self.issuer), ("resource", self.resource), ("jwks_uri", self.jwks_uri)):
             if value is not None:
                 _check_url(name, value)
-        if self.read_scope == self.write_scope:
+        if _short(self.read_scope) == _short(self.write_scope):
             raise ValueError("read_scope and write_scope are the same")
+
+    def reads(self, granted: Set[str]) -> bool:
+        """Whether a token's scopes let its caller look."""
+        return not granted.isdisjoint((self.read_scope, _short(self.read_scope)))
+
+    def writes(self, granted: Set[str]) -> bool:
+        """Whether they let him do everything."""
+        return not granted.isdisjoint((self.write_scope, _short(self.write_scope)))
 
     @property
     def documents(self) -> list[str]:
@@ -105,6 +114,14 @@ class McpOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Another Admin API for the operator port's tools; read when the gate starts."""
     oauth: OAuthOptions | None = None
     """Where it is left out, only keys open the operator port's /mcp."""
+
+
+def _short(scope: str) -> str:
+    """As Entra ID writes into a token what it was asked for as `api://ID/NAME`: NAME, as `aud` says of what.
+
+    https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference (`scp`)
+    """
+    return scope.rpartition("/")[2] if "://" in scope else scope
 
 
 def _check_url(name: str, value: str) -> None:

@@ -146,9 +146,9 @@ def _of_claims(claims: Mapping[str, Any], options: OAuthOptions) -> Caller:
         raise CallerError("This subject may not use the gate.", status=403, code="subject_not_allowed")
     granted = _scopes(claims)
     both = f"{options.read_scope} {options.write_scope}"
-    if options.write_scope in granted:
+    if options.writes(granted):
         return Caller(True, _who(claims))
-    if options.read_scope in granted:
+    if options.reads(granted):
         return Caller(False, _who(claims), _insufficient(options, both))
     raise _insufficient(options, options.read_scope)
 
