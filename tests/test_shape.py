@@ -172,6 +172,10 @@ WITHOUT_A_MIRROR = {
     "cli/reaching.py": "cli/test_chat.py",
     "operator/admin_client.py": "operator/test_elsewhere.py",
     "operator/desks.py": "operator/test_mcp.py",
+    # Whose is what a provider keeps, tested through the door.
+    "core/origin.py": "flow/test_ownership.py",
+    "flow/overhearing.py": "flow/test_ownership.py",
+    "flow/own_lists.py": "flow/test_ownership.py",
     # The rest.
     "stores/sqlite/holds.py": "stores/test_recovery.py",
     "stores/sqlite/rows.py": "stores/test_reports.py",

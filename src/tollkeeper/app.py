@@ -235,9 +235,9 @@ class App:
             time.time,
         )
         self.origins = SqliteOrigins(home, self.local, time.time)
-        bonds = Bonds(self.origins)
+        self.bonds = Bonds(self.origins, loaded.config.ownership)
         self.flow = Flow(
-            routing, policies, pools, self.failover, rehearsal, bonds, TokenCounting(self.counting), self._refused
+            routing, policies, pools, self.failover, rehearsal, self.bonds, TokenCounting(self.counting), self._refused
         )
         self.means = Means(
             self.flow.handle,
@@ -322,6 +322,7 @@ class App:
         self.sending.options = loaded.config.relay
         self.counting.most = loaded.config.relay.uncounted
         self.failover.options = loaded.config.retry
+        self.bonds.configure(loaded.config.ownership)
         self.target_health.options = loaded.config.health
         self.departures.bounds = loaded.config.drain
         self.refusals.bounds = loaded.config.ledger

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kit.gate import running_gate
 from kit.scripted import Connection, Request, Script, ScriptedUpstream, event_stream, json_answer
 from kit.several import Several, failing, several
-from tollkeeper.flow.origins import ids_of_answer, ids_of_events
 
 WEIGHTED = 'strategy = "weighted"\n[routing]\nallow_nodes = ["127.0.0.0/8"]'
 USAGE = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
@@ -182,23 +179,6 @@ def test_ids_are_found_after_a_crash_and_a_bound_call_goes_nowhere_else(tmp_path
         )
         status, _, data = running.gate.call("GET", "/v1/responses/resp_b", running.key)
         assert (status, json.loads(data)["error"]["code"]) == (404, "provider_not_found")
-
-
-@given(
-    body=st.binary(max_size=80)
-    | st.recursive(st.none() | st.text(max_size=4), st.lists).map(lambda x: json.dumps(x).encode())
-)
-def test_no_answer_makes_it_fall(body: bytes) -> None:
-    assert ids_of_answer(body) == []
-    assert ids_of_events(body) == []
-
-
-def test_only_what_has_a_kind_was_made() -> None:
-    assert ids_of_answer(b'{"id":"x"}') == []
-    assert ids_of_answer(b'{"id":"x","object":"list"}') == []
-    assert ids_of_answer(b'{"id":7,"object":"file"}') == []
-    assert ids_of_answer(b'{"id":"%s","object":"file"}' % (b"x" * 300)) == []
-    assert ids_of_answer(b'{"id":"x","object":"file","error_file_id":"y"}') == ["x", "y"]
 
 
 def _batcher(name: str) -> Script:

@@ -44,6 +44,7 @@ def accounts_of(config: Config, environment: Mapping[str, str], demo: bool, prob
             secret=secret,
             timeouts=given.timeouts,
             leave=given.leave,
+            shared=given.shared,
         )
     taken = {account.provider.name for account in accounts.values()} | set(accounts)
     for provider in PROVIDERS.values():

@@ -28,6 +28,7 @@ from tollkeeper.config.tables import (
 from tollkeeper.core.errors import ConfigError
 from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.health import HealthOptions
+from tollkeeper.flow.origins import OwnershipOptions
 from tollkeeper.flow.relay import RelayOptions
 from tollkeeper.flow.retries import RetryOptions
 from tollkeeper.mcp.options import McpOptions
@@ -102,6 +103,7 @@ _TABLES: dict[str, type[Struct]] = {
     "playground": PlaygroundConfig,
     "mcp": McpOptions,
     "assistant": AssistantOptions,
+    "ownership": OwnershipOptions,
     "batches": BatchesConfig,
 }
 _NAMED_TABLES: dict[str, type[Struct]] = {

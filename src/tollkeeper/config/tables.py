@@ -12,6 +12,7 @@ from tollkeeper.core.account import Beyond, Leave, Patience, Strategy
 from tollkeeper.core.limits import DoorLimits, Positive
 from tollkeeper.flow.departures import DrainBounds
 from tollkeeper.flow.health import HealthOptions
+from tollkeeper.flow.origins import OwnershipOptions
 from tollkeeper.flow.relay import RelayOptions
 from tollkeeper.flow.retries import RetryOptions
 from tollkeeper.mcp.options import McpOptions
@@ -68,6 +69,8 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sockets: list[str] | None = None
     """Those of them that are spoken over a WebSocket too."""
     leave: Leave = "drain"
+    shared: bool = False
+    """Whether everybody may use what anybody made there."""
     timeouts: Patience = Patience()
 
 
@@ -157,6 +160,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     playground: PlaygroundConfig = PlaygroundConfig()
     mcp: McpOptions = McpOptions()
     assistant: AssistantOptions = AssistantOptions()
+    ownership: OwnershipOptions = OwnershipOptions()
     batches: BatchesConfig = BatchesConfig()
     providers: dict[str, ProviderConfig] = {}
     models: dict[str, ModelConfig] = {}

@@ -69,6 +69,8 @@ class Account(Struct, frozen=True, kw_only=True):
     """Pairs that every URL's query has, encoded."""
     timeouts: Patience = Patience()
     leave: Leave = "drain"
+    shared: bool = False
+    """Whether all who may use it may use whatever is kept there, whoever made it."""
 
     def __repr__(self) -> str:
         return f"Account({self.name!r})"

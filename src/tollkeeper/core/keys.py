@@ -26,6 +26,17 @@ class Key(Struct, frozen=True, kw_only=True):
     budgets: tuple[Budget, ...] = ()
     limits: tuple[RateLimit, ...] = ()
 
+    @property
+    def tenant(self) -> str:
+        """Whose it is what calls with this key leave behind: answers, files, batches. A team's, else an owner's, else its
+        own.
+        """
+        if self.team is not None:
+            return "team:" + self.team
+        if self.owner is not None:
+            return "owner:" + self.owner
+        return "key:" + self.id
+
     def usable(self, now_ms: int) -> bool:
         """Neither revoked nor expired at `now_ms` (Unix milliseconds)."""
         return self.revoked_at is None and (self.expires_at is None or now_ms < self.expires_at)

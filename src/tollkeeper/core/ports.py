@@ -13,6 +13,7 @@ from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.gcra import Allowance, Standing
 from tollkeeper.core.kept import Kept
 from tollkeeper.core.keys import Key
+from tollkeeper.core.origin import Origin
 from tollkeeper.core.provider import Provider
 from tollkeeper.core.usage import Heard, Reported, Usage
 
@@ -256,14 +257,23 @@ class Answers(Protocol):
 
 
 class Origins(Protocol):
-    """Which account keeps what has an id."""
+    """Which account keeps what has an id, and who had it made."""
 
-    def find(self, id: str) -> str | None:
-        """The account's name; None where the id is not known. Raises GateError."""
+    any: bool
+    """False as long as none has ever been remembered."""
+
+    def find(self, ids: Sequence[str]) -> Mapping[str, Origin]:
+        """Of those ids that are known. Raises GateError."""
         ...
 
-    def remember(self, ids: Sequence[str], provider: str) -> None:
-        """At once for this process, and on disk with the next events."""
+    def remember(self, ids: Sequence[str], origin: Origin, *, lasting: bool) -> None:
+        """At once for this process, and on disk with the next events; what is known already stays. `lasting`: until it is
+        forgotten, not only as long as events are kept.
+        """
+        ...
+
+    def forget(self, id: str) -> None:
+        """It is there no more."""
         ...
 
 

@@ -53,8 +53,11 @@ class Failover:
         self._now = now
         self._monotonic = monotonic
 
-    async def __call__(self, call: Call, pool: Pool) -> Reply:
-        """The reply of the first attempt that is answered, or the best of the bad ones. Raises TollkeeperError."""
+    async def __call__(self, call: Call, pool: Pool, first: int = 1) -> Reply:
+        """The reply of the first attempt that is answered, or the best of the bad ones; `first` is the number of the first.
+
+        Raises TollkeeperError.
+        """
         seconds = self.options.deadline
         if call.timeout is not None:
             seconds = call.timeout if seconds is None else min(seconds, call.timeout)
@@ -69,7 +72,7 @@ class Failover:
                 call.notes += [("skipped", skipped.name, reason) for skipped, reason in choice.skipped]
         elif member.full:
             raise _busy(call, pool)
-        attempt = self._attempt(call, member, 1, until, now)
+        attempt = self._attempt(call, member, first, until, now)
         state = attempt.state = member.state
         state.account.budget.earn(self.options.budget)
         attempt.probe = state.begin(now)

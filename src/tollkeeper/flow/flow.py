@@ -12,7 +12,10 @@ from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Handler, Policy
 from tollkeeper.flow.failover import Failover
-from tollkeeper.flow.origins import Bonds, models_of_batch, names_a_file
+from tollkeeper.flow.named_ids import may_name
+from tollkeeper.flow.origins import Bonds, models_of_batch
+from tollkeeper.flow.overhearing import Overhearing
+from tollkeeper.flow.own_lists import OwnLists
 from tollkeeper.flow.pools import Pools
 from tollkeeper.flow.rehearsal import Rehearsal
 from tollkeeper.flow.routing import Routing
@@ -40,6 +43,8 @@ class Flow:
         self._answered = failover.__call__  # see `_around`
         self._rehearsal = rehearsal
         self._bonds = bonds
+        self._overhear = Overhearing(bonds)
+        self._lists = OwnLists(bonds, failover)
         self._token_counting = token_counting
         handler: Handler = self._route
         for policy in reversed(policies):
@@ -59,30 +64,34 @@ class Flow:
 
     def _route(self, call: Call) -> Awaitable[Reply]:
         routing = self.routing
-        several = routing.several and call.destination is None
         if call.line is not None:
             followed = self._failover.over(call, call.line)
-            return self._remembered(call, followed) if several else followed
-        if several and not call.dialect.needs_model:
+            return self._remembered(routing, call, followed) if call.destination is None else followed
+        if call.destination is None and (
+            not call.dialect.needs_model or "store" in call.members or (self._bonds.watchful and may_name(call))
+        ):
             return self._bound(routing, call)
-        bond = self._bonds.account_of(call) if several and names_a_file(call) else None
-        pool = self._pools.of(routing, call) if bond is None else self._pools.bound(routing, call, *bond)
+        pool = self._pools.of(routing, call)
         if not call.metered and self._token_counting.takes(call, pool):
             return self._token_counting(call, pool)
         return self._rehearsal(call, pool) if call.dry else self._answered(call, pool)
 
     async def _bound(self, routing: Routing, call: Call) -> Reply:
-        """A call that may name what one of several accounts keeps, or make it."""
-        bond = self._bonds.account_of(call)
-        if bond is None and call.model is None and call.provider is None:
+        """A call that may name what an account keeps, or make it."""
+        bond = self._bonds.of(routing, call)
+        if bond.kept is None and call.model is None and call.provider is None and routing.several:
             call.provider = routing.account_of_batch(models_of_batch(call))
-        pool = self._pools.of(routing, call) if bond is None else self._pools.bound(routing, call, *bond)
+        pool = self._pools.of(routing, call) if bond.kept is None else self._pools.bound(routing, call, *bond.kept)
+        self._bonds.check(call, bond, (member.target.account for member in pool.members))
+        if not call.metered and self._token_counting.takes(call, pool):
+            return await self._token_counting(call, pool)
         if call.dry:
             return await self._rehearsal(call, pool)
-        return await self._remembered(call, self._failover(call, pool))
+        reply = await self._remembered(routing, call, self._failover(call, pool))
+        return await self._lists(routing, call, pool, reply) if self._lists.concern(call, reply) else reply
 
-    async def _remembered(self, call: Call, reply: Awaitable[Reply]) -> Reply:
-        return self._bonds.overhear(call, await reply)
+    async def _remembered(self, routing: Routing, call: Call, reply: Awaitable[Reply]) -> Reply:
+        return self._overhear(routing, call, await reply)
 
 
 def _around(policy: Policy, handler: Handler) -> Handler:

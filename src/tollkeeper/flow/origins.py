@@ -1,45 +1,49 @@
-"""What a provider keeps for a caller (responses, conversations, files, batches, …) is asked for where it was made.
+"""What a provider keeps for a caller (responses, files, batches, …) is its tenant's, and is asked for where it was made.
 
-Only where there are several accounts: then the ids of what answers say was made are remembered, and a call that names one
-of them goes to the account that made it, and nowhere else.
+The ids of what answers say was made are remembered, with the account that keeps it and the key that had it made. Of a call
+that names one of them:
+
+Rule 1: where another tenant made it, there is nothing of that name. Nothing is sent.
+Rule 2: of several accounts it goes to the one that keeps it, and nowhere else.
+Rule 3: who looks at a thing, or changes it, does not become its maker.
 """
 
-import re
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeGuard
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from tollkeeper.core.call import Call, Reply, Sink
+from tollkeeper.core.account import Account
+from tollkeeper.core.call import Call
+from tollkeeper.core.errors import CallerError, GateError
+from tollkeeper.core.limits import Positive
+from tollkeeper.core.origin import Origin, made_by
 from tollkeeper.core.ports import Origins
-from tollkeeper.flow.headers import value_of
-from tollkeeper.wire import sse
+from tollkeeper.flow.made_ids import Made
+from tollkeeper.flow.named_ids import in_path, is_surely_id, named
+from tollkeeper.flow.routing import Routing
 
-_NAMING = ("previous_response_id", "conversation", "input_file_id")
-_LONGEST_ID = 256
-_BATCH = "message_batch"
-"""What Anthropic calls a batch; its other answers are kept nowhere."""
-_LOOKED_AT = 64 * 1024
-"""Bytes of an answer in which its ids are looked for."""
-_FILE = b'"file_id"'
-"""As a member's name. Inside of a string it would read `\\"file_id\\"`, so no text of a prompt is taken for it."""
-_FILES = re.compile(_FILE + rb'\s*:\s*"([^"\\]+)"')
-_BEGUN = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]+)"\s*,\s*"object"\s*:\s*"(?!list")')
-"""How an answer begins that says what was made: enough of one that is too long to be kept, as with pictures in it."""
+_PASSING = ("responses", "chat/completions")
+"""What is made there its provider itself forgets after a month."""
 
 
-class _Kept(Struct):
-    id: object = None
-    kind: object = msgspec.field(default=None, name="object")
-    type: object = None
-    conversation: object = None
-    output_file_id: object = None
-    error_file_id: object = None
+class OwnershipOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[ownership]"""
+
+    unknown: Literal["allow", "refuse"] = "allow"
+    """What happens to a request that names what nobody is known to have made."""
+    pages: Annotated[int, Meta(ge=1, le=1000)] = 20
+    """Of a list are read at most, until there is something on one that the caller may see."""
+    longest_page: Positive = 16 * 1024 * 1024
+    """Bytes of one."""
 
 
-class _Event(Struct):
-    response: _Kept | None = None
+class Bond(Struct, frozen=True):
+    """What a call names of what is known: the id, and the account that keeps it. And what it names that nobody knows."""
+
+    kept: tuple[str, str] | None = None
+    unknown: str | None = None
 
 
 class _Params(Struct):
@@ -50,101 +54,90 @@ class _Part(Struct):
     params: _Params | None = None
 
 
-_decode = msgspec.json.Decoder(_Kept).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
+_FREE = Bond()
 _decode_parts = msgspec.json.Decoder(list[_Part]).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 class Bonds:
-    """Which account a call is bound to, and what its answer binds."""
+    """One gate's. `configure` takes effect for calls that come after."""
 
-    def __init__(self, origins: Origins) -> None:
-        self._origins = origins
+    def __init__(self, origins: Origins, options: OwnershipOptions) -> None:
+        self.origins = origins
+        self.configure(options)
 
-    def account_of(self, call: Call) -> tuple[str, str] | None:
-        """The id that binds the call, and the account's name; None where none of its ids is known. Raises GateError."""
-        if call.provider is not None:
-            return None
-        for name in ids_of_request(call):
-            account = self._origins.find(name)
-            if account is not None:
-                return name, account
-        return None
+    def configure(self, options: OwnershipOptions) -> None:
+        self.options = options
+        self.watchful = self.origins.any or options.unknown == "refuse"
+        """Whether anything can be named that is not the caller's."""
 
-    def overhear(self, call: Call, reply: Reply) -> Reply:
-        """The reply; what it says was made will be remembered."""
-        if not 200 <= reply.status < 300 or not (call.method == "POST" or call.path.startswith("batches/")):
-            return reply
-        stored = call.members.get("store")
-        if stored is not None and bytes(stored) == b"false":
-            return reply
-        kind = value_of(reply.headers, b"content-type").lower()
-        if b"json" not in kind and not kind.startswith(b"text/event-stream"):
-            return reply
-        account = value_of(reply.headers, b"x-tollkeeper-model").decode("latin-1").partition("/")[0]
-        if reply.pour is None:
-            self._origins.remember(ids_of_answer(reply.body), account)
+    def of(self, routing: Routing, call: Call) -> Bond:
+        """Raises CallerError where the call names what another tenant made, and GateError."""
+        names = named(call)
+        if not names:
+            return _FREE
+        known = self.origins.find(names) if self.origins.any else {}
+        kept = unknown = None
+        for name in names:
+            origin = known.get(name)
+            if origin is not None and origin.known:
+                if not (origin.is_of(call.key) or _shared(routing, origin.account)):
+                    raise _not_found(call, name)
+            elif unknown is None and self.options.unknown == "refuse" and is_surely_id(name, call):
+                unknown = name
+            if kept is None and origin is not None:
+                kept = (name, origin.account)
+        return Bond(kept if call.provider is None and routing.several else None, unknown)
+
+    def check(self, call: Call, bond: Bond, accounts: Iterable[Account]) -> None:
+        """Raises CallerError where one of the accounts that the call may go to is nobody's but the makers'."""
+        if bond.unknown is not None and not all(account.shared for account in accounts):
+            raise _not_found(call, bond.unknown)
+
+    def remember(self, call: Call, made: Made, account: str) -> None:
+        """What is named in the call was there before: it, and what belongs to it, is whose it was."""
+        if not made or not account:
+            return
+        before = set(named(call))
+        origin = made_by(call.key, account)
+        ids = made.others
+        if made.id in before:
+            known = self._known([made.id])
+            if known is None:
+                return
+            origin = known.get(made.id) or Origin(account)
+            if origin.account != account:
+                return  # somebody asked another account, by name
+            if not origin.known:
+                ids = (made.id, *ids)
+        elif made.id is not None:
+            ids = (made.id, *ids)
+            before.discard(made.id)
+        fresh = [name for name in ids if name == made.id or name not in before]
+        if call.path in _PASSING:
+            self.origins.remember(fresh, origin, lasting=False)
+            self.watchful = True
         else:
-            reply.pour = self._overheard(reply.pour, account, whole=b"json" in kind)
-        return reply
+            self.belongs(fresh, origin)
 
-    def _overheard(
-        self, pour: Callable[[Sink], Awaitable[None]], account: str, whole: bool
-    ) -> Callable[[Sink], Awaitable[None]]:
-        async def poured(sink: Sink) -> None:
-            ear = _Ear(sink, None if whole else lambda ids: self._origins.remember(ids, account))
-            await pour(ear)
-            if whole:
-                self._origins.remember(ids_of_answer(bytes(ear.heard)) or _ids_begun(ear.heard), account)
+    def belongs(self, ids: Sequence[str], origin: Origin) -> None:
+        """What is not known yet of these has that origin: a provider may give what it had when it gets the same again."""
+        known = self._known(ids) if ids else {}
+        fresh = [name for name in ids if known is None or name not in known]
+        if fresh:
+            self.origins.remember(fresh, origin, lasting=True)
+            self.watchful = True
 
-        return poured
+    def forget(self, name: str) -> None:
+        """It is there no more."""
+        if name in (self._known([name]) or ()):
+            self.origins.forget(name)
 
-
-class _Ear:
-    """A sink before the sink. With `found` it is told of the ids of the first event that has any."""
-
-    __slots__ = ("_found", "_sink", "heard")
-
-    def __init__(self, sink: Sink, found: Callable[[list[str]], None] | None) -> None:
-        self._sink = sink
-        self._found = found
-        self.heard = bytearray()
-
-    def write(self, data: bytes) -> None:
-        if len(self.heard) < _LOOKED_AT:
-            self.heard += data
-            if self._found is not None:
-                ids = ids_of_events(bytes(self.heard))
-                if ids:
-                    self._found(ids)
-                    self.heard = bytearray(_LOOKED_AT)
-        self._sink.write(data)
-
-    @property
-    def blocked(self) -> Awaitable[None] | None:
-        return self._sink.blocked
-
-
-def ids_of_request(call: Call) -> Iterator[str]:
-    """What a call's body and path name that a provider may keep."""
-    for name in _NAMING:
-        member = call.members.get(name)
-        if member is not None:
-            found = _decode_any(member)
-            if isinstance(found, dict):
-                found = found.get("id")
-            if _is_id(found):
-                yield found
-    yield from (part for part in call.path.split("/")[1:] if _is_id(part))
-    if isinstance(call.body, bytes) and _FILE in call.body:
-        files = (name.decode("latin-1") for name in _FILES.findall(call.body))
-        yield from (name for name in files if _is_id(name))
-
-
-def names_a_file(call: Call) -> bool:
-    """Whether a JSON body has a member `file_id`, at whatever depth: a part of a message that is a file at the provider."""
-    return isinstance(call.body, bytes) and _FILE in call.body
+    def _known(self, ids: Sequence[str]) -> Mapping[str, Origin] | None:
+        """None where the store cannot be read: an answer that is there is not lost for that."""
+        try:
+            return self.origins.find(ids)
+        except GateError:
+            return None
 
 
 def models_of_batch(call: Call) -> set[str]:
@@ -159,42 +152,25 @@ def models_of_batch(call: Call) -> set[str]:
     return {part.params.model for part in parts if part.params is not None and part.params.model}
 
 
-def ids_of_answer(body: bytes) -> list[str]:
-    """Ids of what a JSON answer says was made; none where it is no such object."""
-    try:
-        return _ids(_decode(body))
-    except (msgspec.DecodeError, RecursionError):
-        return []
+def _shared(routing: Routing, account: str) -> bool:
+    found = routing.accounts.get(account)
+    return found is not None and found.shared
 
 
-def _ids_begun(data: bytes | bytearray) -> list[str]:
-    begun = _BEGUN.match(data)
-    name = begun[1].decode("latin-1") if begun is not None else None
-    return [name] if _is_id(name) else []
-
-
-def ids_of_events(data: bytes) -> list[str]:
-    """Ids in the first whole event of a stream that has any."""
-    for event in sse.EventScanner().feed(data):
-        text = sse.data_of(event)
-        if text is None or not text.startswith(b"{"):
-            continue
-        try:
-            response = _decode_event(text).response
-        except (msgspec.DecodeError, RecursionError):
-            continue
-        if response is not None:
-            return _ids(response)
-    return []
-
-
-def _ids(kept: _Kept) -> list[str]:
-    if (not isinstance(kept.kind, str) or kept.kind == "list") and kept.type != _BATCH:
-        return []
-    conversation = kept.conversation.get("id") if isinstance(kept.conversation, dict) else kept.conversation
-    found = (kept.id, conversation, kept.output_file_id, kept.error_file_id)
-    return [name for name in found if _is_id(name)]
-
-
-def _is_id(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and value.isascii() and value.isprintable()
+def _not_found(call: Call, name: str) -> CallerError:
+    """Worded as OpenAI words what does not exist, so that nobody learns that it does."""
+    shown = name[:64]
+    previous = call.members.get("previous_response_id")
+    if previous is not None and msgspec.json.decode(previous) == name:
+        return CallerError(
+            f"Previous response with id '{shown}' not found.",
+            status=404,
+            code="previous_response_not_found",
+            param="previous_response_id",
+        )
+    first = call.path.partition("/")[0]
+    if first == "batches" and name in in_path(call.path):
+        return CallerError(f"No batch found with id '{shown}'.", status=404, code="batch_not_found")
+    if first == "files" and name in in_path(call.path):
+        return CallerError(f"No such File object: {shown}", status=404, code="file_not_found", param="id")
+    return CallerError(f"There is nothing with the id '{shown}'.", status=404, code="object_not_found", param="id")

@@ -15,7 +15,6 @@ from tollkeeper.core.account import Target
 from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft
 from tollkeeper.core.kept import Kept
-from tollkeeper.core.keys import Key
 from tollkeeper.core.ports import Answers, Handler, Headers
 from tollkeeper.policies.cache.cacheable import HEADER, CacheOptions, ModelCache, cacheable, left_out, sound, wish
 from tollkeeper.sharing import fingerprint
@@ -116,7 +115,7 @@ class Cache:
         digest = fingerprint.digest
         return digest(
             (
-                b"" if shared else _tenant(call.key),
+                b"" if shared else call.key.tenant.encode(),
                 digest(targets),
                 digest(fingerprint.header_parts(call)),
                 digest(fingerprint.request_parts(call, left_out(call))),
@@ -187,15 +186,6 @@ def _fits(run: Run) -> bool:
     if reply is None or run.cut_short(_AMPLE):
         return False
     return reply.status >= 400 or reply.pour is not None or sound(reply.body)
-
-
-def _tenant(key: Key) -> bytes:
-    """Who may get whose answers."""
-    if key.team is not None:
-        return b"team:" + key.team.encode()
-    if key.owner is not None:
-        return b"owner:" + key.owner.encode()
-    return b"key:" + key.id.encode()
 
 
 def _coalesced(headers: Headers) -> Headers:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tollkeeper.core.errors import GateError
 
 FILE = "tollkeeper.db"
-_SCHEMA = ("schema_1.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql")
+_SCHEMA = tuple(f"schema_{number}.sql" for number in range(1, 8))
 """What makes each version out of the one before."""
 VERSION = len(_SCHEMA)
 _PATIENCE = 5.0

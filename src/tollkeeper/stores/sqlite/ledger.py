@@ -24,7 +24,7 @@ from tollkeeper.core.errors import GateError
 from tollkeeper.core.events import Event, Hold
 from tollkeeper.core.histogram import Histogram
 from tollkeeper.stores.sqlite.database import VERSION
-from tollkeeper.stores.sqlite.rows import End, HoldRow, Made, Once, Written, hold_row, put
+from tollkeeper.stores.sqlite.rows import End, Forgotten, HoldRow, Made, Once, Written, hold_row, put
 from tollkeeper.stores.sqlite.syncing import Syncer, syncer
 from tollkeeper.stores.sqlite.tally import Tally
 from tollkeeper.stores.sqlite.writer import REPLACED, Writer
@@ -109,7 +109,7 @@ class SqliteLedger:
     def release(self, request_id: str, attempt: int) -> None:
         self._end((request_id, attempt))
 
-    def remember(self, made: Made) -> None:
+    def remember(self, made: Made | Forgotten) -> None:
         """Queues what rides with the next ends."""
         self._end(made)
 

@@ -6,7 +6,7 @@ from tollkeeper.stores.sqlite.sums import SUMMED
 
 _DAY = 86_400_000
 _OLD = f"SELECT request_id, attempt FROM events e WHERE request_id < ? AND started_at < ? AND {SUMMED} LIMIT ?"
-_OLD_ORIGINS = "DELETE FROM origins WHERE id IN (SELECT id FROM origins WHERE made_at < ? LIMIT ?)"
+_OLD_ORIGINS = "DELETE FROM origins WHERE id IN (SELECT id FROM origins WHERE lasting = 0 AND made_at < ? LIMIT ?)"
 
 
 def delete_old(writer: sqlite3.Connection, now_ms: int, days: int, most: int) -> int:

@@ -24,7 +24,10 @@ _DELETE_HOLD = "DELETE FROM holds WHERE request_id = ? AND attempt = ?"
 _INSERT_EVENT = f"INSERT OR IGNORE INTO events ({EVENT_COLUMNS}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _IS_THERE = "SELECT 1 FROM events WHERE request_id = ? AND attempt = ?"
 _NOTE = "INSERT INTO unsummed (attempts) VALUES (?)"
-_INSERT_ORIGIN = "INSERT OR IGNORE INTO origins VALUES (?, ?, ?)"
+_INSERT_ORIGIN = (
+    "INSERT OR IGNORE INTO origins (id, provider, made_at, tenant, key_id, lasting) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_DELETE_ORIGIN = "DELETE FROM origins WHERE id = ?"
 MOST = 2**53
 """What a number that no column can hold is recorded as: 9 million USD, and far more tokens than any attempt has."""
 _ABSURD = 10**18
@@ -49,9 +52,18 @@ class Made(NamedTuple):
     id: str
     provider: str
     made_at: int
+    tenant: str | None
+    key_id: str | None
+    lasting: int
 
 
-End = Event | Once | tuple[str, int] | Made
+class Forgotten(NamedTuple):
+    """What a provider keeps no more."""
+
+    id: str
+
+
+End = Event | Once | tuple[str, int] | Made | Forgotten
 """How a hold ends: with its event, or with nothing (request id, attempt); and what may ride with an end."""
 
 
@@ -104,8 +116,9 @@ def _put(
     database.executemany(_DELETE_HOLD, attempts)
     if len(events) < len(ends):
         others = [end for end in ends if isinstance(end, tuple)]
-        database.executemany(_DELETE_HOLD, [end for end in others if not isinstance(end, Made)])
+        database.executemany(_DELETE_HOLD, [end for end in others if not isinstance(end, Made | Forgotten)])
         database.executemany(_INSERT_ORIGIN, [end for end in others if isinstance(end, Made)])
+        database.executemany(_DELETE_ORIGIN, [end for end in others if isinstance(end, Forgotten)])
     rows: list[EventRow] = [row_of(event) for event in events]
     if there:
         rows = [row for row in rows if row[:2] not in there]
