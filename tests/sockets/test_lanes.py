@@ -252,6 +252,38 @@ def test_a_response_that_follows_on_steering_is_a_call_of_its_own(
     assert (status, b"another provider" in body) == (400, True), "it is known where it was made"
 
 
+def test_what_another_made_is_neither_continued_nor_steered_to(
+    gate: GateProcess, upstream: SpeakingUpstream, key: str
+) -> None:
+    def made(heard: Heard) -> None:
+        heard_so_far.append(heard.hear())
+        say(heard, "response.created", "l", response={"id": "resp_mine", "object": "response", "model": "real-2026"})
+        for asked in iter(heard.hear, None):
+            heard_so_far.append(asked)
+            completed(heard, "resp_mine", "l")
+
+    upstream.script = made
+    stranger = gate.new_key(name="stranger")
+    with opened(gate, key, PATH) as mine, opened(gate, stranger, PATH) as socket:
+        mine.send(create(stream_id="l"))
+        until(mine, "response.created")
+        for sent in (
+            create(stream_id="l", previous_response_id="resp_mine"),
+            json.dumps({"type": "response.steer", "previous_response_id": "resp_mine", "input": "left"}),
+        ):
+            socket.send(sent)
+            said = frame(socket)
+            assert (said["type"], said["status"], said["error"]["code"]) == (
+                "error",
+                404,
+                "previous_response_not_found",
+            )
+        mine.send(json.dumps({"type": "response.steer", "previous_response_id": "resp_mine", "input": "right"}))
+        until(mine, "response.completed")
+
+    assert [each["input"] for each in heard_so_far[1:]] == ["right"]
+
+
 def test_a_response_that_nobody_may_have_is_kept_back_and_its_socket_closed(
     gate: GateProcess, upstream: SpeakingUpstream
 ) -> None:

@@ -62,6 +62,13 @@ class Flow:
         finally:
             call.end()
 
+    def permit(self, call: Call) -> None:
+        """For what goes out beside a call, as on a socket that is open: raises CallerError where it names what its caller
+        may not use.
+        """
+        routing = self.routing
+        self._bonds.check(call, self._bonds.of(routing, call), routing.accounts.values())
+
     def _route(self, call: Call) -> Awaitable[Reply]:
         routing = self.routing
         if call.line is not None:

@@ -33,6 +33,7 @@ def openings(app: App, lobby: Lobby, on_error: Callable[[str, BaseException], No
                 headers=headers,
                 most=lobby.options.limits.answers,
                 connector=app.socket_client,
+                permit=app.flow.permit,
                 new_id=lobby.new_id,
                 monotonic=time.monotonic,
                 on_error=on_error,

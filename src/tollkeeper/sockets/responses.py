@@ -36,7 +36,9 @@ _encode = msgspec.json.encode
 
 
 class ResponsesSession:
-    """One socket's. `take` neither waits nor raises; `leave`, then `ended`."""
+    """One socket's. `take` neither waits nor raises; `leave`, then `ended`. `permit` raises CallerError where a message
+    names what its sender may not use.
+    """
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class ResponsesSession:
         headers: Sequence[tuple[bytes, bytes]],
         most: int,
         connector: Connector,
+        permit: Callable[[Call], None],
         new_id: Callable[[], str],
         monotonic: Clock,
         on_error: Callable[[str, BaseException], None],
@@ -58,6 +61,7 @@ class ResponsesSession:
         self._close = close
         self._headers = [*headers, (b"content-type", b"application/json")]
         self._most = most
+        self._permit = permit
         self._new_id = new_id
         self._monotonic = monotonic
         self._on_error = on_error
@@ -84,6 +88,7 @@ class ResponsesSession:
             kind = string(members, "type")
             if kind == "response.steer":
                 text = message.encode("utf-8", "surrogatepass")
+                self._permit(self._call(None, text))
                 self._provider_lanes.steer(string(members, "previous_response_id"), text)
                 return
             if kind != "response.create":
