@@ -143,10 +143,13 @@ def test_ids_that_stand_twice_fail_the_batch_before_anything_is_asked(tmp_path: 
         assert not upstream.requests
 
 
-def test_files_and_batches_of_one_key_are_not_there_for_another(tmp_path: Path) -> None:
+def test_files_and_batches_of_one_team_are_not_there_for_others(tmp_path: Path) -> None:
     with ScriptedUpstream(echo) as upstream, running_gate(tmp_path, CONFIG.format(url=upstream.url)) as gate:
-        client, other = client_of(gate), client_of(gate, name="other")
+        client, other = client_of(gate, team="red"), client_of(gate, name="other", team="blue")
         batch = ended(client, begun(client, lines(1)).id)
+        mate = client_of(gate, name="mate", team="red")
+        assert [each.id for each in mate.batches.list()] == [batch.id]
+        assert rows(mate, batch.output_file_id) == rows(client, batch.output_file_id)
         assert not list(other.batches.list())
         assert not list(other.files.list())
         with pytest.raises(NotFoundError):

@@ -2,7 +2,7 @@
 
 Rule 1: what a caller was told is on disk before; a batch that was under way goes on when the gate starts again.
 Rule 2: a batch is a job of this room (journal, retries, limits found) whose rows are calls of the key that began it.
-Rule 3: what one key has made is not there for another.
+Rule 3: what one tenant has made is not there for another.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ Ask = Callable[[Key, Request, int], Awaitable[Answer]]
 
 
 class File(Struct, kw_only=True):
-    """https://platform.openai.com/docs/api-reference/files/object; `key` is ours."""
+    """https://platform.openai.com/docs/api-reference/files/object; `key` and `tenant` are ours."""
 
     id: str
     object: str = "file"
@@ -46,6 +46,7 @@ class File(Struct, kw_only=True):
     purpose: str
     status: str = "processed"
     key: str | None = None
+    tenant: str | None = None
 
 
 class Counts(Struct):
@@ -57,7 +58,7 @@ class Counts(Struct):
 
 
 class Batch(Struct, kw_only=True):
-    """https://platform.openai.com/docs/api-reference/batch/object; `key` is ours."""
+    """https://platform.openai.com/docs/api-reference/batch/object; `key` and `tenant` are ours."""
 
     id: str
     object: str = "batch"
@@ -80,6 +81,7 @@ class Batch(Struct, kw_only=True):
     request_counts: Counts = msgspec.field(default_factory=Counts)
     metadata: dict[str, str] | None = None
     key: str | None = None
+    tenant: str | None = None
 
 
 class _Detail(Struct):
@@ -153,8 +155,8 @@ class Served:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         return self.folder / f"{self._new_id()}.upload"
 
-    def take(self, path: Path, filename: str, purpose: str, key: str) -> File:
-        """The file at `path` is ours from now on."""
+    def take(self, path: Path, filename: str, purpose: str, key: str | None, tenant: str | None) -> File:
+        """The file at `path` is ours from now on, for that key and its tenant."""
         file = File(
             id=FILE + self._new_id(),
             bytes=path.stat().st_size,
@@ -162,6 +164,7 @@ class Served:
             filename=filename,
             purpose=purpose,
             key=key,
+            tenant=tenant,
         )
         _synced(path)
         path.rename(self.content(file.id))
@@ -169,14 +172,14 @@ class Served:
         self._note(file)
         return file
 
-    def files(self, key: str) -> list[File]:
+    def files(self, key: Key) -> list[File]:
         """Newest first."""
-        return sorted((f for f in self._files.values() if f.key == key), key=lambda f: f.id, reverse=True)
+        return sorted((f for f in self._files.values() if _is_of(f, key)), key=lambda f: f.id, reverse=True)
 
-    def file(self, id: str, key: str) -> File:
+    def file(self, id: str, key: Key) -> File:
         """Raises CallerError (404)."""
         found = self._files.get(id)
-        if found is None or found.key != key:
+        if found is None or not _is_of(found, key):
             raise CallerError(f"No such File object: {id[:64]}", status=404, code="file_not_found", param="id")
         return found
 
@@ -184,7 +187,7 @@ class Served:
         """Where a file of ours lies."""
         return self.folder / f"{id}.jsonl"
 
-    def delete(self, id: str, key: str) -> None:
+    def delete(self, id: str, key: Key) -> None:
         """Raises CallerError: 404, and 409 while a batch under way reads it."""
         self.file(id, key)
         if any(batch.input_file_id == id and batch.status in _UNDER_WAY for batch in self._batches.values()):
@@ -195,7 +198,7 @@ class Served:
 
     # --- batches ----------------------------------------------------------------------------------------------------
 
-    def create(self, wanted: dict[str, Any], key: str) -> Batch:
+    def create(self, wanted: dict[str, Any], key: Key) -> Batch:
         """Begins a batch. Raises CallerError."""
         endpoint, window = wanted.get("endpoint"), wanted.get("completion_window")
         if not isinstance(endpoint, str) or endpoint.removeprefix("/").removeprefix("v1/") not in ENDPOINTS:
@@ -217,26 +220,27 @@ class Served:
             created_at=now,
             expires_at=now + _DAY,
             metadata=metadata,
-            key=key,
+            key=key.id,
+            tenant=key.tenant,
         )
         self._batches[batch.id] = batch
         self._note(batch)
         self._begin(batch)
         return batch
 
-    def batches(self, key: str) -> list[Batch]:
+    def batches(self, key: Key) -> list[Batch]:
         """Newest first."""
-        found = [self._counted(batch) for batch in self._batches.values() if batch.key == key]
+        found = [self._counted(batch) for batch in self._batches.values() if _is_of(batch, key)]
         return sorted(found, key=lambda batch: batch.id, reverse=True)
 
-    def batch(self, id: str, key: str) -> Batch:
+    def batch(self, id: str, key: Key) -> Batch:
         """Raises CallerError (404)."""
         found = self._batches.get(id)
-        if found is None or found.key != key:
+        if found is None or not _is_of(found, key):
             raise CallerError(f"No batch found with id '{id[:64]}'.", status=404, code="batch_not_found")
         return self._counted(found)
 
-    def cancel(self, id: str, key: str) -> Batch:
+    def cancel(self, id: str, key: Key) -> Batch:
         """Ends calls under way and begins no more. Raises CallerError: 404, and 409 where it is over."""
         batch = self.batch(id, key)
         if batch.status not in _UNDER_WAY:
@@ -339,11 +343,11 @@ class Served:
         return found[0], found[1]
 
     def _finish(self, batch: Batch, outcome: Outcome, well: Path | None, failed: Path | None) -> None:
-        key, now = batch.key or "", int(time.time())
+        now, whose = int(time.time()), (batch.key, batch.tenant)
         if well is not None:
-            batch.output_file_id = self.take(well, f"{batch.id}_output.jsonl", "batch_output", key).id
+            batch.output_file_id = self.take(well, f"{batch.id}_output.jsonl", "batch_output", *whose).id
         if failed is not None:
-            batch.error_file_id = self.take(failed, f"{batch.id}_error.jsonl", "batch_output", key).id
+            batch.error_file_id = self.take(failed, f"{batch.id}_error.jsonl", "batch_output", *whose).id
         batch.request_counts.failed = batch.request_counts.total - batch.request_counts.completed
         if outcome.why in ("cancelled", "expired"):
             batch.status = outcome.why
@@ -381,6 +385,11 @@ class Served:
                     self._files[found.id] = found
         for path in (*self.folder.glob("*.upload"), *self.folder.glob("*.new")):
             path.unlink()
+
+
+def _is_of(what: File | Batch, key: Key) -> bool:
+    """Whether the key made it, or another of its tenant's."""
+    return what.key == key.id or what.tenant == key.tenant
 
 
 def _lines(job: Job, why: str | None, new_id: Callable[[], str]) -> Iterator[tuple[bool, bytes]]:

@@ -109,11 +109,11 @@ class Batches:
     async def _taken(self, kept: Path, form: "_Form", key: Key) -> File:
         inner = self._served.new_path()
         await asyncio.to_thread(_copy, kept, form.start, form.end, inner)
-        return self._served.take(inner, form.filename, "batch", key.id)
+        return self._served.take(inner, form.filename, "batch", key.id, key.tenant)
 
     def _of_id(self, first: str, id: str, below: str) -> Answerer:
         async def answer(request: Request) -> Reply:
-            key = key_of(request.named, self._keys).id
+            key = key_of(request.named, self._keys)
             asked = (first, request.method, below)
             if asked == ("files", "GET", ""):
                 return _json(_shown(self._served.file(id, key)))
@@ -137,14 +137,14 @@ class Batches:
         body = await json_body(request, self._limits().json_body, "/v1/batches")
         wanted = {name: msgspec.json.decode(value) for name, value in members_of(body).items()}
         if str(wanted.get("input_file_id")).startswith(FILE):
-            return _json(_shown(self._served.create(wanted, key.id)))
+            return _json(_shown(self._served.create(wanted, key)))
         rest = [body]
         request.receive = _replayed(lambda size: rest.pop() if rest else b"", request.receive)
         return await self._relay(request)
 
     def _list(self, first: str) -> Answerer:
         async def answer(request: Request) -> Reply:
-            key = key_of(request.named, self._keys).id
+            key = key_of(request.named, self._keys)
             query = parse_qs(request.scope["query_string"].decode("ascii", "ignore"))
             found: list[Any] = list(self._served.files(key) if first == "files" else self._served.batches(key))
             after, limit = query.get("after", [""])[0], query.get("limit", ["20" if first == "batches" else "10000"])[0]
@@ -274,7 +274,7 @@ def _replayed(read: Callable[[int], bytes], then: Receive) -> Receive:
 
 def _shown(what: File | Batch) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(what)
-    del found["key"]
+    del found["key"], found["tenant"]
     return found
 
 

@@ -13,6 +13,8 @@ Receive = Callable[[], Awaitable[Message]]
 
 _IN_MEMORY = 1024 * 1024
 _PIECE = 256 * 1024
+_SPACE = 64 * 1024
+"""Bytes of white space before which a body may begin."""
 
 
 def too_large(limit: int) -> CallerError:
@@ -78,6 +80,35 @@ async def streamed(receive: Receive, limit: int) -> AsyncIterator[bytes]:
             raise too_large(limit)
         if chunk:
             yield chunk
+
+
+async def begun(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """What a body begins with, white space left out, and the whole of it. Raises CallerError and ClientLeft."""
+    kept = b""
+    async for chunk in chunks:
+        kept += chunk
+        if len(kept) > _SPACE or not kept.isspace():
+            break
+
+    async def again() -> AsyncIterator[bytes]:
+        if kept:
+            yield kept
+        async for chunk in chunks:
+            yield chunk
+
+    return kept.lstrip(), again()
+
+
+async def joined(chunks: AsyncIterator[bytes], limit: int) -> bytes:
+    """All of them. Raises CallerError (413) and ClientLeft."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        parts.append(chunk)
+    return b"".join(parts)
 
 
 async def form(receive: Receive, limit: int, content_type: str, length: int | None) -> tuple[Upload, str | None]:

@@ -16,6 +16,7 @@ from tollkeeper.dialects.endpoint import Endpoint
 from tollkeeper.dialects.paths import Listing, endpoint, listing
 from tollkeeper.server import bodies
 from tollkeeper.server.requests import (
+    NOT_JSON,
     Request,
     call_of,
     check_framing,
@@ -108,7 +109,13 @@ class Gate:
             if size == 0 or (length is None and b"transfer-encoding" not in request.named):
                 call.body = await bodies.whole(receive, 0)
             else:
-                call.body = Upload(bodies.streamed(receive, self.limits.body), size)
+                chunks = bodies.streamed(receive, self.limits.body)
+                if not kind.startswith(NOT_JSON):
+                    start, chunks = await bodies.begun(chunks)
+                    if start.startswith(b"{"):  # a provider may read it as JSON, whatever it is said to be: so do we
+                        self._read_json(call, await bodies.joined(chunks, self.limits.json_body), found.model)
+                        return
+                call.body = Upload(chunks, size)
         if call.dialect.needs_model and not call.model:
             raise CallerError("You must provide a model parameter.", code="missing_required_parameter", param="model")
 

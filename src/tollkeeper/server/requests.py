@@ -15,7 +15,8 @@ from tollkeeper.server.bodies import Message, Receive
 from tollkeeper.server.protocol import LEAVING, NAMED
 from tollkeeper.wire import json_text
 
-_NOT_JSON = ("multipart/", "image/", "audio/", "video/", "application/octet-stream")
+NOT_JSON = ("multipart/", "image/", "audio/", "video/", "application/octet-stream")
+"""How the types of bodies begin that nobody takes for JSON."""
 
 
 class Request:
@@ -138,7 +139,7 @@ def kind_of(request: Request) -> str:
 
 async def json_body(request: Request, limit: int, shown: str) -> bytes:
     """The whole body, which may be JSON. `shown` is the path to name. Raises CallerError (413, 415) and ClientLeft."""
-    if kind_of(request).startswith(_NOT_JSON):
+    if kind_of(request).startswith(NOT_JSON):
         raise unsupported(shown, "application/json")
     bodies.declared(request.named.get(b"content-length"), limit)
     return await bodies.whole(request.receive, limit)
