@@ -1,14 +1,28 @@
 """The ledger in trouble: whoever else writes, and when nothing can be written, nothing that ended is lost."""
 
 import asyncio
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
 
 from kit.ledgers import Other, opened, until
 from kit.records import ending, event, hold
+from kit.vitals import becomes
 from tollkeeper.core.errors import GateError
 from tollkeeper.stores.sqlite.ledger import SqliteLedger
+
+FILES = Path("/proc/self/fd")
+
+
+def logs_open() -> int:
+    """Of all stores, by this process. A store itself stays open while anybody in the process has a lock on it."""
+    found = 0
+    for name in os.listdir(FILES):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found += os.readlink(FILES / name).endswith("-wal")
+    return found
 
 
 def test_another_process_that_writes_delays_but_loses_nothing(store: Path, other: Other, troubles: list[str]) -> None:
@@ -100,6 +114,27 @@ def test_a_ledger_that_cannot_write_its_last_ends_says_so_when_it_is_closed(
 
     assert asyncio.run(go()) is False
     assert other.counts() == (0, 0)
+
+
+@pytest.mark.skipif(not FILES.exists(), reason="no /proc here")
+def test_a_ledger_that_is_closed_while_it_waits_for_another_process_closes_its_files_when_it_has_written(
+    store: Path, other: Other, troubles: list[str]
+) -> None:
+    assert other.counts() == (0, 0)
+    before = logs_open()
+
+    async def go() -> bool:
+        ledger = SqliteLedger(store, troubles.append)
+        other.connection.execute("BEGIN IMMEDIATE")
+        ledger.settle(event())
+        await asyncio.sleep(0.05)
+        closed = await ledger.close(0)
+        other.connection.execute("COMMIT")
+        return closed
+
+    assert asyncio.run(go()) is False
+    assert becomes(lambda: logs_open() == before)
+    assert other.counts() == (0, 1)
 
 
 def test_a_hold_whose_caller_was_cancelled_does_not_stay(store: Path, other: Other, troubles: list[str]) -> None:

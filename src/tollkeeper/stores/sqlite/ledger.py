@@ -16,7 +16,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,6 +62,9 @@ class SqliteLedger:
         self._turns: deque[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = deque()
         self._under_way: tuple[list[HoldRow], list[asyncio.Future[None]], list[End]] = ([], [], [])
         self._busy = False
+        self._on_thread: Future[Any] | None = None
+        """What makes it busy, where that is a thread."""
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = _NEVER
         self._began = 0.0
@@ -157,7 +160,10 @@ class SqliteLedger:
             self._schedule(_RETRY)
 
     async def close(self, seconds: float = 10.0) -> bool:
-        """Writes all that is queued and ends. False where something could not be written in `seconds`."""
+        """Writes all that is queued and ends. False where something could not be written in `seconds`.
+
+        What a thread still does is done, and its files are closed then.
+        """
         until = self._loop.time() + seconds
         while (self._busy or self._ends or self._holds) and self._loop.time() < until:
             self._schedule(0)
@@ -165,10 +171,14 @@ class SqliteLedger:
         written = not self._busy and not self._ends
         if self._timer is not None:
             self._timer.cancel()
+        self._closed = True
         self._threads.shutdown(wait=False)
-        if not self._busy:  # else the thread still has them
+        if not self._busy or self._on_thread is not None:  # else the disk still has them
             self._syncer.close()
+        if not self._busy:
             self._writer.close()
+        elif self._on_thread is not None:
+            self._on_thread.add_done_callback(lambda _: self._writer.close())
         return written
 
     def _end(self, end: End) -> None:
@@ -178,7 +188,7 @@ class SqliteLedger:
 
     def _schedule(self, seconds: float) -> None:
         """The next transaction begins in `seconds`, or when the one under way has ended."""
-        if self._busy:
+        if self._busy or self._closed:
             return
         at = self._loop.time() + seconds
         if at < self._due:
@@ -207,9 +217,10 @@ class SqliteLedger:
         self._began = self._loop.time()
         self._committed = False
         if self._trusted and self._commit(holds, ends):
+            self._on_thread = None
             self._syncer.sync(self._writer.log, self._ended)
         else:
-            slowly = self._loop.run_in_executor(self._threads, self._slowly, holds, ends)
+            slowly = self._start(self._slowly, holds, ends)
             slowly.add_done_callback(lambda done: self._ended(done.exception()))
 
     def _commit(self, holds: list[HoldRow], ends: list[End]) -> bool:
@@ -281,7 +292,7 @@ class SqliteLedger:
     def _begin_turn(self) -> None:
         self._busy = True
         work, future = self._turns.popleft()
-        running = self._loop.run_in_executor(self._threads, self._work, work)
+        running = self._start(self._work, work)
 
         def ended(done: "asyncio.Future[T]") -> None:
             self._busy = False
@@ -295,6 +306,10 @@ class SqliteLedger:
             self._schedule(0 if self.healthy else _RETRY)
 
         running.add_done_callback(ended)
+
+    def _start(self, work: Callable[..., T], *arguments: Any) -> "asyncio.Future[T]":
+        running = self._on_thread = self._threads.submit(work, *arguments)
+        return asyncio.wrap_future(running, loop=self._loop)
 
     # --- on a thread ------------------------------------------------------------------------------------------------
 
