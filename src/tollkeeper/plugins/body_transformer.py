@@ -15,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.headers import written
+from tollkeeper.routes.held_body import HeldBody
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.wire import json_text
@@ -76,25 +77,27 @@ class BodyTransformer(Plugin):
 
     def header_filter(self, exchange: Exchange) -> None:
         if "response" in self.conf and exchange.response is not None:
-            exchange.notes[self] = bytearray()
-            exchange.response.headers.remove(b"content-length", b"content-encoding", b"etag")
+            most = min(self.conf["response"]["max_body_bytes"], self.gate.room.read_body)
+            exchange.notes[self] = held = HeldBody(exchange, most)
+            held.take_headers()
 
     def body_filter(self, exchange: Exchange, chunk: bytes, last: bool) -> bytes:
-        kept = exchange.notes.get(self)
-        if kept is None:
+        held: HeldBody | None = exchange.notes.get(self)
+        if held is None:
             return chunk
-        kept += chunk
-        if not last and len(kept) <= self.conf["response"]["max_body_bytes"]:
+        if not held.readable and not last:
             return b""
-        del exchange.notes[self]
-        if not last:
-            return bytes(kept)  # too large to be transformed: it passes as it is
-        assert exchange.response is not None
-        kind = exchange.response.headers.get(b"content-type") or b""
         try:
-            return self._made("response", bytes(kept), kind, exchange)
+            if not held.readable:
+                raise _Undecodable(f"it is compressed as {held.coding.decode('latin-1')}")
+            passed = held.add(chunk, last)
+            if held.whole is None:
+                return passed
+            assert exchange.response is not None
+            kind = exchange.response.headers.get(b"content-type") or b""
+            return self._made("response", held.whole, kind, exchange)
         except (_Undecodable, _Failed) as error:
-            # The status is on its way already; the client must not take a half for the whole.
+            # What is no template's must not be taken for it.
             self.gate.say("body_transformer_failed", reason=str(error))
             return msgspec.json.encode({"message": f"response body transform: {error}"})
 

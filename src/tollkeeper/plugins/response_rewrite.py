@@ -3,27 +3,22 @@
 import base64
 import binascii
 import re
-import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from tollkeeper.core import patterns
-from tollkeeper.core.errors import UpstreamError
 from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange
 from tollkeeper.routes.expressions import BadExpression, compiled
 from tollkeeper.routes.headers import check_names, grouped, written
+from tollkeeper.routes.held_body import OF_A_BODY, HeldBody
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.variables import filled
 
-_MOST = 64 * 1024 * 1024
-"""Bytes of a body that filters are run over; a longer one passes as it is."""
 _FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
 _NO_FLAGS = frozenset("ajoDJuU")
 """What `options` may say besides: how nginx runs a pattern, which means nothing here or is so in any case."""
-_ANY_ZLIB = zlib.MAX_WBITS | 32
-"""Gzip or zlib, whichever it begins as."""
 _GROUP = re.compile(r"\$(?:\{(\d+)\}|(\d+))")
 _VALUES: Schema = {
     "type": "object",
@@ -119,7 +114,7 @@ class ResponseRewrite(Plugin):
                 self.gate.patterns.compiled(
                     each["regex"].encode(), sum(_FLAGS.get(option, 0) for option in set(each["options"]))
                 ),
-                each["replace"],
+                _replacing(each["replace"]),
                 0 if each["scope"] == "global" else 1,
             )
             for each in conf.get("filters", ())
@@ -134,11 +129,16 @@ class ResponseRewrite(Plugin):
         if response is None or (self._holds is not None and not self._holds(exchange)):
             return
         headers = response.headers
-        exchange.notes[self] = kept = _Body(headers.all(b"content-encoding") if self._filters else [])
         if "status_code" in self.conf:
             response.status = self.conf["status_code"]
-        if self._body is not None or (self._filters and kept.readable):
-            headers.remove(b"content-length", b"content-encoding", b"etag", b"last-modified")
+        if self._body is not None:
+            exchange.notes[self] = None
+            headers.remove(*OF_A_BODY)
+        elif self._filters:
+            held = HeldBody(exchange, self.gate.room.read_body)
+            if held.readable:
+                exchange.notes[self] = held
+                held.take_headers()
         for line in self._headers.get("add", ()):
             name, _, value = line.partition(":")
             headers.add(name.strip().encode(), written(filled(value.strip(), exchange)))
@@ -151,60 +151,39 @@ class ResponseRewrite(Plugin):
         headers.remove(*(name.lower().encode() for name in self._headers.get("remove", ())))
 
     def body_filter(self, exchange: Exchange, chunk: bytes, last: bool) -> bytes:
-        kept: _Body | None = exchange.notes.get(self)
-        if kept is None or (self._body is None and not self._filters):
+        if self not in exchange.notes:
             return chunk
-        if self._body is not None:
-            return self._body if last else b""
-        if not kept.readable:
-            return chunk
-        kept.add(chunk, last)
-        if len(kept.data) > _MOST:
-            kept.passes = True
-        if not last and not kept.passes:
-            return b""
-        body = bytes(kept.data)
-        kept.data.clear()
-        if kept.passes:
-            return body
+        held: HeldBody | None = exchange.notes[self]
+        if held is None:
+            return (self._body or b"") if last else b""
+        passed = held.passes
+        out = held.add(chunk, last)
+        if held.passes and not passed:
+            self.gate.say("response_rewrite_skipped", request_id=exchange.request_id, most=self.gate.room.read_body)
+        if held.whole is None:
+            return out
+        body = held.whole
         for pattern, replacement, count in self._filters:
-            body = pattern.sub(lambda match, text=replacement: _replaced(text, match), body, count=count)  # type: ignore[misc]
+            body = pattern.sub(replacement, body, count=count)
         return body
 
 
-class _Body:
-    """What has come of an answer's body, without its compression."""
-
-    def __init__(self, encodings: list[bytes]) -> None:
-        coded = b",".join(encodings).strip().lower()
-        self.readable = coded in (b"", b"identity", b"gzip", b"x-gzip", b"deflate")
-        """Whether its compression is one that is read here."""
-        self.passes = False
-        """Whether it is too long for filters."""
-        self.data = bytearray()
-        self._came = False
-        self._inflates = zlib.decompressobj(_ANY_ZLIB) if coded not in (b"", b"identity") else None
-
-    def add(self, chunk: bytes, last: bool) -> None:
-        """Raises UpstreamError where it is not compressed as it says."""
-        inflates = self._inflates
-        if inflates is None:
-            self.data += chunk
-            return
-        try:
-            self.data += inflates.decompress(chunk) if chunk else b""
-        except zlib.error as error:
-            raise UpstreamError(f"The upstream's answer cannot be decompressed: {error}.") from None
-        self._came |= bool(chunk)
-        if last and self._came and not inflates.eof:
-            raise UpstreamError("The upstream's answer cannot be decompressed: it ends too soon.")
-
-
-def _replaced(template: str, match: "re.Match[bytes]") -> bytes:
-    pieces, at = [], 0
+def _replacing(template: str) -> "Callable[[re.Match[bytes]], bytes]":
+    """What makes a match into its replacement. Read once: the time of a comparison counts what is done for each match."""
+    pieces: list[bytes | int] = []
+    at = 0
     for group in _GROUP.finditer(template):
-        number = int(group[1] or group[2])
-        found = match[number] if number <= len(match.groups()) else b""
-        pieces += [template[at : group.start()].encode(), found or b""]
+        pieces += [template[at : group.start()].encode(), int(group[1] or group[2])]
         at = group.end()
-    return b"".join([*pieces, template[at:].encode()])
+    last = template[at:].encode()
+    if not pieces:
+        return lambda match: last
+    pieces.append(last)
+
+    def replaced(match: "re.Match[bytes]") -> bytes:
+        most = len(match.groups())
+        return b"".join(
+            each if isinstance(each, bytes) else (match[each] or b"" if each <= most else b"") for each in pieces
+        )
+
+    return replaced
