@@ -146,6 +146,31 @@ def test_a_body_that_is_no_base64_is_refused() -> None:
         request_of({**event(), "body": "*", "isBase64Encoded": True})
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {
+            "httpMethod": "GET",
+            "path": "/v1/models",
+            "headers": None,
+            "requestContext": {"stage": "prod", "identity": {}},
+        },
+        {"httpMethod": "GET", "path": "/v1/models", "headers": {}, "requestContext": {"elb": {"targetGroupArn": "a"}}},
+        {"Records": []},
+    ],
+    ids=["REST API", "load balancer", "queue"],
+)
+def test_the_event_of_another_service_is_refused_in_so_many_words(start: Start, other: dict[str, Any]) -> None:
+    response = ask(start(), other)
+
+    assert (response["statusCode"], json.loads(response["body"])["error"]["code"]) == (501, "invalid_http")
+    assert "payload format 2.0" in response["body"]
+
+
+def test_an_event_without_headers_is_a_request_without_a_key(start: Start) -> None:
+    assert ask(start(), {**event(), "headers": None})["statusCode"] == 401
+
+
 def test_limits_hold_over_all_lambdas_and_calls_under_way_are_given_back(start: Start, keys: DynamoKeyStore) -> None:
     _, secret = keys.create("ada", limits=["2 requests/hour", "1 concurrent"])
     first, second = start(), start()

@@ -1,7 +1,11 @@
 """The SAM template: fine by cfn-lint and by SAM's own translator, with the routes and no more rights than are needed."""
 
 import json
+import platform
+import re
 import subprocess
+import sys
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +98,21 @@ def test_rights_are_to_the_one_table_and_to_the_connections(translated: dict[str
         *(f"dynamodb:{name}" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query")),
     }
     assert all(each["Resource"] != "*" for each in statements)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="wheels of another platform here")
+def test_the_page_asks_for_wheels_of_the_kinds_that_there_are() -> None:
+    page = (TEMPLATE.parent.parent.parent / "docs" / "serverless.md").read_text("utf-8")
+    asked = set(re.findall(r"--platform (\S+)", page))
+    # What pip takes manylinux2014 for (PEP 600); the others stand for themselves.
+    older = {f"manylinux{each}_x86_64" for each in ("_2_17", "_2_12", "2010", "_2_5", "1")}
+    locked = re.findall(r"^([\w.-]+)==", (TEMPLATE.parent.parent.parent / "requirements" / "run.txt").read_text(), re.M)
+    others = {}
+    for name in locked:
+        wheel = distribution(name).read_text("WHEEL") or ""
+        kinds = {each for tag in re.findall(r"^Tag: (\S+)$", wheel, re.M) for each in tag.rpartition("-")[2].split(".")}
+        if not kinds & (asked | older | {"any"}):
+            others[name] = kinds
+
+    assert "manylinux2014_x86_64" in asked
+    assert others == {}

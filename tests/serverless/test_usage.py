@@ -42,12 +42,26 @@ def test_the_commands_read_the_table_that_the_environment_names(
     assert only == [told[0]]
 
 
-@pytest.mark.parametrize("command", [("verify",), ("explain", "01a")])
-def test_what_reads_a_home_only_says_so(environment: dict[str, str], command: tuple[str, ...]) -> None:
-    ended = tollkeeper(*command, environment=environment)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verify",),
+        ("verify", "--export", "bill.csv", "--columns", "time=Day,model=Model,input=Input"),
+        ("explain", "01a"),
+        ("holds", "end", "01a"),
+        ("routes", "list"),
+        ("run", "prompts.jsonl", "-o", "answers.jsonl", "--model", "m"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_reads_a_home_only_says_so(environment: dict[str, str], tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "prompts.jsonl").write_text('"hello"\n', "utf-8")
+    (tmp_path / "bill.csv").write_text("Day,Model,Input\n", "utf-8")
+
+    ended = tollkeeper(*command, folder=tmp_path, environment={**environment, "HOME": str(tmp_path)})
 
     assert (ended.code, ended.out) == (1, "")
-    assert "--home" in ended.error
+    assert "not the table of TOLLKEEPER_TABLE: say which with --home" in ended.error
 
 
 def sample() -> list[Event]:

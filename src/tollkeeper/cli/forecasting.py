@@ -36,7 +36,7 @@ async def foresee(options: Common, plan: Plan, sample: int | None, gate: str | N
             answered = await _asked(through, asked, plan.limits.concurrency)
         told = _forecast(plan, found, answered, lambda _: None, draw)
     else:
-        opened = connecting.in_process(options.config, options.home_folder(), key, plan.output.name)
+        opened = connecting.in_process(options.config, options.stored_home(), key, plan.output.name)
         async with opened as (app, engine):
             price_of = partial(connecting.price_of, app, batch=plan.batch)
             answered = await _asked(engine, asked, plan.limits.concurrency, price_of if plan.batch else None)

@@ -55,7 +55,7 @@ def end(options: Common, id: str, uncharged: bool) -> None:
     if not found[0].detached:
         raise CallerError("That is no batch's: it ends with its attempt, or with the next start of the gate.")
     try:
-        with sole(options.home_folder()):
+        with sole(options.stored_home()):
             asyncio.run(_ended(options, found[0], uncharged))
     except HomeTaken as taken:
         raise GateError(f"{taken.message.partition('.')[0]}: stop it first, it has its holds in memory.") from None
@@ -68,7 +68,7 @@ def end(options: Common, id: str, uncharged: bool) -> None:
 async def _ended(options: Common, hold: Hold, uncharged: bool) -> None:
     from tollkeeper.app import open_app  # all that a gate is made of: its prices, and who writes its ledger
 
-    app = open_app(options.config, options.home_folder(), os.environ, quiet=True, watched=False)
+    app = open_app(options.config, options.stored_home(), os.environ, quiet=True, watched=False)
     if uncharged:
         app.ledger.release(hold.request_id, hold.attempt)
     else:

@@ -38,7 +38,7 @@ def reconcile(options: Common, asked: Asked) -> None:
     comparison = Comparison(BUCKETS[asked.bucket], asked.tolerance)
     for line in export.lines:
         comparison.theirs(line)
-    with closing(Bills(options.home_folder())) as bills:
+    with closing(Bills(options.stored_home())) as bills:
         provider = _provider(asked, export, bills.providers())
         span = comparison.span
         if span is not None:

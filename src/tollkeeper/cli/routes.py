@@ -36,7 +36,7 @@ def routes() -> None:
 def _administration(options: Common, *, create: bool = False) -> Administration:
     """Over the home's store, which is made with `create` where there is none. Raises GateError without."""
     routing, folder = configuration.routing_of(options.config)
-    store = SqliteRevisions(options.home_folder(), keep=routing.keep_revisions, create=create)
+    store = SqliteRevisions(options.stored_home(), keep=routing.keep_revisions, create=create)
     click.get_current_context().call_on_close(store.close)
     registry = Registry(plugins, None if routing.plugins is None else folder / routing.plugins, routing)
     checker = Checker(registry, Allowed(routing.allow_nodes))

@@ -113,7 +113,7 @@ def run(
         return ask if most is None else Tally(ask, most, job.journal.totals().cost_nano)
 
     async def in_process(stack: AsyncExitStack, job: Job) -> Ask:
-        opened = connecting.in_process(options.config, options.home_folder(), key_name, output.name)
+        opened = connecting.in_process(options.config, options.stored_home(), key_name, output.name)
         app, engine = await stack.enter_async_context(opened)
         if most is not None:
             key = engine.key

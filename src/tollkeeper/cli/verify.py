@@ -43,7 +43,7 @@ def verify(
     if provider is not None or columns is not None:
         raise click.UsageError("--provider and --columns are about an --export.")
     with _watched() as progress:
-        found = proof.prove(options.home_folder(), int(time.time() * 1000), progress)
+        found = proof.prove(options.stored_home(), int(time.time() * 1000), progress)
     reports = options.reports()
     totals = reports.totals()
     if options.json:

@@ -61,8 +61,14 @@ async def answer(door: Door, event: Event) -> Event:
 
 
 def request_of(event: Event) -> tuple[Message, bytes]:
-    """The ASGI scope and the body of an event. Raises CallerError where the body is not what it says."""
-    http = event["requestContext"]["http"]
+    """The ASGI scope and the body of an event. Raises CallerError where the body is not what it says, or the event none."""
+    http = event.get("requestContext", {}).get("http")
+    if http is None:
+        raise CallerError(
+            "This function takes events of an HTTP API (payload format 2.0) or of a function URL.",
+            status=501,
+            code="invalid_http",
+        )
     body = event.get("body") or ""
     try:
         data = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
@@ -71,7 +77,7 @@ def request_of(event: Event) -> tuple[Message, bytes]:
     # Values of several headers with one name come in one, with commas between; cookies come by themselves.
     headers = [
         (name.lower().encode("latin-1"), str(value).encode("latin-1", "replace"))
-        for name, value in event.get("headers", {}).items()
+        for name, value in (event.get("headers") or {}).items()
         if name.lower() not in ("content-length", "transfer-encoding")
     ]
     if event.get("cookies"):
