@@ -51,6 +51,7 @@ def test_as_json_also_from_the_folder_it_is_in(config: Path) -> None:
         },
         "apis": {},
         "models": {"gpt-4o-mini": ["openai/gpt-4o-mini", "local/qwen3"]},
+        "notes": [],
     }
     assert [path.name for path in config.parent.iterdir()] == ["tollkeeper.toml"]
 
@@ -68,6 +69,7 @@ def test_without_a_file_the_environments_providers_are_told(tmp_path: Path) -> N
         "providers": {},
         "models": {},
         "apis": {},
+        "notes": [],
     }
 
 
@@ -103,6 +105,16 @@ def test_where_it_is_and_what_was_expected(config: Path, text: str, line: int, w
     assert ended.code == 3
     assert f"{config}:{line}: " in ended.error
     assert words in ended.error
+
+
+def test_a_model_that_nobody_has_is_told_and_no_reason_not_to_start(config: Path) -> None:
+    sockets = '[websocket]\nmodel = "gpt-4o-mini"\n[websocket.actions.plan]\nmodel = "local/any"\n'
+    config.write_text(f'{GOOD}{sockets}[assistant]\nmodel = "nobodys"\n', "utf-8")
+
+    ended = tollkeeper("check", "--config", str(config), environment={"A_KEY": SECRET})
+
+    note = f"{config}:15: assistant.model: nobody has a model 'nobodys': calls of it are refused"
+    assert (ended.code, ended.error.splitlines()) == (0, [note])
 
 
 def test_a_file_that_is_not_there_exits_with_3(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 from kit.copies import run
 
+NOBODYS_HOME = Path(os.devnull)
+"""Where nothing can be: what is in the home of whoever runs the tests says nothing to them."""
+
 
 class Ended:
     """A command that has ended."""
@@ -30,8 +33,9 @@ def tollkeeper(
     environment: Mapping[str, str] | None = None,
     input: bytes = b"",
 ) -> Ended:
-    """Runs it to its end in `folder`, without anybody's provider keys. No command may ever show a traceback."""
+    """Runs it to its end in `folder`, without anybody's provider keys and home. No command may ever show a traceback."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    kept["HOME"] = str(folder or NOBODYS_HOME)
     return Ended(
         run(
             *map(os.fsdecode, arguments),

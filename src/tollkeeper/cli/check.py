@@ -12,6 +12,8 @@ from tollkeeper.apis.means import Means
 from tollkeeper.cli import printing
 from tollkeeper.cli.options import Common, common, print_json
 from tollkeeper.core.call import Call
+from tollkeeper.core.errors import CallerError
+from tollkeeper.flow.routing import Routing
 
 
 @click.command()
@@ -21,6 +23,7 @@ def check(options: Common) -> None:
     loaded = configuration.load(options.config, os.environ)
     apis = _published(loaded)
     resources = _resources(loaded, options)
+    notes = _nobodys(loaded)
     about = {
         "config": str(loaded.path) if loaded.path else None,
         "providers": {
@@ -33,6 +36,7 @@ def check(options: Common) -> None:
         },
         "apis": apis,
         **resources,
+        "notes": notes,
     }
     if options.json:
         print_json(about)
@@ -48,6 +52,26 @@ def check(options: Common) -> None:
     for kind, of in resources.items():
         for id, value in of.items():
             click.echo(f"  {printing.resource(kind, id, value)}")
+    for note in notes:
+        click.echo(note, err=True)
+
+
+def _nobodys(loaded: configuration.Loaded) -> list[str]:
+    """A line for each model that is named and that nobody has. The gate starts all the same: calls of it are refused."""
+    config = loaded.config
+    named = {f"apis.{name}.model": api.model for name, api in config.apis.items()}
+    named |= {f"websocket.actions.{name}.model": action.model for name, action in config.websocket.actions.items()}
+    named |= {"websocket.model": config.websocket.model, "assistant.model": config.assistant.model}
+    routing = Routing(loaded.models, loaded.accounts)
+    found = []
+    for dotted, model in named.items():
+        if model is None or model == "demo":  # which is there with `serve --demo`
+            continue
+        try:
+            routing.targets(model)
+        except CallerError:
+            found.append(f"{loaded.where(dotted)}{dotted}: nobody has a model '{model}': calls of it are refused")
+    return found
 
 
 def _published(loaded: configuration.Loaded) -> dict[str, str]:

@@ -140,7 +140,8 @@ def _announcement(about: dict[str, object], as_json: bool) -> str:
     if "demo_key" in about:
         lines.append(f"Demo key  {about['demo_key']}   model: demo")
     if about["recovered"]:
-        lines.append(f"Recovered {about['recovered']} attempts that a crash had left open")
+        attempts = "1 attempt" if about["recovered"] == 1 else f"{about['recovered']} attempts"
+        lines.append(f"Recovered {attempts} that a crash had left open")
     if not about["providers"]:
         lines.append("No provider is configured: set OPENAI_API_KEY or write tollkeeper.toml (see docs/configure.md)")
     return "\n".join(lines)
