@@ -231,3 +231,28 @@ def test_batches_of_messages_go_to_the_account_that_has_their_models_and_stay_th
             "its provider says what is wrong"
         )
         assert upstreams["gpt"].requests == []
+
+        mine, key = key, gate.new_key(name="stranger")
+        for method, path in (("GET", "/results"), ("POST", "/cancel"), ("GET", "")):
+            status, account, body = call(method, f"/v1/messages/batches/msgbatch_one{path}")
+            assert (status, account, body["error"]["type"]) == (404, None, "not_found_error"), body
+        pages = {
+            "": {
+                "data": [{"id": "msgbatch_one"}],
+                "has_more": True,
+                "first_id": "msgbatch_one",
+                "last_id": "msgbatch_one",
+            },
+            "after_id=msgbatch_one": {
+                "data": [{"id": "msgbatch_old"}],
+                "has_more": False,
+                "first_id": "x",
+                "last_id": "x",
+            },
+        }
+        upstreams["one"].script = lambda request, connection: json_answer(200, pages[request.path.partition("?")[2]])(
+            request, connection
+        )
+        assert call("GET", "/v1/messages/batches") == (200, "one", pages["after_id=msgbatch_one"])
+        key = mine
+        assert call("GET", "/v1/messages/batches") == (200, "one", pages[""])

@@ -162,6 +162,20 @@ def test_batches_keep_their_outputs_to_their_makers(scene: Scene) -> None:
     scene.refused(scene.blue, "GET", f"/v1/files/{completed['file']['id']}")
 
 
+def test_a_batchs_lines_name_no_files_of_others(scene: Scene) -> None:
+    file = scene.made(scene.red, "/v1/files")
+    row = b'{"custom_id":"1","body":{"input":[{"content":[{"type":"input_file","file_id":"%b"}]}]}}' % file.encode()
+    purpose = b'--x\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+    form = FORM.replace(b"{}", row * 20_000).replace(b"--x--", purpose + b"--x--")
+    kept = len(scene.keeper.kept)
+
+    status, answer = scene.call(scene.blue, "POST", "/v1/files", form, content_type="multipart/form-data; boundary=x")
+    assert (status, answer["error"]["code"], len(scene.keeper.kept)) == (404, "object_not_found", kept)
+    assert (
+        scene.call(scene.red_too, "POST", "/v1/files", form, content_type="multipart/form-data; boundary=x")[0] == 200
+    )
+
+
 def test_a_chat_completion_that_is_stored_is_its_makers(scene: Scene) -> None:
     ask = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "store": True}
     whole = scene.made(scene.alone, "/v1/chat/completions", ask)

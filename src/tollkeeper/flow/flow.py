@@ -94,6 +94,7 @@ class Flow:
             return await self._token_counting(call, pool)
         if call.dry:
             return await self._rehearsal(call, pool)
+        self._bonds.watch(routing, call)
         reply = await self._remembered(routing, call, self._failover(call, pool))
         return await self._lists(routing, call, pool, reply) if self._lists.concern(call, reply) else reply
 

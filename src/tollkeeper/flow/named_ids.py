@@ -11,7 +11,7 @@ from tollkeeper.core.errors import CallerError
 LONGEST = 256
 _TOP = ("previous_response_id", "conversation", "container", "input_file_id", "training_file", "validation_file")
 """Members of a request itself."""
-_NAMING = frozenset(
+NAMING = frozenset(
     (
         *_TOP,
         "file_id",
@@ -29,8 +29,9 @@ _NAMING = frozenset(
 """Members at whatever depth whose value is an id, a list of ids, or an object that has an `id`."""
 _INSIDE = (b"file_id", b"vector_store_id", b"container", b"assistant_id", b"thread_id")
 """What is looked for before a body is read: with none of them in it, it names nothing but as its own members."""
-_ESCAPED = re.compile(rb"\\u00[2-7]")
-"""ASCII written as an escape: a name may be hidden in it. No usual encoder does that to a letter."""
+LETTER = rb"\\u00(?:2[dD]|3\d|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
+"""A letter, a digit, - or _ written as an escape: a name may be hidden in it. No usual encoder does that."""
+_ESCAPED = re.compile(LETTER)
 _WORD = re.compile(r"[a-z_]{1,24}\Z")
 """What is no id in a path: "files", "input_items"."""
 _FILE = b"file_id"
@@ -90,7 +91,7 @@ def _inside(body: bytes) -> list[str]:
 
     def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for name, value in pairs:
-            if name in _NAMING:
+            if name in NAMING:
                 found.extend(_values(value))
         inner = dict(pairs)
         if inner.get("type") == "file_id":  # as a source of evals

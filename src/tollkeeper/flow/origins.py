@@ -15,11 +15,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tollkeeper.core.account import Account
-from tollkeeper.core.call import Call
+from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.errors import CallerError, GateError
 from tollkeeper.core.limits import Positive
 from tollkeeper.core.origin import Origin, made_by
 from tollkeeper.core.ports import Origins
+from tollkeeper.flow import batch_lines
 from tollkeeper.flow.made_ids import Made
 from tollkeeper.flow.named_ids import in_path, is_surely_id, named
 from tollkeeper.flow.routing import Routing
@@ -81,17 +82,42 @@ class Bonds:
             origin = known.get(name)
             if origin is not None and origin.known:
                 if not (origin.is_of(call.key) or _shared(routing, origin.account)):
-                    raise _not_found(call, name)
+                    raise not_found(call, name)
             elif unknown is None and self.options.unknown == "refuse" and is_surely_id(name, call):
                 unknown = name
             if kept is None and origin is not None:
                 kept = (name, origin.account)
         return Bond(kept if call.provider is None and routing.several else None, unknown)
 
+    def watch(self, routing: Routing, call: Call) -> None:
+        """A batch's file that the call uploads is looked through, too, while it goes by."""
+        upload = call.body
+        if not (self.watchful and isinstance(upload, Upload) and batch_lines.is_form(call)):
+            return
+
+        def refusal(names: Sequence[str]) -> CallerError | None:
+            known = self.origins.find(names) if names else {}
+            for name in names:
+                origin = known.get(name)
+                if origin is None or not origin.known:
+                    if self.options.unknown == "refuse":
+                        return not_found(call, name)
+                elif not (origin.is_of(call.key) or _shared(routing, origin.account)):
+                    return not_found(call, name)
+            return None
+
+        kind = call.named.get(b"content-type", b"").decode("latin-1")
+        escaped = CallerError(
+            "A line of the file has a letter, a digit, '-' or '_' as an escape (\\u0061): write it as it is.",
+            code="invalid_value",
+            param="file",
+        )
+        call.body = batch_lines.watched(upload, kind, refusal, escaped)
+
     def check(self, call: Call, bond: Bond, accounts: Iterable[Account]) -> None:
         """Raises CallerError where one of the accounts that the call may go to is nobody's but the makers'."""
         if bond.unknown is not None and not all(account.shared for account in accounts):
-            raise _not_found(call, bond.unknown)
+            raise not_found(call, bond.unknown)
 
     def remember(self, call: Call, made: Made, account: str) -> None:
         """What is named in the call was there before: it, and what belongs to it, is whose it was."""
@@ -157,7 +183,7 @@ def _shared(routing: Routing, account: str) -> bool:
     return found is not None and found.shared
 
 
-def _not_found(call: Call, name: str) -> CallerError:
+def not_found(call: Call, name: str) -> CallerError:
     """Worded as OpenAI words what does not exist, so that nobody learns that it does."""
     shown = name[:64]
     previous = call.members.get("previous_response_id")
