@@ -59,6 +59,23 @@ def test_the_last_target_is_never_ejected(tmp_path: Path) -> None:
         assert running.counts() == [8]
 
 
+def test_an_upload_that_is_wrong_says_nothing_of_its_target(tmp_path: Path) -> None:
+    with several(tmp_path, [WELL, WELL], FAST) as running:
+        form = b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\na/m\r\n'
+        twice = form + b'--x\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n' + b"A" * 200_000
+        twice += b"\r\n" + form + b"--x--\r\n"
+        kind = "multipart/form-data; boundary=x"
+        for _ in range(6):
+            status = running.gate.call("POST", "/v1/audio/transcriptions", running.key, twice, content_type=kind)[0]
+            assert status == 400
+
+        events = running.gate.events_once(6)
+        assert {(each["outcome"], each["cost_usd"]) for each in events} == {("error", "0")}
+        assert {each["error_code"] for each in events} == {"invalid_form"}
+        data = json.loads(running.gate.operator("GET", "/api/health")[2])["data"]
+        assert [each["state"] for each in data if each["failures"]] == []
+
+
 def test_health_outlives_a_change_of_the_config_where_the_account_stays_the_same(tmp_path: Path) -> None:
     with several(tmp_path, [failing(500), WELL], FAST.replace("1.5", "60")) as running:
         for _ in range(4):

@@ -171,9 +171,8 @@ def test_a_batchs_lines_name_no_files_of_others(scene: Scene) -> None:
 
     status, answer = scene.call(scene.blue, "POST", "/v1/files", form, content_type="multipart/form-data; boundary=x")
     assert (status, answer["error"]["code"], len(scene.keeper.kept)) == (404, "object_not_found", kept)
-    assert (
-        scene.call(scene.red_too, "POST", "/v1/files", form, content_type="multipart/form-data; boundary=x")[0] == 200
-    )
+    kind = "multipart/form-data; boundary=x"
+    assert scene.call(scene.red_too, "POST", "/v1/files", form, content_type=kind)[0] == 200
 
 
 def test_a_chat_completion_that_is_stored_is_its_makers(scene: Scene) -> None:

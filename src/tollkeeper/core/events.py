@@ -13,10 +13,10 @@ unpriced: no price is known for it, so its cost is unknown, not zero."""
 Outcome = Literal[
     "ok", "error", "upstream_error", "upstream_cut", "client_left", "gate_stopped", "budget_spent", "cached", "unknown"
 ]
-"""ok: whole answer; error: the provider refused (4xx, or an error in a stream); upstream_error: it failed or could not
-be reached; upstream_cut: its answer broke off, stalled or was garbled; client_left: the caller went away;
-gate_stopped: the gate ended first; budget_spent: a stream was stopped at the end of a budget; cached: answered from the
-cache, no provider was asked; unknown: found open after a crash."""
+"""ok: whole answer; error: the provider refused (4xx, or an error in a stream), or what the caller sent broke off;
+upstream_error: it failed or could not be reached; upstream_cut: its answer broke off, stalled or was garbled; client_left:
+the caller went away; gate_stopped: the gate ended first; budget_spent: a stream was stopped at the end of a budget; cached:
+answered from the cache, no provider was asked; unknown: found open after a crash."""
 
 
 class Hold(Struct, frozen=True, kw_only=True, array_like=True):

@@ -397,7 +397,8 @@ class Relay:
         if broke_off:
             self._end("upstream_cut", error.code, reader.delivered if reader else _nothing)
         else:
-            self._end("upstream_error", error.code)
+            # What the caller sent broke off or was wrong on its way: its provider has done nothing, and no wrong.
+            self._end("error" if error.fault == "caller" else "upstream_error", error.code)
         self._answer.close()
         return error
 
