@@ -3,6 +3,7 @@
 import pytest
 
 from kit.routed import Site
+from kit.vitals import resident
 
 BODY = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
 
@@ -72,3 +73,41 @@ def test_a_reference_within_a_schema_is_followed(site: Site) -> None:
     elsewhere = {"body_schema": {"$ref": "https://example.com/schema"}}
     assert "is not of the form '#/definitions/name'" in site.refused({"request-validation": elsewhere})
     assert "'text' is no type" in site.refused({"request-validation": {"header_schema": {"type": "text"}}})
+
+
+LISTS = b"[" + b"[]," * 1_000_000 + b"1]"
+
+
+@pytest.mark.parametrize(
+    ("plugins", "body", "kind"),
+    [
+        ({"request-validation": {"body_schema": {}}}, b"a&" * 500_000, "application/x-www-form-urlencoded"),
+        ({"request-validation": {"body_schema": {}}}, LISTS, "application/json"),
+        ({"body-transformer": {"request": {"template": "x"}}}, b"a&" * 500_000, "application/x-www-form-urlencoded"),
+        ({"body-transformer": {"request": {"template": "x"}}}, LISTS, "application/json"),
+        ({"body-transformer": {"request": {"template": "x"}}}, b"<a>" + b"<b/>" * 1_000_000 + b"</a>", "text/xml"),
+        (
+            {"body-transformer": {"request": {"template": "x"}}},
+            b'--a\r\nname="b"\r\n\r\n' * 50_000,
+            "multipart/form-data; boundary=a",
+        ),
+        ({"ai-prompt-guard": {"deny_patterns": ["x"]}}, LISTS, "application/json"),
+        ({"degraphql": {"query": "query($a: String) { a(a: $a) }", "variables": ["a"]}}, LISTS, "application/json"),
+    ],
+)
+def test_a_body_of_millions_of_values_is_refused_before_it_fills_the_memory(
+    site: Site, plugins: dict[str, object], body: bytes, kind: str
+) -> None:
+    path = site.route(plugins)
+    site.ask(path, "POST", b"{}", content_type="application/json")
+    before = resident(site.gate.process.pid)
+    status, _, words = site.ask(path, "POST", body, content_type=kind)
+    assert (status, b"it has more than" in words) == (413, True)
+    assert resident(site.gate.process.pid) - before < 30_000_000
+
+
+def test_a_route_s_rule_reads_no_more_of_a_body_either(site: Site) -> None:
+    site.route({"mocking": {"response_example": "x"}}, uri="/counted", vars=[["post_arg_a", "==", "1"]])
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    assert site.ask("/counted", "POST", b"a=1", **form)[0] == 200
+    assert site.ask("/counted", "POST", b"b&" * 2000 + b"a=1", **form)[0] == 413

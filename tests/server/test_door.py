@@ -20,6 +20,7 @@ headers = 4000
 header_count = 30
 body = 3000000
 json_body = 100000
+json_values = 20000
 header_seconds = 1
 body_seconds = 1
 idle_seconds = 2
@@ -339,3 +340,10 @@ def test_a_gate_that_is_told_to_stop_finishes_its_calls_and_exits_with_0(tmp_pat
         assert gate.stop() == 0
         assert gate.command("usage")[0]["requests"] == 1
         assert gate.command("verify")["open_holds"] == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/embeddings"])
+def test_a_body_of_more_values_than_are_read_is_refused(gate: GateProcess, path: str) -> None:
+    body = b'{"model":"up/m","messages":[' + b"[]," * 20_000 + b"1]}"
+    status, _, answer = gate.call("POST", path, gate.new_key(), body, content_type="application/json")
+    assert (status, b"it has more than 20000 values" in answer) == (413, True)

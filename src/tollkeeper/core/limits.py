@@ -25,6 +25,8 @@ class DoorLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Any body, by content-length or as it comes; 413."""
     json_body: Positive = 64 * 1024 * 1024
     """A JSON body, which is read whole; 413."""
+    json_values: Positive = 1_000_000
+    """Values in a JSON body: a megabyte of empty lists becomes twenty-five of objects; 413."""
     header_seconds: Seconds = 10.0
     """From the first byte of a request to the end of its headers; 408."""
     body_seconds: Seconds = 60.0

@@ -8,7 +8,6 @@ from tollkeeper.core.patterns import BadPattern
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
-from tollkeeper.wire import json_text
 
 _PATTERNS: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}, "default": []}
 
@@ -43,7 +42,7 @@ class AiPromptGuard(Plugin):
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
         try:
-            given = json_text.value(await exchange.request.read())
+            given = exchange.request.json(await exchange.request.read())
             texts = list(self._texts(given))
         except ValueError as error:
             if self.conf["fail_mode"] == "open":

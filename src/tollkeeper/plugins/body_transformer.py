@@ -18,7 +18,9 @@ from tollkeeper.routes.headers import written
 from tollkeeper.routes.held_body import HeldBody
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
-from tollkeeper.wire import json_text
+from tollkeeper.routes.room import Room
+from tollkeeper.wire import counted
+from tollkeeper.wire.counted import TooMany
 from tollkeeper.wire.json_text import BadJson
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
@@ -69,6 +71,8 @@ class BodyTransformer(Plugin):
             made = self._made("request", body, kind, exchange)
         except _Undecodable as error:
             return Response.json(400, {"message": f"request body decode: {error}"})
+        except TooMany as error:
+            return Response.json(413, {"message": f"request body decode: {error}"})
         except _Failed as error:
             return Response.json(503, {"message": f"request template rendering: {error}"})
         request.body = made
@@ -96,14 +100,14 @@ class BodyTransformer(Plugin):
             assert exchange.response is not None
             kind = exchange.response.headers.get(b"content-type") or b""
             return self._made("response", held.whole, kind, exchange)
-        except (_Undecodable, _Failed) as error:
+        except (_Undecodable, _Failed, TooMany) as error:
             # What is no template's must not be taken for it.
             self.gate.say("body_transformer_failed", reason=str(error))
             return msgspec.json.encode({"message": f"response body transform: {error}"})
 
     def _made(self, side: str, body: bytes, kind: bytes, exchange: Exchange) -> bytes:
         values: dict[str, Any] = {}
-        decoded = _decoded(self.conf[side].get("input_format"), body, kind, exchange)
+        decoded = _decoded(self.conf[side].get("input_format"), body, kind, exchange, self.gate.room)
         if isinstance(decoded, Mapping):
             values.update((str(name), each) for name, each in decoded.items())
         elif decoded is not None:
@@ -147,17 +151,18 @@ def _compiled(side: Mapping[str, Any]) -> Template:
     return _ENVIRONMENT.from_string(_RAW.sub(r"{{ (\1) | safe }}", text))
 
 
-def _decoded(format: str | None, body: bytes, kind: bytes, exchange: Exchange) -> Any:
+def _decoded(format: str | None, body: bytes, kind: bytes, exchange: Exchange, room: Room) -> Any:
+    """Raises _Undecodable, and TooMany."""
     if format is None:
         named = (("json", b"json"), ("xml", b"xml"), ("encoded", b"urlencoded"), ("multipart", b"multipart"))
         format = next((each for each, part in named if part in kind.lower()), "plain")
     if format == "args":
         return dict(parse_qsl(exchange.request.query, keep_blank_values=True))
     if format == "encoded":
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        return dict(counted.form_fields(body.decode("utf-8", "replace"), room.read_fields))
     if format == "json":
         try:
-            return json_text.value(body)
+            return counted.json_value(body, room.read_values)
         except BadJson as error:
             raise _Undecodable(str(error)) from None
     if format == "xml":
@@ -165,6 +170,7 @@ def _decoded(format: str | None, body: bytes, kind: bytes, exchange: Exchange) -
             text = body.decode("utf-8")
             if "<!DOCTYPE" in text:
                 raise _Undecodable("a document type is not taken")  # no entities, so none that grow
+            counted.check_elements(text, room.read_values)
             root = fromstring(text)
             return {_local(root): _tree(root)}
         except (ParseError, UnicodeDecodeError) as error:
@@ -172,7 +178,7 @@ def _decoded(format: str | None, body: bytes, kind: bytes, exchange: Exchange) -
         except RecursionError:
             raise _Undecodable("it is nested too deeply") from None
     if format == "multipart":
-        return _parts(body, kind)
+        return _parts(body, kind, room.read_fields)
     return None
 
 
@@ -202,13 +208,16 @@ def _tree(element: Element) -> Any:
     return found
 
 
-def _parts(body: bytes, kind: bytes) -> dict[str, str]:
+def _parts(body: bytes, kind: bytes, most: int) -> dict[str, str]:
     """The fields of a form, files too, as text."""
     boundary = re.search(rb'boundary="?([^";,]+)"?', kind, re.IGNORECASE)
     if boundary is None:
         raise _Undecodable("there is no boundary")
     found: dict[str, str] = {}
-    for part in body.split(b"--" + boundary[1])[1:-1]:
+    parts = body.split(b"--" + boundary[1], most + 2)[1:]
+    if len(parts) > most + 1:
+        raise TooMany(f"it has more than {most} fields")
+    for part in parts[:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
         name = re.search(rb'name="([^"]*)"', head)
         if name is not None:

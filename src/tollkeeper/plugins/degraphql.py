@@ -9,7 +9,6 @@ import msgspec
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
-from tollkeeper.wire import json_text
 from tollkeeper.wire.json_text import BadJson
 
 _TEXT = re.compile(r'"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*')
@@ -54,7 +53,7 @@ class Degraphql(Plugin):
         variables: dict[str, Any] = {}
         if names and request.method == "POST":
             try:
-                given = json_text.value(await request.read() or b"{}")
+                given = request.json(await request.read() or b"{}")
             except BadJson as error:
                 return Response.json(400, {"message": f"invalid request body: {error}"})
             if not isinstance(given, dict):

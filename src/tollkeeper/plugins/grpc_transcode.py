@@ -13,7 +13,6 @@ from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.proxying import forwarded
-from tollkeeper.wire import json_text
 from tollkeeper.wire.json_text import BadJson
 
 if TYPE_CHECKING:
@@ -105,12 +104,12 @@ class GrpcTranscode(Plugin):
             body = await request.read()
             kind = request.headers.get(b"content-type") or b""
             if body and b"x-www-form-urlencoded" in kind:
-                posted = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+                posted = request.form(body)
                 names = {name for name, _ in posted}
                 texts = [*(pair for pair in texts if pair[0] not in names), *posted]
             elif body:
                 try:
-                    values = json_text.value(body)
+                    values = request.json(body)
                 except BadJson as error:
                     return Response.json(400, {"message": f"invalid request body: {error}"})
                 if not isinstance(values, dict):

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
-from urllib.parse import parse_qs
 
 from tollkeeper.routes import json_schema
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
 from tollkeeper.routes.plugin import Conf, Plugin
 from tollkeeper.routes.schema_references import inlined
-from tollkeeper.wire import json_text
 from tollkeeper.wire.json_text import BadJson
 
 
@@ -53,11 +51,13 @@ class RequestValidation(Plugin):
             kind = (request.headers.get(b"content-type") or b"").lower()
             value: Any
             if kind.startswith(b"application/x-www-form-urlencoded"):
-                pairs = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-                value = {name: each[0] if len(each) == 1 else each for name, each in pairs.items()}
+                given: dict[str, list[str]] = {}
+                for name, text in request.form(body):
+                    given.setdefault(name, []).append(text)
+                value = {name: each[0] if len(each) == 1 else each for name, each in given.items()}
             else:
                 try:
-                    value = json_text.value(body)
+                    value = request.json(body)
                 except BadJson as error:
                     return self._refused(f"failed to decode the req body: {error}")
             words = json_schema.wrong(value, self._body)

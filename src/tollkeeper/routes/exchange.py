@@ -16,11 +16,17 @@ from tollkeeper.core.ids import Clock
 from tollkeeper.core.keys import Key
 from tollkeeper.core.remembered import Remembered
 from tollkeeper.routes.headers import Headers
+from tollkeeper.routes.room import Room
+from tollkeeper.wire import counted
+from tollkeeper.wire.counted import TooMany
 
 if TYPE_CHECKING:
     from tollkeeper.routes.consumers import Consumer
     from tollkeeper.routes.table import Route
     from tollkeeper.routes.upstreams import Upstream
+
+
+_DEFAULT = Room()
 
 
 class Stream(Protocol):
@@ -40,7 +46,7 @@ class Request:
 
     __slots__ = (
         "_chunks",
-        "_limit",
+        "_room",
         "_whole",
         "body_begun",
         "came",
@@ -67,7 +73,7 @@ class Request:
         scheme: str = "http",
         body: bytes | AsyncIterable[bytes] = b"",
         length: int | None = None,
-        limit: int = 64 * 1024 * 1024,
+        room: Room | None = None,
     ) -> None:
         self.method: str = method
         self.path: str = path
@@ -85,7 +91,7 @@ class Request:
         """Bytes of a body that streams, where the client said how many."""
         self.body_begun = False
         """Whether some of a streaming body has been taken: then it cannot be sent a second time."""
-        self._limit = limit
+        self._room = _DEFAULT if room is None else room
         self._whole: bytes | None = body if isinstance(body, bytes) else None
         self._chunks: AsyncIterable[bytes] | None = None if isinstance(body, bytes) else body
 
@@ -119,7 +125,7 @@ class Request:
 
     async def read(self, limit: int | None = None) -> bytes:
         """The whole body, kept for whoever reads it next. Raises CallerError (413) beyond `limit` bytes, and ClientLeft."""
-        most = self._limit if limit is None else min(limit, self._limit)
+        most = self._room.read_body if limit is None else min(limit, self._room.read_body)
         if self._whole is None:
             assert self._chunks is not None
             parts, size = [], 0
@@ -132,6 +138,20 @@ class Request:
         elif len(self._whole) > most:
             raise CallerError(f"The request body exceeds {most} bytes.", status=413, code="request_too_large")
         return self._whole
+
+    def json(self, body: bytes) -> Any:
+        """The value that a body says which was read. Raises BadJson, and CallerError (413) beyond `read_values`."""
+        try:
+            return counted.json_value(body, self._room.read_values)
+        except TooMany as error:
+            raise _too_large(error) from None
+
+    def form(self, body: bytes) -> list[tuple[str, str]]:
+        """The fields of a form that was read. Raises CallerError (413) beyond `read_fields`."""
+        try:
+            return counted.form_fields(body.decode("utf-8", "replace"), self._room.read_fields)
+        except TooMany as error:
+            raise _too_large(error) from None
 
     async def _streamed(self) -> AsyncIterator[bytes]:
         assert self._chunks is not None
@@ -209,6 +229,10 @@ class Exchange:
     def var(self, name: str) -> str | None:
         """A variable such as remote_addr, arg_page or http_user_agent; see routes/variables.py."""
         return variable(self, name)
+
+
+def _too_large(error: TooMany) -> CallerError:
+    return CallerError(f"The request body cannot be read: {error}.", status=413, code="request_too_large")
 
 
 def _host_without_port(host: bytes) -> str:

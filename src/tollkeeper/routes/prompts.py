@@ -4,7 +4,6 @@ from typing import Any
 
 from tollkeeper.routes.exchange import Exchange, Response
 from tollkeeper.routes.json_schema import Schema
-from tollkeeper.wire import json_text
 from tollkeeper.wire.json_text import BadJson
 
 MESSAGES: Schema = {
@@ -23,7 +22,7 @@ MESSAGES: Schema = {
 async def asked(exchange: Exchange) -> dict[str, Any] | Response:
     """The request's JSON object, or the refusal of what is none."""
     try:
-        given = json_text.value(await exchange.request.read())
+        given = exchange.request.json(await exchange.request.read())
     except BadJson as error:
         return Response.json(400, {"message": f"could not parse JSON request body: {error}"})
     if not isinstance(given, dict):

@@ -27,6 +27,10 @@ class Room(Struct, frozen=True, kw_only=True):
 
     read_body: Positive = 64 * 1024 * 1024
     """Bytes of a body that plugins may read as a whole; 413."""
+    read_values: Positive = 500_000
+    """Values of JSON, or elements and attributes of XML, that plugins read of a body; 413."""
+    read_fields: Positive = 1000
+    """Fields of a form that they read; 413."""
     counters: Positive = 100_000
     """Keys that each limit counts at one time; the one used longest ago is forgotten first."""
     cache_bytes: Positive = 128 * 1024 * 1024

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from tollkeeper.routes.headers import text
-from tollkeeper.wire import json_text
 from tollkeeper.wire.json_text import BadJson
 
 if TYPE_CHECKING:
@@ -83,14 +82,14 @@ def _posted(exchange: "Exchange", name: str) -> str | None:
     if name.startswith("arg."):
         value: object
         try:
-            value = json_text.value(body)
+            value = exchange.request.json(body)
         except BadJson:
             return None
         for part in name[4:].split("."):
             value = value.get(part) if isinstance(value, dict) else None
         return None if value is None or isinstance(value, (dict, list)) else _shown(value)
     if name.startswith("arg_") and b"x-www-form-urlencoded" in kind:
-        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        pairs = exchange.request.form(body)
         return next((value for each, value in pairs if each == name[4:]), None)
     return None
 
@@ -101,7 +100,7 @@ def _graphql(exchange: "Exchange", name: str) -> str | None:
     query = _argument(exchange, "query") or ""
     if body:
         try:
-            found = json_text.value(body)
+            found = exchange.request.json(body)
             asked = found.get("query") if isinstance(found, dict) else None
             query = asked if isinstance(asked, str) else ""
         except BadJson:

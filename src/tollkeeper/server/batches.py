@@ -134,7 +134,7 @@ class Batches:
 
     async def _create(self, request: Request) -> Reply:
         key = key_of(request.named, self._keys)
-        body = await json_body(request, self._limits().json_body, "/v1/batches")
+        body = await json_body(request, self._limits(), "/v1/batches")
         wanted = {name: msgspec.json.decode(value) for name, value in members_of(body).items()}
         if str(wanted.get("input_file_id")).startswith(FILE):
             return _json(_shown(self._served.create(wanted, key)))

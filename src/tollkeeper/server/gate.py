@@ -20,6 +20,7 @@ from tollkeeper.server.requests import (
     Request,
     call_of,
     check_framing,
+    counted,
     json_body,
     key_of,
     kind_of,
@@ -97,13 +98,13 @@ class Gate:
             upload, model = await bodies.form(receive, self.limits.body, content_type, size)
             call.body, call.model = upload, found.model or model
         elif found.takes != "any":
-            body = await json_body(request, self.limits.json_body, request.path.decode("ascii", "replace"))
+            body = await json_body(request, self.limits, request.path.decode("ascii", "replace"))
             self._read_json(call, body, found.model)
         elif "json" in kind:
             bodies.declared(length, self.limits.json_body)
             body = await bodies.whole(receive, self.limits.json_body)
             if body:
-                self._read_json(call, body, found.model)
+                self._read_json(call, counted(body, self.limits.json_values), found.model)
         else:
             size = bodies.declared(length, self.limits.body)
             if size == 0 or (length is None and b"transfer-encoding" not in request.named):
@@ -113,7 +114,8 @@ class Gate:
                 if not kind.startswith(NOT_JSON):
                     start, chunks = await bodies.begun(chunks)
                     if start.startswith(b"{"):  # a provider may read it as JSON, whatever it is said to be: so do we
-                        self._read_json(call, await bodies.joined(chunks, self.limits.json_body), found.model)
+                        body = await bodies.joined(chunks, self.limits.json_body)
+                        self._read_json(call, counted(body, self.limits.json_values), found.model)
                         return
                 call.body = Upload(chunks, size)
         if call.dialect.needs_model and not call.model:
@@ -137,7 +139,7 @@ class Gate:
             raise method_not_allowed(asked.methods)
         wanted = asked.one
         if asked.what == "show":
-            body = await json_body(request, self.limits.json_body, "/api/show")
+            body = await json_body(request, self.limits, "/api/show")
             members = members_of(body)
             wanted = openai_request.string(members, "model") or openai_request.string(members, "name") or ""
         listed = await self._list_models(key)

@@ -58,7 +58,7 @@ def answerer(
         if request.method == "POST":
             request.watch()
             check_framing(request)
-            body = await json_body(request, limits.json_body, "/mcp")
+            body = await json_body(request, limits, "/mcp")
         ids = _Ids(request.request_id, new_id)
         tools = [_tool(api, request, key, ids) for api in apis.values() if _may_call(key, api.description)]
         tools += await routed.tools(

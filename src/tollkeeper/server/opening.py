@@ -69,10 +69,10 @@ def door_of(app: App) -> Door:
         }
         door.places = {**shown, **(tools if config.mcp.enabled else {}), **conversing.places, **published}
 
-        routed.limits, routed.read_body = limits, app.loaded.config.routing.read_body
+        routed.limits, routed.room = limits, app.loaded.config.routing
 
     options = app.loaded.config
-    routed = Routed(app.routes.pipeline, door, options.server.limits, options.routing.read_body)
+    routed = Routed(app.routes.pipeline, door, options.server.limits, options.routing)
     door.first = (routed.take, *_batches(app, gate.answer))
     door.sockets = RoutedSockets(app.routes.pipeline, conversing.sockets, app.new_id, time.monotonic)
     place()

@@ -39,7 +39,7 @@ def answerer(api: Api, keys: Keys, limits: DoorLimits) -> Answerer:
         request.watch()
         check_framing(request)
         call = call_of(request, key, openai_chat.DIALECT, _CHAT_PATH)
-        body = await json_body(request, limits.json_body, api.description.path)
+        body = await json_body(request, limits, api.description.path)
         members = members_of(body)
         streamed = openai_request.flag(members, "stream") or b"text/event-stream" in request.named.get(b"accept", b"")
         return _reply(await api.answer(Asked(call, body, members, streamed)))

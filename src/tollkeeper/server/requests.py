@@ -8,12 +8,14 @@ from msgspec import Raw
 from tollkeeper.core.call import Call, Presence, Reply
 from tollkeeper.core.errors import CallerError, TollkeeperError, invalid_key
 from tollkeeper.core.keys import Key
+from tollkeeper.core.limits import DoorLimits
 from tollkeeper.core.ports import Dialect, Keys
 from tollkeeper.dialects import openai_errors
 from tollkeeper.server import bodies
 from tollkeeper.server.bodies import Message, Receive
 from tollkeeper.server.protocol import LEAVING, NAMED
 from tollkeeper.wire import json_text
+from tollkeeper.wire.counted import TooMany, check_values
 
 NOT_JSON = ("multipart/", "image/", "audio/", "video/", "application/octet-stream")
 """How the types of bodies begin that nobody takes for JSON."""
@@ -137,12 +139,21 @@ def kind_of(request: Request) -> str:
     return request.named.get(b"content-type", b"").decode("latin-1").lower()
 
 
-async def json_body(request: Request, limit: int, shown: str) -> bytes:
+async def json_body(request: Request, limits: DoorLimits, shown: str) -> bytes:
     """The whole body, which may be JSON. `shown` is the path to name. Raises CallerError (413, 415) and ClientLeft."""
     if kind_of(request).startswith(NOT_JSON):
         raise unsupported(shown, "application/json")
-    bodies.declared(request.named.get(b"content-length"), limit)
-    return await bodies.whole(request.receive, limit)
+    bodies.declared(request.named.get(b"content-length"), limits.json_body)
+    return counted(await bodies.whole(request.receive, limits.json_body), limits.json_values)
+
+
+def counted(body: bytes, most: int) -> bytes:
+    """The JSON body, where no more than so many values can be in it. Raises CallerError (413)."""
+    try:
+        check_values(body, most)
+    except TooMany as error:
+        raise CallerError(f"The request body cannot be read: {error}.", status=413, code="request_too_large") from None
+    return body
 
 
 def members_of(body: bytes) -> dict[str, Raw]:

@@ -20,6 +20,7 @@ from tollkeeper.routes.exchange import Request as Asked
 from tollkeeper.routes.headers import Headers
 from tollkeeper.routes.pipeline import NOT_FOUND, Outgoing, Pipeline
 from tollkeeper.routes.proxying import refused, target
+from tollkeeper.routes.room import Room
 from tollkeeper.server import bodies
 from tollkeeper.server.bodies import Message
 from tollkeeper.server.door import Door, refusal
@@ -44,10 +45,10 @@ _ASCII = bytes(range(128))
 class Routed:
     """A `door.Taker`."""
 
-    def __init__(self, pipeline: Pipeline, door: Door, limits: DoorLimits, read_body: int) -> None:
+    def __init__(self, pipeline: Pipeline, door: Door, limits: DoorLimits, room: Room) -> None:
         self.limits = limits
-        self.read_body = read_body
-        self._small = min(_SMALL, read_body)
+        self.room = room
+        self._small = min(_SMALL, room.read_body)
         self._pipeline = pipeline
         self._door = door
 
@@ -157,7 +158,7 @@ class Routed:
             scheme=scope.get("scheme", "http"),
             body=body,
             length=length,
-            limit=self.read_body,
+            room=self.room,
         )
         return Exchange(asked, request.request_id, request.accepted_at, request.presence)
 
