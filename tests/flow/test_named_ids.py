@@ -55,6 +55,8 @@ def test_a_path_and_a_query_name_things_too() -> None:
     ]
     assert in_path("vector_stores/vs_1/file_batches/vsfb_2/files") == ["vs_1", "vsfb_2"]
     assert in_path("fine_tuning/jobs") == []
+    assert in_path("files%2Ffile-1%2fcontent") == ["file-1"]
+    assert in_path("files%2F") == []
 
 
 def test_what_is_surely_an_id_is_no_word_of_a_path_and_no_value_of_a_query() -> None:

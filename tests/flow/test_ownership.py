@@ -133,7 +133,13 @@ def test_a_file_is_named_in_vain_by_whoever_did_not_make_it(scene: Scene) -> Non
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
         disguised = b" \n" + json.dumps({"input_file_id": file}).encode()
         assert file in scene.refused(scene.blue, "POST", "/v1/batches", disguised, content_type=kind)["message"]
-    for path in (f"files/{file}", f"files/{file}/content", f"files/file%2D{file[5:]}", f"engines/m/files/{file}"):
+    for path in (
+        f"files/{file}",
+        f"files/{file}/content",
+        f"files/file%2D{file[5:]}",
+        f"files%2F{file}",
+        f"engines/m/files/{file}",
+    ):
         scene.refused(scene.blue, "GET", f"/v1/{path}")
     assert scene.refused(scene.blue, "GET", f"/v1/files?after={file}")["code"] == "object_not_found"
     assert (

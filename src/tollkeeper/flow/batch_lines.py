@@ -5,6 +5,7 @@ It is known whether a form is such a file when it ends at the latest: its last p
 
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
+from urllib.parse import unquote
 
 from tollkeeper.core.call import Call, Upload
 from tollkeeper.core.errors import TollkeeperError
@@ -26,7 +27,8 @@ Refusal = Callable[[Sequence[str]], TollkeeperError | None]
 
 def is_form(call: Call) -> bool:
     """Whether it may be such a file."""
-    return call.path == "files" and call.method == "POST" and isinstance(call.body, Upload)
+    last = unquote(call.path).rstrip("/").rpartition("/")[2]
+    return last == "files" and call.method == "POST" and isinstance(call.body, Upload)
 
 
 def watched(upload: Upload, content_type: str, refusal: Refusal, escaped: TollkeeperError) -> Upload:

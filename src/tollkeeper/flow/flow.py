@@ -12,7 +12,7 @@ from tollkeeper.core.call import Call, Reply
 from tollkeeper.core.errors import ClientLeft, TollkeeperError
 from tollkeeper.core.ports import Handler, Policy
 from tollkeeper.flow.failover import Failover
-from tollkeeper.flow.named_ids import may_name
+from tollkeeper.flow.named_ids import may_name, named
 from tollkeeper.flow.origins import Bonds, models_of_batch
 from tollkeeper.flow.overhearing import Overhearing
 from tollkeeper.flow.own_lists import OwnLists
@@ -73,7 +73,7 @@ class Flow:
         routing = self.routing
         if call.line is not None:
             followed = self._failover.over(call, call.line)
-            return self._remembered(routing, call, followed) if call.destination is None else followed
+            return self._remembered(routing, call, followed, named(call)) if call.destination is None else followed
         if call.destination is None and (
             not call.dialect.needs_model or "store" in call.members or (self._bonds.watchful and may_name(call))
         ):
@@ -95,11 +95,11 @@ class Flow:
         if call.dry:
             return await self._rehearsal(call, pool)
         self._bonds.watch(routing, call)
-        reply = await self._remembered(routing, call, self._failover(call, pool))
+        reply = await self._remembered(routing, call, self._failover(call, pool), bond.names)
         return await self._lists(routing, call, pool, reply) if self._lists.concern(call, reply) else reply
 
-    async def _remembered(self, routing: Routing, call: Call, reply: Awaitable[Reply]) -> Reply:
-        return self._overhear(routing, call, await reply)
+    async def _remembered(self, routing: Routing, call: Call, reply: Awaitable[Reply], names: Sequence[str]) -> Reply:
+        return self._overhear(routing, call, await reply, names)
 
 
 def _around(policy: Policy, handler: Handler) -> Handler:

@@ -51,11 +51,12 @@ def may_name(call: Call) -> bool:
 
 def named(call: Call) -> list[str]:
     """Each id once, those of the body first. Some are words of the path, which are nobody's ids. Raises CallerError."""
-    found = dict.fromkeys((*_of_body(call), *_of_path(call.path)))
+    found = _of_body(call)
+    if "/" in call.path or "%" in call.path:
+        found += _of_path(call.path)
     if call.query:
-        pairs = parse_qsl(call.query.decode("latin-1"), max_num_fields=None)
-        found.update(dict.fromkeys(value for _, value in pairs if is_id(value)))
-    return list(found)
+        found += [value for _, value in parse_qsl(call.query.decode("latin-1")) if is_id(value)]
+    return list(dict.fromkeys(found)) if found else found
 
 
 def in_path(path: str) -> list[str]:
@@ -69,14 +70,21 @@ def is_surely_id(name: str, call: Call) -> bool:
 
 
 def _of_path(path: str) -> list[str]:
-    return [name for part in path.split("/")[1:] if is_id(name := unquote(part))]
+    """Many servers take an encoded slash for one."""
+    parts = path.split("/")[1:]
+    if "%" in path:
+        parts = [unquote(part) for part in parts] + unquote(path).split("/")[1:]
+    return [part for part in dict.fromkeys(parts) if is_id(part)]
 
 
 def _of_body(call: Call) -> list[str]:
     body, members = call.body, call.members
     if not isinstance(body, bytes) or not members:
         return []
-    if any(name in body for name in _INSIDE) or (b"\\u00" in body and _ESCAPED.search(body) is not None):
+    for inside in _INSIDE:
+        if inside in body:
+            return _inside(body)
+    if b"\\u00" in body and _ESCAPED.search(body) is not None:
         return _inside(body)
     found: list[str] = []
     for name in _TOP:

@@ -45,6 +45,8 @@ class Bond(Struct, frozen=True):
 
     kept: tuple[str, str] | None = None
     unknown: str | None = None
+    names: Sequence[str] = ()
+    """All that it names."""
 
 
 class _Params(Struct):
@@ -87,7 +89,7 @@ class Bonds:
                 unknown = name
             if kept is None and origin is not None:
                 kept = (name, origin.account)
-        return Bond(kept if call.provider is None and routing.several else None, unknown)
+        return Bond(kept if call.provider is None and routing.several else None, unknown, names)
 
     def watch(self, routing: Routing, call: Call) -> None:
         """A batch's file that the call uploads is looked through, too, while it goes by."""
@@ -119,14 +121,13 @@ class Bonds:
         if bond.unknown is not None and not all(account.shared for account in accounts):
             raise not_found(call, bond.unknown)
 
-    def remember(self, call: Call, made: Made, account: str) -> None:
-        """What is named in the call was there before: it, and what belongs to it, is whose it was."""
+    def remember(self, call: Call, made: Made, account: str, before: Sequence[str]) -> None:
+        """What the call named was there `before`: it, and what belongs to it, is whose it was."""
         if not made or not account:
             return
-        before = set(named(call))
         origin = made_by(call.key, account)
         ids = made.others
-        if made.id in before:
+        if made.id is not None and made.id in before:
             known = self._known([made.id])
             if known is None:
                 return
@@ -137,7 +138,6 @@ class Bonds:
                 ids = (made.id, *ids)
         elif made.id is not None:
             ids = (made.id, *ids)
-            before.discard(made.id)
         fresh = [name for name in ids if name == made.id or name not in before]
         if call.path in _PASSING:
             self.origins.remember(fresh, origin, lasting=False)

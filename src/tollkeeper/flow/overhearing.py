@@ -1,6 +1,6 @@
 """Answers on their way to the client are overheard for what they say was made, so that it is known whose it is."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tollkeeper.core.call import Call, Reply, Sink
 from tollkeeper.dialects.paths import RELAYED
@@ -21,8 +21,8 @@ class Overhearing:
     def __init__(self, bonds: Bonds) -> None:
         self._bonds = bonds
 
-    def __call__(self, routing: Routing, call: Call, reply: Reply) -> Reply:
-        """The reply; what it says was made is remembered before the client hears of it."""
+    def __call__(self, routing: Routing, call: Call, reply: Reply, names: Sequence[str]) -> Reply:
+        """The reply; what it says was made is remembered before the client hears of it. `names` are those of the call."""
         if not 200 <= reply.status < 300:
             return reply
         if call.method == "DELETE":
@@ -38,9 +38,9 @@ class Overhearing:
         if _translated(routing, call, account):
             return reply
         if reply.pour is None:
-            self._bonds.remember(call, made_ids.of_answer(reply.body), account)
+            self._bonds.remember(call, made_ids.of_answer(reply.body), account, names)
         else:
-            reply.pour = self._overheard(call, reply.pour, account, whole=b"json" in kind)
+            reply.pour = self._overheard(call, reply.pour, account, names, whole=b"json" in kind)
         return reply
 
     def _forget(self, call: Call) -> None:
@@ -50,17 +50,17 @@ class Overhearing:
             self._bonds.forget(about[0])
 
     def _overheard(
-        self, call: Call, pour: Callable[[Sink], Awaitable[None]], account: str, whole: bool
+        self, call: Call, pour: Callable[[Sink], Awaitable[None]], account: str, names: Sequence[str], whole: bool
     ) -> Callable[[Sink], Awaitable[None]]:
         async def poured(sink: Sink) -> None:
             ear = _Ear(
                 sink,
                 made_ids.of_answer if whole else made_ids.of_events,
-                lambda made: self._bonds.remember(call, made, account),
+                lambda made: self._bonds.remember(call, made, account, names),
             )
             await pour(ear)
             if whole and not ear.told:
-                self._bonds.remember(call, made_ids.of_beginning(ear.heard), account)
+                self._bonds.remember(call, made_ids.of_beginning(ear.heard), account, names)
 
         return poured
 
