@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from kit.gate import GateProcess, running_gate
@@ -232,6 +233,20 @@ def test_a_list_is_gone_through_until_there_is_something_of_ones_own(scene: Scen
     assert (status, answer["data"], answer["last_id"], answer["has_more"]) == (200, [], None, False)
 
 
+def test_openais_own_client_pages_through_what_is_its_own(scene: Scene) -> None:
+    scene.keeper.kept.clear()
+    own = []
+    for _ in range(4):
+        own.append(scene.made(scene.blue, "/v1/vector_stores", name="x"))
+        for _ in range(3):
+            scene.made(scene.red, "/v1/vector_stores", name="x")
+    with openai.OpenAI(base_url=f"{scene.gate.url}/v1", api_key=scene.blue, max_retries=0) as client:
+        assert [each.id for each in client.vector_stores.list(limit=1)] == own[::-1]
+        assert [each.id for each in client.vector_stores.list(limit=5)] == own[::-1]
+        with pytest.raises(openai.NotFoundError):
+            client.vector_stores.retrieve(next(name for name in scene.keeper.kept if name not in own))
+
+
 def test_a_list_without_anything_of_others_comes_as_it_came(scene: Scene) -> None:
     scene.keeper.kept.clear()
     scene.made(scene.red, "/v1/vector_stores", name="x")
@@ -271,7 +286,6 @@ def test_what_is_made_is_known_after_a_crash_and_when_another_account_comes(tmp_
         file = scene.made(scene.red, "/v1/files")
         response = scene.made(scene.red, "/v1/responses", _ask(stream=True))
         gate.events_once(2)
-        time.sleep(0.05)
         gate.stop(signal.SIGKILL)
         config = gate.config.read_text("utf-8")
         extra = f'[providers.zero]\nkind = "openai"\nbase_url = "{two.url}"\napi_key = "sk-two"\n'
