@@ -177,7 +177,6 @@ WITHOUT_A_MIRROR = {
     "stores/sqlite/holds.py": "stores/test_recovery.py",
     "stores/sqlite/rows.py": "stores/test_reports.py",
     "stores/sqlite/writer.py": "stores/test_ledger_trouble.py",
-    "telemetry/metrics.py": "operator/test_metrics.py",
     "upstream/connection.py": "upstream/test_answers.py",
     "upstream/sockets.py": "server/test_realtime.py",
     "upstream/schemes.py": "cli/test_serve.py",

@@ -1,6 +1,8 @@
 """A histogram that costs a lookup and two additions for each number."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import repeat
 
 
 class Histogram:
@@ -16,6 +18,12 @@ class Histogram:
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        counts = self.counts
+        for bucket in map(bisect_left, repeat(self.bounds), values):
+            counts[bucket] += 1
+        self.total += sum(values)
 
     def cumulative(self) -> list[tuple[str, float]]:
         """(upper bound, numbers up to it), the last bound being `+Inf`."""

@@ -5,8 +5,10 @@ into prometheus-client's families when they are asked for: its own counters cost
 It is loaded then, too: it brings an HTTP server of its own along.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
 
 from tollkeeper.core.events import Event
 from tollkeeper.core.histogram import Histogram
@@ -23,6 +25,12 @@ Counts = tuple[tuple[str, ...], Callable[[], Mapping[tuple[str, ...], float]]]
 _MOST_MODELS = 200
 _MOST_KEYS = 1000
 _OTHER = "other"
+_TOGETHER = 64
+"""Events that are added at once: columns are summed faster than events are added."""
+_read = attrgetter(
+    *("operation", "provider", "model", "outcome", "key_id"),
+    *("duration_ms", "first_byte_ms", "overhead_ms", "cost_nano", "usage.input_tokens", "usage.output_tokens"),
+)
 
 
 class _Series:
@@ -49,46 +57,64 @@ class Metrics:
         self._series: dict[tuple[str, str, str, str], _Series] = {}
         self._keys: dict[str, list[int]] = {}
         self._models: set[str] = set()
+        self._unadded: list[tuple[Any, ...]] = []
         self._gauges = gauges
         self._counters = counters
         self._histograms = histograms
 
     def __call__(self, event: Event) -> None:
-        """Adds one attempt."""
-        model = event.model or "none"
+        """Adds one attempt, soon."""
+        self._unadded.append(_read(event))
+        if len(self._unadded) == _TOGETHER:
+            self._add()
+
+    def _add(self) -> None:
+        """Those of one key and one series are added together, column by column."""
+        alike: defaultdict[tuple[Any, ...], list[tuple[Any, ...]]] = defaultdict(list)
+        for row in self._unadded:
+            alike[row[:5]].append(row[5:])
+        self._unadded.clear()
+        for (operation, provider, model, outcome, key), rows in alike.items():
+            durations, firsts, overheads, costs, inputs, outputs = zip(*rows, strict=True)
+            unpriced = costs.count(None)
+            cost, tokens_in, tokens_out = sum(filter(None, costs)), sum(inputs), sum(outputs)
+            series = self._series_of(operation, provider, model or "none", outcome)
+            series.duration.observe_all([milliseconds / 1000 for milliseconds in durations])
+            series.first.observe_all([milliseconds / 1000 for milliseconds in firsts if milliseconds is not None])
+            series.overhead.observe_all([milliseconds / 1000 for milliseconds in overheads])
+            series.input += tokens_in
+            series.output += tokens_out
+            series.unpriced += unpriced
+            series.cost_nano += cost
+            numbers = self._numbers_of(key)
+            numbers[0] += len(rows)
+            numbers[1] += tokens_in
+            numbers[2] += tokens_out
+            numbers[3] += cost
+
+    def _series_of(self, operation: str, provider: str, model: str, outcome: str) -> _Series:
         if model not in self._models:
-            if len(self._models) < _MOST_MODELS and event.outcome in ("ok", "client_left"):
+            if len(self._models) < _MOST_MODELS and outcome in ("ok", "client_left"):
                 self._models.add(model)
             else:
                 model = _OTHER  # a caller could otherwise make a series of every name it thinks of
-        labels = (event.operation, event.provider, model, event.outcome)
+        labels = (operation, provider, model, outcome)
         series = self._series.get(labels)
         if series is None:
             series = self._series[labels] = _Series()
-        series.duration.observe(event.duration_ms / 1000)
-        if event.first_byte_ms is not None:
-            series.first.observe(event.first_byte_ms / 1000)
-        series.overhead.observe(event.overhead_ms / 1000)
-        usage = event.usage
-        series.input += usage.input_tokens
-        series.output += usage.output_tokens
-        if event.cost_nano is None:
-            series.unpriced += 1
-        else:
-            series.cost_nano += event.cost_nano
-        key = event.key_id
+        return series
+
+    def _numbers_of(self, key: str) -> list[int]:
         numbers = self._keys.get(key)
         if numbers is None:
             if len(self._keys) >= _MOST_KEYS:
                 key = _OTHER
             numbers = self._keys.setdefault(key, [0, 0, 0, 0])
-        numbers[0] += 1
-        numbers[1] += usage.input_tokens
-        numbers[2] += usage.output_tokens
-        numbers[3] += event.cost_nano or 0
+        return numbers
 
     def text(self) -> bytes:
         """The Prometheus text format."""
+        self._add()
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry(auto_describe=False)
