@@ -54,9 +54,9 @@ def test_a_stored_response_is_charged_when_it_is_made_and_not_when_it_is_retriev
 def test_a_background_response_is_charged_once_however_often_it_is_asked_for(
     client: OpenAI, scripted_caller: Caller, upstream: ScriptedUpstream
 ) -> None:
-    upstream.script = json_answer(200, response("queued", output=[], usage=None, background=True))
+    upstream.script = json_answer(200, response("queued", id="resp_2", output=[], usage=None, background=True))
     made = client.responses.create(model="gpt-4o-mini", input="say hello", background=True)
-    upstream.script = json_answer(200, response("completed", usage=USAGE, background=True))
+    upstream.script = json_answer(200, response("completed", id="resp_2", usage=USAGE, background=True))
 
     for _ in range(3):
         client.responses.retrieve(made.id)
