@@ -63,23 +63,32 @@ def answer_of(
 
 def openai_028(job: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     """What openai_028.py prints for one job: the client is imported for each job, what it imports only once."""
-    process = _prepared_openai_028()
+    process = _kept(str(OPENAI028), str(HERE / "copying.py"), "numpy", "requests", "aiohttp")
+    script = str(HERE / "openai_028.py")
+    done = _answer(process, {"script": script, "environment": _clean(environment), "given": json.dumps(job)})
+    assert done["code"] == 0, done["error"]
+    return json.loads(done["out"])
+
+
+def openai_node(job: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+    """What the client for Node makes of one job: a client for each job, in one process."""
+    return _answer(_kept("node", str(HERE / "node" / "calls.cjs")), {**job, "environment": environment})
+
+
+def _answer(process: subprocess.Popen[str], asked: Mapping[str, Any]) -> Any:
     assert process.stdin is not None
     assert process.stdout is not None
-    asked = {"script": str(HERE / "openai_028.py"), "environment": _clean(environment), "given": json.dumps(job)}
     process.stdin.write(json.dumps(asked) + "\n")
     process.stdin.flush()
     if not select.select([process.stdout], [], [], PATIENCE)[0]:
         process.kill()
         raise TimeoutError(f"no answer in {PATIENCE} s")
-    done = json.loads(process.stdout.readline())
-    assert done["code"] == 0, done["error"]
-    return json.loads(done["out"])
+    return json.loads(process.stdout.readline())
 
 
 @functools.cache
-def _prepared_openai_028() -> subprocess.Popen[str]:
-    command = [str(OPENAI028), str(HERE / "copying.py"), "numpy", "requests", "aiohttp"]
+def _kept(*command: str) -> subprocess.Popen[str]:
+    """A process that does one job after another, until the tests end."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_clean({}), text=True)
     atexit.register(process.communicate)
     return process

@@ -11,7 +11,7 @@ import pytest
 
 from clients.aimock import FIXTURES, HELLO, HELLO_TOKENS, HELLO_USD
 from clients.caller import Caller, tokens
-from clients.environments import HERE, answer_of, needs_node
+from clients.environments import needs_node, openai_node
 from clients.talking import TalkingOn
 from kit.scripted import (
     SSE_HEAD,
@@ -32,7 +32,7 @@ ASK = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "say hel
 def node(caller: Caller, call: str, *, key: str | None = None, **fields: Any) -> Any:
     """What the client makes of one call."""
     environment = {"OPENAI_BASE_URL": caller.base_url, "OPENAI_API_KEY": key or caller.key}
-    return answer_of(["node", str(HERE / "node" / "calls.cjs")], {"call": call, "with": fields}, environment)
+    return openai_node({"call": call, "with": fields}, environment)
 
 
 def test_a_chat_completion_is_answered_and_charged(caller: Caller) -> None:

@@ -48,10 +48,13 @@ def _metrics(gate: GateProcess) -> dict[str, list[tuple[dict[str, str], float]]]
     assert status == 200
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     found = defaultdict(list)
+    series = set()
     for family in text_string_to_metric_families(body.decode()):
         assert family.documentation
         for sample in family.samples:
-            assert all(sample.labels != labels for labels, _ in found[sample.name])
+            one = (sample.name, frozenset(sample.labels.items()))
+            assert one not in series
+            series.add(one)
             found[sample.name].append((sample.labels, sample.value))
     return dict(found)
 

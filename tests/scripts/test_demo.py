@@ -33,7 +33,8 @@ def test_once_it_shows_the_words_and_what_they_cost_and_ends(tmp_path: Path) -> 
     assert_nothing_is_left(tmp_path)
 
 
-def test_the_words_arrive_one_by_one(tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_the_words_arrive_one_by_one_what_is_printed_can_be_pasted_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     with running_demo(tmp_path) as demo:
         before = read_until(demo, "  demo   ")
         began = time.monotonic()
@@ -42,14 +43,7 @@ def test_the_words_arrive_one_by_one(tmp_path: Path) -> None:
         read_until(demo, "What it used")
         last = time.monotonic() - began
 
-        assert "You said" not in before
-        assert last - first > 0.3, "24 words at 30 ms each"
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
-def test_what_it_prints_can_be_pasted_while_it_serves_and_ctrl_c_ends_it(tmp_path: Path) -> None:
-    with running_demo(tmp_path) as demo:
-        shown = read_until(demo, "Calls show up here:")
+        shown = before + read_until(demo, "Calls show up here:")
         [curl] = re.findall(r"^curl .*$", shown, re.MULTILINE)
         [usage] = re.findall(r"^.*tollkeeper usage --home .*$", shown, re.MULTILINE)
 
@@ -59,6 +53,8 @@ def test_what_it_prints_can_be_pasted_while_it_serves_and_ctrl_c_ends_it(tmp_pat
         demo.send_signal(signal.SIGINT)
         code = demo.wait(20)
 
+    assert "You said" not in before
+    assert last - first > 0.3, "24 words at 30 ms each"
     assert chat.returncode == 0
     assert chat.stdout.endswith("data: [DONE]\n\n")
     assert '"content":" Hello."' in chat.stdout

@@ -1,10 +1,10 @@
-// Run by Node: one job from stdin, what came of it to stdout, JSON both ways. A job names a function below and its argument.
-// Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY, which this client reads itself.
-const fs = require("node:fs");
+// Run by Node: a job a line from stdin, what came of it a line to stdout, JSON both ways. A job names a function below, its
+// argument and the environment, where this client finds address and key itself: OPENAI_BASE_URL and OPENAI_API_KEY.
+const readline = require("node:readline");
 const OpenAI = require("openai");
 const { toFile } = OpenAI;
 
-const client = new OpenAI({ maxRetries: 0 });
+let client;
 
 async function gathered(stream) {
   const all = [];
@@ -40,17 +40,22 @@ const calls = {
   speak: async (body) => Buffer.from(await (await client.audio.speech.create(body)).arrayBuffer()).toString("base64"),
 };
 
-async function main() {
-  const job = JSON.parse(fs.readFileSync(0, "utf8"));
-  let result;
+async function outcome(job) {
+  Object.assign(process.env, job.environment);
+  client = new OpenAI({ maxRetries: 0 });
   try {
-    result = { answer: await calls[job.call](job.with) };
+    return { answer: await calls[job.call](job.with) };
   } catch (error) {
     if (!(error instanceof OpenAI.OpenAIError)) throw error;
     const { status, code, type, requestID } = error;
-    result = { error: error.constructor.name, message: error.message, status, code, type, requestID };
+    return { error: error.constructor.name, message: error.message, status, code, type, requestID };
   }
-  process.stdout.write(JSON.stringify(result));
+}
+
+async function main() {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    process.stdout.write(JSON.stringify(await outcome(JSON.parse(line))) + "\n");
+  }
 }
 
 main();
