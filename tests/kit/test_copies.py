@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from kit.copies import Copy, run, start
+from kit.terminal import NOBODYS_HOME
 from kit.vitals import becomes
 
-SURROUNDINGS = {**os.environ, "SEEN": "by the copy", "TZ": "Asia/Tokyo"}
+SURROUNDINGS = {**os.environ, "HOME": str(NOBODYS_HOME), "SEEN": "by the copy", "TZ": "Asia/Tokyo"}
 FACTS = """
 import json, os, pathlib, resource, signal, subprocess, sys, time
 handlers = {number: str(signal.getsignal(number)) for number in signal.valid_signals()}
