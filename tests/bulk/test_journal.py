@@ -210,11 +210,15 @@ def test_a_log_that_a_killed_run_has_left_is_moved_first(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_journal_is_refused_and_not_kept_open(tmp_path: Path) -> None:
     (tmp_path / "j").write_bytes(b"SQLite format 4 or something else entirely" * 100)
 
     async def run() -> None:
-        with pytest.raises(GateError, match="cannot be used as a journal"):
+        with pytest.raises(GateError, match="cannot be used as a journal") as refused:
             Journal(tmp_path / "j")
+        found = [entry.frame.f_locals for entry in refused.traceback if entry.name == "_connect"]
+        assert len(found) == 1
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            found[0]["database"].execute("SELECT 1")
 
     asyncio.run(run())

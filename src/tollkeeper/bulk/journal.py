@@ -347,8 +347,12 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    refused = f"{path} cannot be used as a journal"
     try:
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE / 1000)
+    except sqlite3.Error as error:
+        raise GateError(f"{refused}: {error}.", code="journal_unavailable") from None
+    try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA wal_autocheckpoint = 0")
@@ -359,8 +363,11 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise GateError(f"{path} is a journal of version {version}; this Tollkeeper writes version {VERSION}.")
         database.execute("PRAGMA synchronous = NORMAL")  # the syncs are ours: Rule 4
         database.execute("PRAGMA busy_timeout = 0")
-    except sqlite3.Error as error:
-        raise GateError(f"{path} cannot be used as a journal: {error}.", code="journal_unavailable") from None
+    except BaseException as error:
+        database.close()
+        if isinstance(error, sqlite3.Error):
+            raise GateError(f"{refused}: {error}.", code="journal_unavailable") from None
+        raise
     return database
 
 
