@@ -7,7 +7,9 @@ https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization
 What checks signatures is loaded with the first token: most gates see none.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 _NAME = "Tollkeeper administration"
+_LOADED_LATE = ("tollkeeper.core.signed_tokens", "tollkeeper.routes.issuer")
 
 
 class Caller(Struct, frozen=True):
@@ -47,6 +50,7 @@ class OAuth:
         self._now = now
         self._monotonic = monotonic
         self._known: tuple[OAuthOptions, Issuer] | None = None
+        self._loaded = False
 
     def metadata(self, path: str) -> dict[str, Any] | None:
         """The document at a path below the well-known one (RFC 9728, 3); None where there is none."""
@@ -89,6 +93,10 @@ class OAuth:
         return _of_claims(claims, options)
 
     async def _claims(self, token: str, options: OAuthOptions) -> Mapping[str, Any]:
+        if not self._loaded:  # a tenth of a second of CPU, which calls are not to stand still for
+            for module in _LOADED_LATE:
+                await asyncio.to_thread(import_module, module)
+            self._loaded = True
         from tollkeeper.core import signed_tokens
 
         # What anybody can read in it is looked at first: what is not for here makes nobody ask the issuer for keys.
