@@ -111,3 +111,15 @@ def test_a_route_s_rule_reads_no_more_of_a_body_either(site: Site) -> None:
     form = {"content_type": "application/x-www-form-urlencoded"}
     assert site.ask("/counted", "POST", b"a=1", **form)[0] == 200
     assert site.ask("/counted", "POST", b"b&" * 2000 + b"a=1", **form)[0] == 413
+
+
+def test_a_schema_may_refer_to_itself(site: Site) -> None:
+    schema = {"required": ["value"], "properties": {"more": {"items": {"$ref": "#"}}}}
+    path = site.route({"request-validation": {"body_schema": schema}})
+    assert site.ask(path, "POST", {"value": 1, "more": [{"value": 2, "more": [{"value": 3}]}]})[0] == 200
+    status, _, words = site.ask(path, "POST", {"value": 1, "more": [{"value": 2, "more": [{}]}]})
+    assert (status, words.endswith(b'property "value" is required')) == (400, True)
+    deep = b'{"value":1,"more":[' * 400 + b'{"value":1}' + b"]}" * 400
+    assert site.ask(path, "POST", deep)[::2] == (400, b"value is nested too deeply")
+    circle = {"body_schema": {"allOf": [{"$ref": "#"}]}}
+    assert "leads to itself" in site.refused({"request-validation": circle})

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 from tollkeeper.routes import json_schema
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.json_schema import Schema, Written
 from tollkeeper.routes.plugin import Conf, Plugin
-from tollkeeper.routes.schema_references import inlined
+from tollkeeper.routes.schema_references import resolved
 from tollkeeper.wire.json_text import BadJson
 
 
@@ -30,18 +30,18 @@ class RequestValidation(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         for name in ("header_schema", "body_schema"):
             if name in conf:
-                json_schema.check_schema(inlined(conf[name], name), name)
+                json_schema.check_schema(resolved(conf[name], name), name)
 
     def prepare(self) -> None:
         self._headers, self._body = (
-            json_schema.prepared(inlined(self.conf.get(name), name), self.gate.patterns)
+            Written(resolved(self.conf[name], name), self.gate.patterns) if name in self.conf else None
             for name in ("header_schema", "body_schema")
         )
 
     async def rewrite(self, exchange: Exchange) -> Response | None:
         request = exchange.request
         if self._headers is not None:
-            words = json_schema.wrong(_Named(request.headers.items), self._headers)
+            words = self._headers.wrong(_Named(request.headers.items))
             if words is not None:
                 return self._refused(words)
         if self._body is not None:
@@ -60,7 +60,7 @@ class RequestValidation(Plugin):
                     value = request.json(body)
                 except BadJson as error:
                     return self._refused(f"failed to decode the req body: {error}")
-            words = json_schema.wrong(value, self._body)
+            words = self._body.wrong(value)
             if words is not None:
                 return self._refused(words)
         return None

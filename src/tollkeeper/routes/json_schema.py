@@ -1,7 +1,7 @@
 """Checks values against JSON Schema and says what is wrong in the words of APISIX's validator (api7/jsonschema 0.9.12).
 
 Clients and people know these words, and a model that is told them mends its call; no library has them. Of JSON Schema it
-knows draft 7 without references and formats.
+knows draft 7 without formats; references are put in their place by schema_references.py.
 """
 
 import re
@@ -18,6 +18,70 @@ Schema = Mapping[str, Any]
 _Check = Callable[[Any, Any, Schema], str | None]
 
 
+class Named:
+    """What a reference names. It remembers what it found out about a value for as long as one is checked: where several
+    branches lead on by references, each would double the work with each level of a value."""
+
+    __slots__ = ("known", "schema")
+
+    def __init__(self) -> None:
+        self.schema: Any = True
+        self.known: dict[int, tuple[Any, str | None]] = {}
+        """By a value's id, the value, which is kept for the id to stay its own, and what is wrong with it."""
+
+    def wrong(self, value: Any) -> str | None:
+        """As the function of that name."""
+        found = self.known.get(id(value))
+        if found is None:
+            found = self.known[id(value)] = (value, wrong(value, self.schema))
+        return found[1]
+
+
+class Written:
+    """Somebody's own schema, ready to be run over what strangers send. It was checked by `check_schema`."""
+
+    def __init__(self, schema: Any, compiler: Patterns) -> None:
+        """`compiler`: within whose bounds its patterns are run."""
+        self._named: dict[Named, Named] = {}
+        self._compiler = compiler
+        self._schema = self._made(schema)
+
+    def wrong(self, value: Any) -> str | None:
+        """What is wrong with `value`, None where nothing is. Raises CallerError where a pattern takes too long."""
+        try:
+            return wrong(value, self._schema)
+        except RecursionError:
+            return "value is nested too deeply"
+        finally:
+            for named in self._named.values():
+                named.known.clear()
+
+    def _made(self, schema: Any) -> Any:
+        """A copy whose patterns are compiled."""
+        if not isinstance(schema, Mapping):
+            return schema
+        made = {keyword: self._of_keyword(keyword, inner) for keyword, inner in schema.items()}
+        if isinstance(made.get("pattern"), str):
+            made["pattern"] = self._compiler.compiled(_dialect(made["pattern"]))
+        if "patternProperties" in made:
+            made["patternProperties"] = {
+                self._compiler.compiled(_dialect(name)): inner for name, inner in made["patternProperties"].items()
+            }
+        return made
+
+    def _of_keyword(self, keyword: str, inner: Any) -> Any:
+        if isinstance(inner, Named):
+            if inner not in self._named:
+                named = self._named[inner] = Named()
+                named.schema = self._made(inner.schema)
+            return self._named[inner]
+        if keyword in ("properties", "patternProperties", "dependencies") and isinstance(inner, Mapping):
+            return {name: self._made(each) for name, each in inner.items()}
+        if isinstance(inner, list) and keyword in ("oneOf", "anyOf", "allOf", "items"):
+            return [self._made(each) for each in inner]
+        return self._made(inner) if keyword in _WITH_A_SCHEMA else inner
+
+
 def wrong(value: Any, schema: Schema | bool) -> str | None:
     """What is wrong with `value`, None where nothing is."""
     if isinstance(schema, bool):
@@ -31,8 +95,18 @@ def wrong(value: Any, schema: Schema | bool) -> str | None:
 
 def check_schema(schema: Any, place: str) -> None:
     """Raises ValueError where somebody's schema cannot be used: what its keywords say must be of their kinds, its patterns
-    compile. `place` is where it stands."""
+    compile, and so with what its references name. `place` is where it stands."""
+    _check(schema, place, set())
+
+
+def _check(schema: Any, place: str, seen: set[Named]) -> None:
     if isinstance(schema, bool):
+        return
+    named = schema.get("$ref") if isinstance(schema, dict) else None
+    if isinstance(named, Named):
+        if named not in seen:
+            seen.add(named)
+            _check(named.schema, place, seen)
         return
     if not isinstance(schema, dict):
         raise ValueError(f"invalid schema at {place}: expected an object")
@@ -57,35 +131,13 @@ def check_schema(schema: Any, place: str) -> None:
     for name in ("properties", "patternProperties", "dependencies"):
         for key, each in schema.get(name, {}).items():
             if name != "dependencies" or not isinstance(each, list):
-                check_schema(each, f"{place}.{key}")
+                _check(each, f"{place}.{key}", seen)
     for name in ("oneOf", "anyOf", "allOf", "items"):
         for each in schema[name] if isinstance(schema.get(name), list) else ():
-            check_schema(each, f"{place}.{name}")
+            _check(each, f"{place}.{name}", seen)
     for name in _WITH_A_SCHEMA:
         if name in schema and not isinstance(schema[name], list):
-            check_schema(schema[name], f"{place}.{name}")
-
-
-def prepared(schema: Any, compiler: Patterns) -> Any:
-    """A copy of a checked schema whose patterns are compiled by `compiler`, within whose bounds they then run."""
-    if not isinstance(schema, Mapping):
-        return schema
-    made = {keyword: _prepared(keyword, inner, compiler) for keyword, inner in schema.items()}
-    if isinstance(made.get("pattern"), str):
-        made["pattern"] = compiler.compiled(_dialect(made["pattern"]))
-    if "patternProperties" in made:
-        made["patternProperties"] = {
-            compiler.compiled(_dialect(name)): inner for name, inner in made["patternProperties"].items()
-        }
-    return made
-
-
-def _prepared(keyword: str, inner: Any, compiler: Patterns) -> Any:
-    if keyword in ("properties", "patternProperties", "dependencies") and isinstance(inner, Mapping):
-        return {name: prepared(each, compiler) for name, each in inner.items()}
-    if isinstance(inner, list) and keyword in ("oneOf", "anyOf", "allOf", "items"):
-        return [prepared(each, compiler) for each in inner]
-    return prepared(inner, compiler) if keyword in _WITH_A_SCHEMA else inner
+            _check(schema[name], f"{place}.{name}", seen)
 
 
 def with_defaults(value: Any, schema: Schema | bool) -> Any:
@@ -356,6 +408,7 @@ _END = re.compile(r"(?<!\\)\$(?=$|[|)])")
 """A $ that ends a pattern, or a branch of one."""
 _encoded = msgspec.json.Encoder(order="deterministic").encode
 _CHECKS: dict[str, _Check] = {
+    "$ref": lambda value, named, _: named.wrong(value) if isinstance(named, Named) else None,
     "type": _type,
     "enum": _enum,
     "const": _const,
