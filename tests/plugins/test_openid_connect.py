@@ -166,6 +166,43 @@ def test_a_provider_that_is_away_is_no_fault_of_the_callers(site: Site, provider
     assert site.ask(path, authorization="Bearer " + provider.token())[0] == 503
 
 
+def test_claims_are_held_to_a_schema(site: Site, provider: Provider) -> None:
+    schema = {"required": ["team"], "properties": {"team": {"enum": ["a", "b"]}}}
+    path = site.route({"openid-connect": provider.conf(use_jwks=True, claim_schema=schema)})
+    assert site.ask(path, authorization="Bearer " + provider.token(team="a"))[0] == 200
+    answer = site.ask(path, authorization="Bearer " + provider.token(team="c"))
+    assert said(answer) == (401, 'claims: property "team" validation failed: matches none of the enum values')
+    assert answer[1]["www-authenticate"] == 'Bearer realm="apisix", error="invalid_token"'
+    assert said(site.ask(path, authorization="Bearer " + provider.token()))[0] == 401
+    odd = {"openid-connect": provider.conf(claim_schema={"properties": {"a": {"type": "text"}}})}
+    assert "invalid schema at claim_schema" in site.refused(odd)
+
+
+def test_headers_of_the_request_go_along_to_introspection_and_answers_are_kept_for_them_alone(
+    site: Site, provider: Provider
+) -> None:
+    names = ["X-Tenant", "x-not-there", "content-length", "authorization"]
+    conf = provider.conf(introspection_addon_headers=names, introspection_interval=600)
+    path = site.route({"openid-connect": conf})
+    before = len(provider.server.requests)
+    for tenant in ("one", "two", "one"):
+        assert site.ask(path, "POST", b"a body", authorization="Bearer opaque", x_tenant=tenant)[0] == 200
+    looks = [each for each in provider.server.requests[before:] if each.path == "/introspect"]
+    assert [each.headers["x-tenant"] for each in looks] == ["one", "two"]
+    assert all("x-not-there" not in each.headers and each.headers["authorization"][:6] == "Basic " for each in looks)
+    assert "is no name of a header" in site.refused(
+        {"openid-connect": provider.conf(introspection_addon_headers=["x\r\ny"])}
+    )
+
+
+def test_a_secret_is_needed_only_where_the_provider_is_asked_with_it(site: Site, provider: Provider) -> None:
+    conf = {name: each for name, each in provider.conf().items() if name != "client_secret"}
+    assert 'property "client_secret" is required' in site.refused({"openid-connect": conf})
+    path = site.route({"openid-connect": {**conf, "use_jwks": True}})
+    assert site.ask(path, authorization="Bearer " + provider.token())[0] == 200
+    assert site.ask(path, authorization="Bearer " + provider.token(exp=1))[0] == 401
+
+
 class Browser:
     """Keeps cookies, and follows no redirect by itself."""
 
@@ -304,3 +341,19 @@ def test_what_a_sign_in_lacks_is_refused(site: Site, provider: Provider) -> None
     assert "too short" in site.refused({"openid-connect": {**conf, "session": {"secret": "short"}}})
     path = site.route({"openid-connect": {**conf, "session": SESSION, "unauth_action": "deny"}})
     assert site.ask(path)[0] == 401
+
+
+def test_a_session_is_held_to_a_schema_and_shows_its_raw_token(site: Site, provider: Provider) -> None:
+    schema = {"properties": {"user": {"required": ["email"]}, "id_token": {"properties": {"sub": {"const": "ada"}}}}}
+    more = {"set_raw_id_token_header": True, "access_token_expires_leeway": 5, "access_token_expires_in": 60}
+    session = {**SESSION, "absolute_timeout": 600}
+    for wanted, status in ((schema, 200), ({"required": ["nothing of that name"]}, 401)):
+        conf = provider.conf(bearer_only=False, session=session, claim_schema=wanted, **more)
+        path = site.route({"openid-connect": conf})
+        browser = Browser(site)
+        assert browser.ask(provider.signed_in(browser.ask(path)[1]["location"]))[0] == 302
+        found = browser.ask(path)
+        assert found[0] == status
+        if status == 200:
+            raw = json.loads(found[2])["headers"]["x-raw-id-token"]
+            assert jwt.decode(raw, options={"verify_signature": False})["sub"] == "ada"

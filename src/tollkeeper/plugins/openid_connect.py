@@ -9,14 +9,17 @@ import msgspec
 
 from tollkeeper.core.errors import TollkeeperError
 from tollkeeper.core.signed_tokens import ALGORITHMS, SYMMETRIC, BadToken
+from tollkeeper.routes import json_schema
 from tollkeeper.routes.authentication import challenge
 from tollkeeper.routes.exchange import Exchange, Response
-from tollkeeper.routes.json_schema import Schema
+from tollkeeper.routes.headers import check_names
+from tollkeeper.routes.json_schema import Schema, Written
 from tollkeeper.routes.openid_provider import OpenidProvider
 from tollkeeper.routes.openid_sign_in import SignIn
 from tollkeeper.routes.plugin import Conf, Plugin
+from tollkeeper.routes.schema_references import resolved
 
-_TOLD = (b"x-access-token", b"x-id-token", b"x-userinfo", b"x-refresh-token")
+_TOLD = (b"x-access-token", b"x-id-token", b"x-raw-id-token", b"x-userinfo", b"x-refresh-token")
 _URL: Schema = {"type": "string", "pattern": r"^https?://"}
 _CLIENT: Schema = {
     "type": "string",
@@ -41,6 +44,15 @@ class OpenidConnect(Plugin):
             "introspection_endpoint_auth_method": _CLIENT,
             "token_endpoint_auth_method": _CLIENT,
             "introspection_interval": {"type": "integer", "minimum": 0, "default": 0},
+            "introspection_addon_headers": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "pattern": "^[^:]+$"},
+            },
+            "claim_schema": {"type": "object"},
+            # Nothing is remembered of signatures, nor between two configurations: these change nothing.
+            "jwt_verification_cache_ignore": {"type": "boolean"},
+            "cache_segment": {"type": "string"},
             "bearer_only": {"type": "boolean", "default": False},
             "unauth_action": {"type": "string", "enum": ["auth", "deny", "pass"], "default": "auth"},
             "realm": {"type": "string", "default": "apisix"},
@@ -71,6 +83,7 @@ class OpenidConnect(Plugin):
             "set_access_token_header": {"type": "boolean", "default": True},
             "access_token_in_authorization_header": {"type": "boolean", "default": False},
             "set_id_token_header": {"type": "boolean", "default": True},
+            "set_raw_id_token_header": {"type": "boolean", "default": False},
             "set_userinfo_header": {"type": "boolean", "default": True},
             "set_refresh_token_header": {"type": "boolean", "default": False},
             "redirect_uri": {"type": "string", "pattern": r"^(https?://[^/]+)?/"},
@@ -81,10 +94,13 @@ class OpenidConnect(Plugin):
             "use_nonce": {"type": "boolean"},
             "accept_none_alg": {"type": "boolean", "enum": [False]},
             "renew_access_token_on_expiry": {"type": "boolean", "default": True},
+            "access_token_expires_in": {"type": "integer", "minimum": 1},
+            "access_token_expires_leeway": {"type": "integer", "minimum": 0, "default": 0},
             "session": {
                 "type": "object",
                 "properties": {
                     "secret": {"type": "string", "minLength": 16},
+                    "absolute_timeout": {"type": "integer", "minimum": 1},
                     "cookie": {
                         "type": "object",
                         "properties": {"lifetime": {"type": "integer", "minimum": 1, "default": 3600}},
@@ -96,7 +112,7 @@ class OpenidConnect(Plugin):
             },
             "ssl_verify": {"type": "boolean", "enum": [True], "default": True},
         },
-        "required": ["client_id", "client_secret", "discovery"],
+        "required": ["client_id", "discovery"],
         "additionalProperties": False,
     }
 
@@ -104,6 +120,12 @@ class OpenidConnect(Plugin):
     def check(cls, conf: Conf, others: Iterable[Conf]) -> None:
         if not conf["bearer_only"] and "session" not in conf:
             raise ValueError("property session.secret is required when bearer_only is false")
+        local = conf["bearer_only"] and (conf.get("use_jwks") or "public_key" in conf)
+        if "client_secret" not in conf and not local:
+            raise ValueError('property "client_secret" is required')
+        if "claim_schema" in conf:
+            json_schema.check_schema(resolved(conf["claim_schema"], "claim_schema"), "claim_schema")
+        check_names(conf.get("introspection_addon_headers", ()))
         for name in ("discovery", "introspection_endpoint"):
             if name in conf and not urlsplit(conf[name]).hostname:
                 raise ValueError(f"{name} has no host: {conf[name]}")
@@ -114,6 +136,9 @@ class OpenidConnect(Plugin):
 
     def prepare(self) -> None:
         gate = self.gate
+        schema = self.conf.get("claim_schema")
+        self._claim_schema = None if schema is None else Written(resolved(schema, "claim_schema"), gate.patterns)
+        self._added = [name.lower().encode() for name in self.conf.get("introspection_addon_headers", ())]
         self._provider = OpenidProvider(self.conf, gate.outbound, gate.now, gate.monotonic)
         self._sign_in = None if self.conf["bearer_only"] else SignIn(self.conf, self._provider, gate.now)
         self._takes_bearers = self._sign_in is None or any(
@@ -146,11 +171,16 @@ class OpenidConnect(Plugin):
             exchange.response.headers.add(b"set-cookie", cookie)
 
     async def _by_token(self, exchange: Exchange, token: str) -> Response | None:
-        claims = await self._provider.claims(token)
+        headers = exchange.request.headers
+        added = [(name, value) for name in self._added if (value := headers.get(name)) is not None]
+        claims = await self._provider.claims(token, added)
         self._check(claims)
         missing = set(self.conf.get("required_scopes", ())) - set(str(claims.get("scope", "")).split())
         if missing:
             return self._refused(403, "required scopes not present", "insufficient_scope")
+        refused = self._unfit(claims)
+        if refused is not None:
+            return refused
         self._tell(exchange, token, claims)
         exchange.notes["openid_connect_claims"] = claims
         return None
@@ -174,14 +204,25 @@ class OpenidConnect(Plugin):
         if cookies:
             exchange.notes[self] = cookies
         claims = session["claims"]
+        data = {"access_token": session["access_token"], "id_token": claims}
+        refused = self._unfit({**data, "user": session["user"]} if session["user"] else data)
+        if refused is not None:
+            return refused
         self._tell(exchange, session["access_token"], session["user"] or claims)
         headers = exchange.request.headers
         if self.conf["set_id_token_header"]:
             headers.set(b"x-id-token", base64.b64encode(msgspec.json.encode(claims)))
+        if self.conf["set_raw_id_token_header"]:
+            headers.set(b"x-raw-id-token", session["id_token"].encode("latin-1", "replace"))
         if self.conf["set_refresh_token_header"] and session["refresh_token"]:
             headers.set(b"x-refresh-token", session["refresh_token"].encode("latin-1", "replace"))
         exchange.notes["openid_connect_claims"] = claims
         return None
+
+    def _unfit(self, said: Mapping[str, Any]) -> Response | None:
+        """The refusal where `claim_schema` has it otherwise: of a token's claims, or of what a session has."""
+        words = None if self._claim_schema is None else self._claim_schema.wrong(said)
+        return None if words is None else self._refused(401, f"claims: {words}", "invalid_token")
 
     def _tell(self, exchange: Exchange, token: str, user: Mapping[str, Any]) -> None:
         """The upstream gets to know whose request it is."""

@@ -2,7 +2,7 @@
 
 import base64
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
@@ -14,6 +14,8 @@ from tollkeeper.core.signed_tokens import ASYMMETRIC, BadToken
 from tollkeeper.routes.issuer import Issuer
 
 _MOST_TOKENS = 10_000
+_FRAMING = (b"host", b"content-length", b"content-encoding", b"expect")
+"""Headers of a caller's that would say how another request is to be read, or who is asked."""
 
 
 class OpenidProvider:
@@ -30,7 +32,10 @@ class OpenidProvider:
             keep=float(conf["jwk_expires_in"]),
             seconds=float(conf["timeout"]),
         )
-        self._introspected: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
+        self._introspected: OrderedDict[
+            tuple[str, tuple[tuple[bytes, bytes], ...]], tuple[float, Mapping[str, Any]]
+        ] = OrderedDict()
+        """By token and what was added to its introspection: what holds for one tenant may not for another."""
 
     async def document(self) -> Mapping[str, Any]:
         """What it says of itself (OpenID Connect Discovery 1.0). Raises TollkeeperError."""
@@ -43,14 +48,17 @@ class OpenidProvider:
             raise TollkeeperError(f"The identity provider has no {name}.", status=503)
         return found
 
-    async def claims(self, token: str) -> Mapping[str, Any]:
-        """What a bearer token says, once it is known to be good. Raises BadToken, and TollkeeperError for the provider."""
+    async def claims(self, token: str, added: Sequence[tuple[bytes, bytes]] = ()) -> Mapping[str, Any]:
+        """What a bearer token says, once it is known to be good. `added` are headers that its introspection gets besides.
+
+        Raises BadToken, and TollkeeperError for the provider.
+        """
         if "public_key" in self._conf:
             algorithm = self._conf.get("token_signing_alg_values_expected", "RS256")
             return self._timed(signed_tokens.verified(token, self._conf["public_key"], [algorithm]))
         if self._conf["use_jwks"]:
             return await self.signed(token, check_issuer="issuer" not in self._conf.get("claim_validator", {}))
-        return await self._introspect(token)
+        return await self._introspect(token, tuple(added))
 
     async def signed(self, token: str, *, check_issuer: bool = True) -> dict[str, Any]:
         """What a token says that one of its published keys signed, and that holds now. Raises as `claims` does."""
@@ -97,22 +105,24 @@ class OpenidProvider:
         headers.append((b"authorization", b"Basic " + base64.b64encode(pair.encode())))
         return headers, {}
 
-    async def _introspect(self, token: str) -> Mapping[str, Any]:
+    async def _introspect(self, token: str, added: tuple[tuple[bytes, bytes], ...]) -> Mapping[str, Any]:
         """RFC 7662."""
         interval: int = self._conf["introspection_interval"]
         now = self._monotonic()
-        known = self._introspected.get(token)
+        known = self._introspected.get((token, added))
         if known is not None and now < known[0]:
             return self._timed(dict(known[1]))
         endpoint = self._conf.get("introspection_endpoint") or await self.endpoint("introspection_endpoint")
         headers, more = self._client(self._conf["introspection_endpoint_auth_method"])
         form = {"token": token, "token_type_hint": "access_token", **more}
+        ours = {name for name, _ in headers}
+        headers += [pair for pair in added if pair[0] not in ours and pair[0] not in _FRAMING]
         claims = await self._issuer.fetch("POST", endpoint, headers, urlencode(form).encode())
         if claims.get("active") is not True:
             raise BadToken("token is not active")
         self._timed(dict(claims))
         if interval:
-            self._introspected[token] = (now + interval, claims)
+            self._introspected[token, added] = (now + interval, claims)
             if len(self._introspected) > _MOST_TOKENS:
                 self._introspected.popitem(last=False)
         return claims

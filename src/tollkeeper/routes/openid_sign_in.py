@@ -44,7 +44,9 @@ class SignIn:
         self._conf = conf
         self._provider = provider
         self._now = now
-        self._lifetime: int = conf["session"].get("cookie", {}).get("lifetime", 3600)
+        session = conf["session"]
+        self._lifetime: int = session.get("absolute_timeout", session.get("cookie", {}).get("lifetime", 3600))
+        self._early: int = max(_EARLY, conf["access_token_expires_leeway"])
         self._cookies = Cookies(conf["session"]["secret"], f"{conf['discovery']}\0{conf['client_id']}")
         self._renewing = asyncio.Lock()
         self._renewed: OrderedDict[str, tuple[float, dict[str, Any]]] = OrderedDict()
@@ -65,7 +67,7 @@ class SignIn:
         if found is None or not self._conf["renew_access_token_on_expiry"]:
             return found, []
         ends = found.get("access_until")
-        if ends is None or self._now() < ends - _EARLY:
+        if ends is None or self._now() < ends - self._early:
             return found, []
         if not found.get("refresh_token"):
             return None, []
@@ -176,7 +178,7 @@ class SignIn:
         else:
             raise BadToken("the identity provider gives no ID token")
         access = tokens["access_token"]
-        seconds = tokens.get("expires_in")
+        seconds = tokens.get("expires_in", self._conf.get("access_token_expires_in"))
         user = None
         if self._conf["set_userinfo_header"]:
             user = await self._provider.user(access, claims.get("sub"))

@@ -17,7 +17,8 @@ from tollkeeper.routes.variables import filled
 _SECRET = frozenset(
     (
         *("authorization", "proxy-authorization", "cookie", "set-cookie"),
-        *("apikey", "api-key", "x-api-key", "x-userinfo", "x-access-token", "x-id-token"),
+        *("apikey", "api-key", "x-api-key", "x-userinfo"),
+        *("x-access-token", "x-id-token", "x-raw-id-token", "x-refresh-token"),
     )
 )
 HIDDEN = "***"
