@@ -15,6 +15,8 @@ from tollkeeper.wire.json_text import BadJson
 if TYPE_CHECKING:
     from tollkeeper.routes.exchange import Exchange
 
+CAME_FROM = "came_from"
+"""The note of an exchange whose client is somebody else than its connection: that one's address and port."""
 NAMED = re.compile(r"(?<!\\)\$(?:\{(\w+)\}|(\w+))")
 """$name and ${name} in a text; a backslash before it makes it plain, as in APISIX."""
 
@@ -142,7 +144,9 @@ _PLAIN: dict[str, Callable[["Exchange"], str | None]] = {
     "request_uri": lambda x: x.request.arrived,
     "request_method": lambda x: x.request.method,
     "remote_addr": lambda x: x.request.client,
-    "remote_port": lambda x: str(x.request.client_port),
+    "remote_port": lambda x: str(x.request.client_port or ""),
+    "realip_remote_addr": lambda x: x.notes.get(CAME_FROM, (x.request.client, 0))[0],
+    "realip_remote_port": lambda x: str(x.notes.get(CAME_FROM, (None, x.request.client_port))[1] or ""),
     "server_addr": lambda x: x.request.server[0],
     "server_port": lambda x: str(x.request.server[1]),
     "server_name": lambda x: x.request.host,
