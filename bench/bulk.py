@@ -1,9 +1,9 @@
 """Measures rows a second of `tollkeeper run`, journal and ledger on disk, beside the tutorial's semaphore and HTTP client.
 
-    .venv/bin/python -m bench.bulk [--rows 20000] [--tutorial PYTHON]
+    .venv/bin/python -m bench.bulk [--rows 20000] [--concurrency 100] [--rounds 1] [--tutorial PYTHON]
 
-Both ask one provider on the loopback interface that answers at once, one after the other, each on the same core.
-`--tutorial` is a Python that has aiohttp; without it only ours is measured.
+Both ask one provider on the loopback interface that answers at once, in turn, each on the same core, so many rows at once
+at most. `--tutorial` is a Python that has aiohttp; without it only ours is measured.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -127,25 +128,33 @@ def prepared(rows: int) -> "Iterator[tuple[Path, int, multiprocessing.Queue[floa
 
 
 def main() -> None:
-    """Prints rows a second and CPU microseconds a row, start and export included."""
+    """Prints rows a second and CPU microseconds a row, start and export included; of several rounds the medians, too."""
     options = argparse.ArgumentParser(prog="bench.bulk", description=__doc__.splitlines()[0])
     options.add_argument("--rows", type=int, default=20_000)
+    options.add_argument("--concurrency", type=int, default=100)
+    options.add_argument("--rounds", type=int, default=1)
     options.add_argument("--tutorial", help="a Python that has aiohttp")
     given = options.parse_args()
-    with prepared(given.rows) as (folder, port, _):
-        job = ["run", "in.jsonl", "-o", "out.jsonl", "--model", "m", "--home", "home"]
-        found = {"tollkeeper run": [sys.executable, "-m", "tollkeeper", *job]}
-        if given.tutorial:
-            found["semaphore and aiohttp"] = [
-                given.tutorial,
-                str(TUTORIAL),
-                str(port),
-                "in.jsonl",
-                "tutorial.jsonl",
-            ]
-        for what, command in found.items():
-            took, cpu = measured(command, folder, given.rows, _core())
-            print(f"{what}: {given.rows / took:,.0f} rows/s, {cpu / given.rows * 1e6:,.0f} µs of CPU a row")
+    found: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(given.rounds):
+        with prepared(given.rows) as (folder, port, _):
+            at_once = str(given.concurrency)
+            job = ["run", "in.jsonl", "-o", "out.jsonl", "--model", "m", "--home", "home", "--concurrency", at_once]
+            commands = {"tollkeeper run": [sys.executable, "-m", "tollkeeper", *job]}
+            if given.tutorial:
+                tutorial = [given.tutorial, str(TUTORIAL), str(port), "in.jsonl", "tutorial.jsonl", at_once]
+                commands["semaphore and aiohttp"] = tutorial
+            for what, command in commands.items():
+                took, cpu = measured(command, folder, given.rows, _core())
+                found.setdefault(what, []).append((given.rows / took, cpu / given.rows * 1e6))
+                print(_line(what, *found[what][-1]))
+    if given.rounds > 1:
+        for what, each in found.items():
+            print(_line(f"{what}, medians", *map(statistics.median, zip(*each, strict=True))))
+
+
+def _line(what: str, rate: float, cpu: float) -> str:
+    return f"{what}: {rate:,.0f} rows/s, {cpu:,.0f} µs of CPU a row"
 
 
 if __name__ == "__main__":

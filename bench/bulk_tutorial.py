@@ -8,14 +8,15 @@ from typing import Any
 import aiohttp
 
 
-async def main(port: str, source: str, target: str) -> None:
-    """Asks every line of `source`."""
-    semaphore = asyncio.Semaphore(100)
+async def main(port: str, source: str, target: str, at_once: str) -> None:
+    """Asks every line of `source`, so many `at_once` at most."""
+    semaphore = asyncio.Semaphore(int(at_once))
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
     with open(source, encoding="utf-8") as stream:
         prompts = [json.loads(line)["prompt"] for line in stream]
 
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+    connector = aiohttp.TCPConnector(limit=int(at_once))  # 100 unless said otherwise
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10)) as session:
 
         async def ask(prompt: str) -> Any:
             body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}]}
