@@ -140,7 +140,7 @@ def test_what_was_there_before_is_neither_noted_nor_tallied_again(writer: sqlite
     _written(writer, kept, [first, second])
     assert [row[1:] for row in writer.execute("SELECT * FROM fresh")] == [(first.request_id, 1), (second.request_id, 1)]
     assert add_up(writer, kept) == 2
-    _written(writer, kept, [second, third])
+    _written(writer, kept, [second, third, third])
 
     assert add_up(writer, kept) == 1
     assert [row[4:7] for row in _summed(writer)["sums"]] == [(3, 3, 3)] * 6

@@ -132,7 +132,8 @@ def _put(
     if database.total_changes - before < len(rows):
         if there is None:
             return None
-        rows = [row for row in rows if _is_there(database, row[:2])]
+        first = {row[:2]: row for row in reversed(rows)}  # one that was said twice is there once
+        rows = [row for attempt, row in first.items() if _is_there(database, attempt)]
     if len(rows) < len(attempts):
         attempts = [row[:2] for row in rows]
     if not rows:
