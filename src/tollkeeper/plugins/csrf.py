@@ -73,9 +73,9 @@ class Csrf(Plugin):
     def _good(self, given: bytes) -> bool:
         try:
             token = msgspec.json.decode(base64.b64decode(given, validate=True), type=_Token)
-        except (binascii.Error, ValueError, msgspec.MsgspecError):
+        except (binascii.Error, ValueError, RecursionError, msgspec.MsgspecError):
             return False
-        if not hmac.compare_digest(token.sign, self._signed(token.random, token.expires)):
+        if not hmac.compare_digest(token.sign.encode(), self._signed(token.random, token.expires).encode()):
             return False
         expires: int = self.conf["expires"]
         return not expires or self.gate.now() - token.expires <= expires
