@@ -34,19 +34,20 @@ class Engine:
         """The row's answer or error, and what it cost whatever came of it. Cancelled, it leaves like a client does."""
         presence = Presence()
         found = endpoint(request.path, "POST")
-        call = Call(
-            request_id=self._new_id(),
-            key=self.key,
-            dialect=found.dialect,
-            method="POST",
-            path=found.path,
-            query=b"",
-            headers=[_JSON],
-            body=request.body,
-            model=None,
-            streamed=False,
-            accepted_at=self._monotonic(),
-            presence=presence,
+        model, streamed = None, False
+        call = Call(  # by place: to find the names of so many fields costs as much as all the rest of it
+            self._new_id(),
+            self.key,
+            found.dialect,
+            "POST",
+            found.path,
+            b"",
+            [_JSON],
+            request.body,
+            model,
+            streamed,
+            self._monotonic(),
+            presence,
             patient=False,  # the runner waits without a slot, and must see refusals to find the provider's limits
             metered=found.metered,
             bare=True,

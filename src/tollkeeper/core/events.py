@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tollkeeper.core.usage import NOTHING, Usage
+from tollkeeper.core.usage import Usage
 
 Quality = Literal["reported", "counted", "recovered", "unpriced"]
 """reported: the provider said so; counted: we counted, it did not; recovered: found open after a crash;
@@ -19,7 +19,7 @@ the caller went away; gate_stopped: the gate ended first; budget_spent: a stream
 answered from the cache, no provider was asked; unknown: found open after a crash."""
 
 
-class Hold(Struct, frozen=True, kw_only=True, array_like=True):
+class Hold(Struct, frozen=True, array_like=True):
     """One attempt, about to be sent. Its row is on disk before the first byte goes to the provider."""
 
     request_id: str
@@ -47,7 +47,7 @@ class Hold(Struct, frozen=True, kw_only=True, array_like=True):
     whose ids are this one's, a hyphen and more are what it has come to so far."""
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True):
     """The record of one attempt. Never changed once written. Times are Unix milliseconds, durations milliseconds."""
 
     request_id: str
@@ -70,7 +70,7 @@ class Event(Struct, frozen=True, kw_only=True):
     """HTTP status of the provider's answer; 0 if there was none."""
     error_code: str | None
     quality: Quality
-    usage: Usage = NOTHING
+    usage: Usage
     cost_nano: int | None
     """Nano-USD; None when unpriced."""
     price_version: str | None

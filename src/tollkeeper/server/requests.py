@@ -89,20 +89,21 @@ def secret_of(headers: Mapping[bytes, bytes], query: bytes = b"") -> bytes:
 def call_of(request: Request, key: Key, dialect: Dialect, path: str, *, metered: bool = True) -> Call:
     """The call that a request makes, its body unread. Raises CallerError where one of our own headers is wrong."""
     named = request.named
-    call = Call(
-        request_id=request.request_id,
-        key=key,
-        dialect=dialect,
-        method=request.method,
-        path=path,
-        query=request.scope["query_string"],
-        headers=request.headers,
-        named=named,
-        body=b"",
-        model=None,
-        streamed=False,
-        accepted_at=request.accepted_at,
-        presence=request.presence,
+    body, model, streamed = b"", None, False
+    call = Call(  # by place: to find the names of so many fields costs as much as all the rest of it
+        request.request_id,
+        key,
+        dialect,
+        request.method,
+        path,
+        request.scope["query_string"],
+        request.headers,
+        body,
+        model,
+        streamed,
+        request.accepted_at,
+        request.presence,
+        named,
         metered=metered,
     )
     asked = named.get(b"x-tollkeeper-provider")

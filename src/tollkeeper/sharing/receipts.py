@@ -11,6 +11,7 @@ from tollkeeper.core.events import Event, Outcome
 from tollkeeper.core.ids import Clock
 from tollkeeper.core.kept import Kept
 from tollkeeper.core.ports import Headers, Ledger, Observer
+from tollkeeper.core.usage import NOTHING
 from tollkeeper.sharing.runs import Run
 
 _OF_THE_FIRST_ONLY = frozenset(
@@ -150,6 +151,7 @@ class Receipts:
             status=status,
             error_code=error_code,
             quality="reported",
+            usage=NOTHING,
             cost_nano=0,
             price_version=None,
             usage_raw=None,
