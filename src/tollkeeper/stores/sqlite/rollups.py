@@ -27,9 +27,8 @@ _SUM_UP = (
     f" GROUP BY hour, {_OF_EVENT}"
 )
 _TAKE_IN = (
-    f"INSERT INTO temp.batch SELECT ?1, {_LABEL.format(*[''] * 5)}, {_GROUP}, ?7, ?8,"
-    f" {', '.join(f'?{9 + at}' for at in range(len(SUMS)))}"
-    f" FROM (SELECT ?2 AS key_id, ?3 AS owner, ?4 AS team, ?5 AS model_asked, ?6 AS provider)"
+    f"WITH g (hour, {_GROUP}) AS (VALUES ({', '.join('?' * 6)}))"  # first: what is bound stands in the order of the row
+    f" INSERT INTO temp.batch SELECT hour, {_LABEL.format(*[''] * 5)}, {_GROUP}, ?, ?, {', '.join('?' * len(SUMS))} FROM g"
 )
 _NEW_GROUPS = (
     f"INSERT INTO sum_groups (label, {_GROUP}) SELECT DISTINCT label, {_GROUP} FROM temp.batch WHERE true"
