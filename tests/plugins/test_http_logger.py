@@ -17,13 +17,16 @@ def test_requests_are_told_in_batches_without_credentials(site: Site) -> None:
             "include_resp_body": True,
         }
         path = site.route({"http-logger": conf})
-        site.ask(path + "?a=1", "POST", {"x": 1}, authorization="Bearer secret-canary")
+        passed_on = dict.fromkeys(
+            ("x-access-token", "x-id-token", "x-raw-id-token", "x-refresh-token"), "secret-canary"
+        )
+        site.ask(path + "?a=1", "POST", {"x": 1}, authorization="Bearer secret-canary", **passed_on)
         site.ask(path)
         (sent,) = until(lambda: server.requests)
         assert (sent.path, sent.headers["authorization"]) == ("/log", "Basic abc")
         first, second = sent.json()
         assert first["request"]["uri"] == path + "?a=1"
-        assert first["request"]["headers"]["authorization"] == "***"
+        assert {first["request"]["headers"][name] for name in ("authorization", *passed_on)} == {"***"}
         assert json.loads(first["request"]["body"]) == {"x": 1}
         assert json.loads(first["response"]["body"])["method"] == "POST"
         assert (second["request"]["method"], second["response"]["status"]) == ("GET", 200)
